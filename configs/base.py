@@ -1,0 +1,68 @@
+"""Every key of a run, its default and its meaning. A run's own file states only what differs.
+
+Names follow InsightFace's arcface_torch and arcface_oneflow wherever the meaning is the same. Lengths given in
+epochs may be fractions; a "step" is one optimiser update of the global batch (batch_size x ranks x gradient_acc).
+"""
+
+from easydict import EasyDict as edict
+
+config = edict()
+
+# --- backbone ---
+config.network = "r50"  # r18 r34 r50 r100 r200 mbf mbf_large mbf_tiny (backbones/)
+config.embedding_size = 512  # length of an embedding
+config.dropout = 0.0  # before the last fully connected layer, probability in [0, 1)
+
+# --- head and loss ---
+config.loss = None  # "arcface" | "cosface": shorthand for a margin_list; None: margin_list decides
+config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
+config.logit_scale = 64.0  # s
+config.margin_gradient = "exact"  # "exact": the true derivative | "straight_through": as arcface_torch trains
+config.interclass_filtering_threshold = 0.0  # non-target cosines above it become 0; 0: off, 0.4 is usual
+config.sample_rate = 1.0  # share of the class centres in each step, (0, 1]; below 1: Partial FC
+config.model_parallel = True  # True: class centres are split over the ranks | False: every rank holds all
+
+# --- data ---
+config.ofrecord_path = None  # folder with part-00000 ... and dataset.json, made by tools/mx_recordio_2_ofrecord.py
+config.synthetic = False  # True: random images and labels in memory (for speed); needs num_classes and num_image
+config.num_classes = None  # None: read from the dataset; a number that disagrees with it is refused
+config.num_image = None  # None: read from the dataset; a number that disagrees with it is refused
+config.random_flip = True  # mirror half of the images
+config.num_workers = 2  # decoding threads per rank
+config.prefetch = 4  # batches kept ready per rank
+
+# --- optimiser (SGD) and schedule ---
+config.batch_size = 128  # images per rank and micro-batch
+config.gradient_acc = 1  # micro-batches summed into one step
+config.lr = 0.1  # peak learning rate
+config.momentum = 0.9
+config.weight_decay = 5e-4
+config.clip_grad_norm = 5.0  # largest L2 norm of the backbone's gradient; 0: off
+config.num_epoch = 20
+config.warmup_epoch = 0  # linear warm-up: lr * t / w
+config.lr_schedule = "polynomial"  # "polynomial": (1 - (t - w) / (T - w)) ** lr_power | "multistep"
+config.lr_power = 2.0  # polynomial only
+config.decay_epoch = ()  # multistep only: epochs after which the rate is multiplied by decay_rate
+config.decay_rate = 0.1  # multistep only
+
+# --- where and how ---
+config.device = "auto"  # "auto" (CUDA where this OneFlow has kernels for the card, else CPU) | "cuda" | "cpu"
+config.graph = True  # True: compiled nn.Graph step | False: eager step; train.py --graph / --eager say the same
+config.fp16 = False  # automatic mixed precision with a gradient scaler (CUDA only)
+config.fused_ops = "auto"  # CUDA-only fused kernels: "auto" (on where the device is CUDA) | True | False
+config.seed = 2048  # all randomness comes from it
+
+# --- verification ---
+config.val_targets = ()  # names of .bin sets, e.g. ("lfw", "cfp_fp", "agedb_30")
+config.val_path = None  # folder of the .bin sets; None: ofrecord_path
+config.val_batch_size = 64  # images per rank in an embedding pass
+config.verbose = 2000  # steps between verifications; 0: only at the end
+
+# --- what a run writes ---
+config.output = None  # folder of the run; None: work_dirs/<name of the config file>
+config.frequent = 10  # steps between progress lines
+config.tensorboard = True  # write TensorBoard events into output/tensorboard
+config.save_interval = 0  # steps between checkpoints, besides each epoch's end; 0: none in between
+config.save_all_states = True  # checkpoints hold all a run is (resumable) | False: only the backbone's weights
+config.keep_checkpoints = 2  # how many of the newest checkpoints stay
+config.resume = False  # True: go on from the newest checkpoint of output | a path: from that one
