@@ -1,0 +1,298 @@
+"""OFRecord part files: one record as bytes, a writer of parts, and a careful reader of parts that others wrote.
+
+A part is `part-%05d`: for each record a little-endian int64 length, then a serialized `OFRecord` message with the
+features `encoded` (bytes_list, one JPEG) and `label` (int32_list, one int). Its sidecar `part-%05d.index.npy` is an
+array of `INDEX_DTYPE`, with which a JPEG is read without parsing anything.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data.images import ImageChecker, Verdict
+from utils.errors import UserError
+
+# Where each record's JPEG lies inside its part (bytes from the part's start), and its label.
+INDEX_DTYPE = np.dtype([("offset", "<i8"), ("length", "<i4"), ("label", "<i4")])
+
+TEMPORARY_SUFFIX = ".tmp"
+_FLUSH = 1 << 20  # bytes gathered before a write
+_BLOCK = 4 << 20  # bytes scanned together; the temporaries then stay in the cache
+_MAX_MESSAGE = 1 << 30  # bytes; a longer record is a damaged length
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf wire types
+
+
+def part_name(number: int) -> str:
+    """The name of part `number` (from 0), as `OFRecordReader(part_name_suffix_length=5)` looks for it."""
+    return f"part-{number:05d}"
+
+
+def index_path(part: Path) -> Path:
+    """The sidecar of a part file."""
+    return part.with_name(part.name + ".index.npy")
+
+
+def frame_record(image_length: int, label: int) -> tuple[bytes, bytes]:
+    """The bytes before and after a JPEG of `image_length` bytes that make it a record, length field included.
+
+    Equal to protobuf's deterministic serialization (map keys in order). `label` is at least 0.
+    """
+    value = b"\x0a" + _varint(image_length)  # BytesList.value
+    feature = b"\x0a" + _varint(len(value) + image_length) + value  # Feature.bytes_list
+    entry = b"\x0a\x07encoded\x12" + _varint(len(feature) + image_length) + feature  # FeatureEntry key, value
+    head = b"\x0a" + _varint(len(entry) + image_length) + entry  # OFRecord.feature
+    packed = _varint(label)
+    value = b"\x0a" + _varint(len(packed)) + packed  # Int32List.value
+    feature = b"\x22" + _varint(len(value)) + value  # Feature.int32_list
+    entry = b"\x0a\x05label\x12" + _varint(len(feature)) + feature
+    tail = b"\x0a" + _varint(len(entry)) + entry
+    return struct.pack("<q", len(head) + image_length + len(tail)) + head, tail
+
+
+def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
+    """Parse the `OFRecord` message `data[start:end]`, whoever wrote it.
+
+    Returns:
+        Where in `data` the image begins, its length in bytes, and the label.
+
+    Raises:
+        ValueError: what is wrong with the message, in words.
+    """
+    features: dict[bytes, tuple[int, int]] = {}
+    for _, entry_start, entry_end in _submessages(data, start, end, 1):
+        name, value = b"", None
+        for number, a, b in _submessages(data, entry_start, entry_end):
+            if number == 1:
+                name = data[a:b]
+            elif number == 2:
+                value = (a, b)
+        if name in features:
+            raise ValueError(f"has two features '{name.decode(errors='replace')}'")
+        if value:
+            features[name] = value
+    images = [
+        (a, b)
+        for _, list_start, list_end in _submessages(data, *_feature(features, b"encoded"), 1)
+        for _, a, b in _submessages(data, list_start, list_end, 1)
+    ]
+    if len(images) != 1:
+        raise ValueError(f"holds {len(images)} images in its feature 'encoded', not one")
+    labels = [
+        label
+        for number, list_start, list_end in _submessages(data, *_feature(features, b"label"))
+        if number in (4, 5)  # int32_list, int64_list
+        for label in _integers(data, list_start, list_end)
+    ]
+    if len(labels) != 1:
+        raise ValueError(f"holds {len(labels)} integers in its feature 'label', not one")
+    (image_start, image_end), (label,) = images[0], labels
+    return image_start, image_end - image_start, label
+
+
+class PartWriter:
+    """Writes one part and its sidecar under temporary names; `commit` gives them their own. A context manager.
+
+    Leaving the context without `commit` removes what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in __exit__)
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._index: list[tuple[int, int, int]] = []
+        self.bytes = 0
+        self.crc32 = 0
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def add(self, image: bytes, label: int) -> None:
+        """Append one record: a JPEG and its label (0 to 2**31 - 1)."""
+        head, tail = frame_record(len(image), label)
+        self._index.append((self.bytes + len(head), len(image), label))
+        self._pending += (head, image, tail)
+        length = len(head) + len(image) + len(tail)
+        self.bytes += length
+        self._pending_bytes += length
+        if self._pending_bytes >= _FLUSH:
+            self._flush()
+
+    def commit(self) -> None:
+        """Put part and sidecar on the disk under their own names, the part last."""
+        self._flush()
+        os.fsync(self._file.fileno())
+        write_index(self._path, np.array(self._index, INDEX_DTYPE))
+        os.replace(self._temporary, self._path)
+
+    def _flush(self) -> None:
+        chunk = b"".join(self._pending)
+        self.crc32 = zlib.crc32(chunk, self.crc32)
+        self._file.write(chunk)
+        self._file.flush()
+        self._pending, self._pending_bytes = [], 0
+
+
+def write_index(part: Path, index: np.ndarray) -> None:
+    """Write the sidecar of `part`: (records,) of `INDEX_DTYPE`; atomic."""
+    target = index_path(part)
+    temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
+    with open(temporary, "wb") as file:
+        np.save(file, index)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, target)
+
+
+def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:
+    """Parse every record of a part and judge every image by its header.
+
+    Args:
+        path: a part file, by whatever tool.
+        num_classes: labels must lie in [0, num_classes); None: any label from 0 on.
+
+    Returns:
+        (records,) of `INDEX_DTYPE`.
+
+    Raises:
+        UserError: the first record that the native reader or the training would not survive; records count from 0.
+    """
+    checker = ImageChecker()
+    highest = (1 << 31) - 1 if num_classes is None else num_classes - 1
+    indices: list[np.ndarray] = []
+    done = 0
+    for position, block, records in _record_blocks(path):
+        entries = []
+        for number, (start, end) in enumerate(records, done):
+            try:
+                image, length, label = parse_record(block, start, end)
+            except ValueError as error:
+                raise UserError(f"Record {number} of {path} {error}.") from None
+            if not 0 <= label <= highest:
+                raise UserError(
+                    f"Record {number} of {path} has the label {label}, but labels must lie in [0, {highest}]."
+                )
+            entries.append((image, length, label))
+        index = np.array(entries, INDEX_DTYPE)
+        verdicts = checker.check(block, index["offset"], index["length"])
+        if verdicts.any():
+            bad = int(np.flatnonzero(verdicts)[0])
+            raise UserError(
+                f"Record {done + bad} of {path} holds an image that is {Verdict(verdicts[bad]).reason}; the native "
+                "reader needs 112x112 colour JPEGs, so convert the set again with tools/mx_recordio_2_ofrecord.py."
+            )
+        index["offset"] += position
+        indices.append(index)
+        done += len(index)
+    if not done:
+        raise UserError(f"{path} holds no record.")
+    return np.concatenate(indices)
+
+
+def _record_blocks(path: Path) -> Iterator[tuple[int, bytes, list[tuple[int, int]]]]:
+    """Yield (block's position in the file, block, [(start, end) in the block of each message that is whole in it])."""
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        position, number, want = 0, 0, _BLOCK
+        while position < size:
+            block = os.pread(file.fileno(), want, position)
+            records: list[tuple[int, int]] = []
+            at, want = 0, _BLOCK
+            while at < len(block):
+                left = size - position - at - 8
+                if left >= 0 and at + 8 > len(block):
+                    break
+                length = struct.unpack_from("<q", block, at)[0] if left >= 0 else 0
+                if left >= 0 and not 0 < length <= _MAX_MESSAGE:
+                    raise UserError(f"Record {number + len(records)} of {path} has a bad length ({length} bytes).")
+                if length > left:
+                    raise UserError(
+                        f"{path} is cut short: record {number + len(records)} goes past the file's end ({size} bytes)."
+                    )
+                if at + 8 + length > len(block):
+                    want = max(_BLOCK, 8 + length)
+                    break
+                records.append((at + 8, at + 8 + length))
+                at += 8 + length
+            if records:
+                yield position, block, records
+            position += at
+            number += len(records)
+
+
+def _feature(features: dict[bytes, tuple[int, int]], name: bytes) -> tuple[int, int]:
+    if name not in features:
+        raise ValueError(f"has no feature '{name.decode()}'")
+    return features[name]
+
+
+def _varint(value: int) -> bytes:
+    """A non-negative integer, 7 bits a byte, the lowest first."""
+    if value < 0x80:
+        return bytes((value,))
+    digits = bytearray()
+    while value >= 0x80:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)
+
+
+def _read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """An unsigned integer of up to 64 bits and where it ends."""
+    value = shift = 0
+    while at < end and shift < 70:
+        digit = data[at]
+        at += 1
+        value |= (digit & 0x7F) << shift
+        if digit < 0x80:
+            return value, at
+        shift += 7
+    raise ValueError("is not an OFRecord message")
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (field number, wire type, start, end) of each field; the bytes of a value, without its length."""
+    while at < end:
+        tag, at = _read_varint(data, at, end)
+        number, wire = tag >> 3, tag & 7
+        if wire == _BYTES:
+            length, start = _read_varint(data, at, end)
+            stop = start + length
+        elif wire == _VARINT:
+            start, (_, stop) = at, _read_varint(data, at, end)
+        elif wire in (_FIXED64, _FIXED32):
+            start, stop = at, at + (8 if wire == _FIXED64 else 4)
+        else:
+            raise ValueError("is not an OFRecord message")
+        if stop > end or not number:
+            raise ValueError("is not an OFRecord message")
+        yield number, wire, start, stop
+        at = stop
+
+
+def _submessages(data: bytes, start: int, end: int, only: int | None = None) -> Iterator[tuple[int, int, int]]:
+    """Yield (field number, start, end) of the length-delimited fields, or of those numbered `only`."""
+    for number, wire, a, b in _fields(data, start, end):
+        if wire == _BYTES and only in (None, number):
+            yield number, a, b
+
+
+def _integers(data: bytes, start: int, end: int) -> Iterator[int]:
+    """The values of an Int32List or Int64List, packed or not."""
+    for number, wire, a, b in _fields(data, start, end):
+        if number == 1 and wire in (_VARINT, _BYTES):
+            while a < b:
+                value, a = _read_varint(data, a, b)
+                yield value - (1 << 64) if value >> 63 else value
