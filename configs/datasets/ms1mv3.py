@@ -1,0 +1,12 @@
+"""MS1MV3 (ms1m-retinaface-t1), made from InsightFace's recordio (the .bin sets come along) by
+
+python tools/mx_recordio_2_ofrecord.py --data_dir datasets/ms1m-retinaface-t1 --output_filepath datasets/ms1mv3/ofrecord
+"""
+
+from easydict import EasyDict as edict
+
+config = edict()
+config.ofrecord_path = "datasets/ms1mv3/ofrecord"
+config.num_classes = 93431
+config.num_image = 5179510
+config.val_targets = ("lfw", "cfp_fp", "agedb_30")
