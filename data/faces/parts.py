@@ -1,0 +1,181 @@
+"""The features of a face as shapes, given who it is and the expression of the moment."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from data.faces.geometry import Shape, ellipse, mirrored, smooth
+from data.faces.identity import Identity
+from data.faces.nuisance import Nuisance
+
+_TOP = -64.0  # y of the bare skull's top
+
+
+def skin_contours(face: Identity, light: tuple[float, float]) -> Iterator[Shape]:
+    """Neck, ears and head. Contours that shrink towards the light get lighter; blurred, they make the head round."""
+    yield Shape(
+        smooth(mirrored([(face.jaw * 0.68, 15), (face.jaw * 0.72, 48), (face.jaw * 1.5, 70)])), face.skin * 0.62
+    )
+    for side in (-1, 1):
+        ear = (side * (face.cheek + face.ear * 0.35), -8.0, face.ear, face.ear * 1.9, side * 0.18)
+        yield Shape(ellipse(*ear), face.skin * 0.8, depth=-8)
+        yield Shape(ellipse(ear[0], ear[1], face.ear * 0.45, face.ear * 1.2, ear[4]), face.skin * 0.62, depth=-8)
+    outline = smooth(
+        mirrored(
+            [
+                (face.forehead * 0.42, _TOP),
+                (face.forehead * 0.86, _TOP + 9),
+                (face.forehead * 1.03, -40),
+                (face.cheek * 1.02, -20),
+                (face.cheek * 1.01, 2),
+                (face.jaw * 1.05, 22),
+                (face.chin + (face.jaw - face.chin) * 0.42, face.chin_y - 5),
+                (face.chin * 0.9, face.chin_y + 2),
+            ]
+        )
+    )
+    middle = np.array([0.0, -6.0])
+    for size, tone in ((1.0, 0.74), (0.94, 0.83), (0.86, 0.91), (0.75, 0.97), (0.6, 1.02)):
+        towards = np.array(face_light(light)) * (1.0 - size) * 26
+        yield Shape(middle + (outline - middle) * size + towards, np.minimum(face.skin * tone, 255))
+
+
+def face_light(light: tuple[float, float]) -> tuple[float, float]:
+    """The part of the light's direction that shading follows: never so far that the lit contour leaves the face."""
+    return float(np.clip(light[0], -0.8, 0.8)), float(np.clip(light[1], -0.8, 0.8))
+
+
+def eyes(face: Identity, now: Nuisance) -> Iterator[Shape]:
+    width, height = face.eye_width, face.eye_height * now.eye_open
+    across = np.linspace(-1.0, 1.0, 9)
+    lid = (1.0 - across**2) ** 0.7  # of an almond: 0 in the corners
+    iris_radius = 0.5 * face.eye_width
+    for side in (-1, 1):
+        centre = np.array([side * face.eye_x, face.eye_y])
+        tilt = np.array([[side, -face.eye_slant], [0.0, 1.0]])  # x grows towards the temple, where the corner rises
+
+        def place(x, y, centre=centre, tilt=tilt) -> np.ndarray:
+            return np.stack([x, y], 1) @ tilt + centre
+
+        upper, lower = place(across * width, -height * lid), place(across * width, 0.75 * height * lid)
+        yield Shape(place(across * width * 1.1, -(height + 1.6) * lid), face.skin * 0.68, width=0.8)
+        yield Shape(np.concatenate([upper, lower[::-1]]), 0.75 * np.array([244.0, 240.0, 236.0]) + 0.2 * face.skin)
+        for radius, colour in ((1.0, face.iris), (0.5, face.iris * 0.2)):
+            ring = ellipse(side * now.gaze[0], now.gaze[1] - 0.1 * height, radius * iris_radius, radius * iris_radius)
+            opening = height * np.clip(1.0 - (ring[:, 0] / width) ** 2, 0.0, 1.0) ** 0.7
+            yield Shape(place(ring[:, 0], np.clip(ring[:, 1], -opening, 0.75 * opening)), colour)
+        if height > 2:
+            glint = centre + now.gaze + (0.25 * iris_radius, -0.3 * iris_radius)
+            yield Shape(ellipse(*glint, 0.7, 0.7, count=8), np.array([250.0, 250.0, 250.0]))
+        yield Shape(upper, face.brow * 0.5, width=1.2)
+        yield Shape(lower, face.skin * 0.6, width=0.5)
+
+
+def brows(face: Identity, now: Nuisance) -> Iterator[Shape]:
+    along = np.linspace(-1.0, 1.0, 7)
+    line = -face.brow_arch * (1 - (along - 0.3) ** 2) - face.brow_slant * face.brow_length * along
+    thickness = face.brow_thickness * np.array([0.8, 1.0, 1.0, 0.95, 0.8, 0.6, 0.25])
+    for side in (-1, 1):
+        x = side * (face.eye_x + 0.5 + along * face.brow_length)
+        y = face.eye_y - face.brow_gap - now.brow_raise + line
+        outline = np.concatenate([np.stack([x, y - thickness], 1), np.stack([x, y + thickness], 1)[::-1]])
+        yield Shape(outline, 0.85 * face.brow + 0.15 * face.skin, depth=2)
+
+
+def nose(face: Identity, light: tuple[float, float]) -> Iterator[Shape]:
+    y, width, bridge = face.nose_y, face.nose_width, face.nose_bridge
+    dark, side = face.skin * 0.7, -1 if light[0] > 0 else 1  # the bridge throws its shadow away from the light
+    ridge = [(side * bridge, face.eye_y - 1), (side * bridge, y - 10), (side * width * 0.8, y - 3), (side * width, y)]
+    yield Shape(
+        np.array([*ridge, (side * width * 0.55, y - 3), (side * bridge * 0.6, face.eye_y)]), face.skin * 0.84, depth=6
+    )
+    base = [(width * 0.25, y + 2.6), (width * 0.95, y + 2.0), (width * 1.0, y + 0.4), (width * 0.5, y - 0.4)]
+    yield Shape(smooth(mirrored(base[::-1])), face.skin * 0.8, depth=8)
+    for wing in (-1, 1):
+        arc = [(wing * width * 0.85, y - 4.4), (wing * width * 1.08, y - 1.8), (wing * width * 0.98, y + 1.0)]
+        yield Shape(np.array(arc), dark, width=0.9, depth=7)
+        yield Shape(ellipse(wing * width * 0.48, y + 0.8, width * 0.24, 1.2, count=8), face.skin * 0.3, depth=9)
+
+
+def mouth(face: Identity, now: Nuisance) -> Iterator[Shape]:
+    width, y, gap = face.mouth_width + 0.5 * now.smile, face.mouth_y, now.mouth_open
+    corner = y - now.smile
+    if gap > 0.8:
+        inside = [(0, y - 0.4), (width * 0.6, y), (width * 0.97, corner), (width * 0.6, y + gap), (0, y + gap + 0.6)]
+        yield Shape(smooth(mirrored(inside)), np.array([62.0, 22.0, 24.0]), depth=3)
+        teeth = [(width * 0.62, y - 0.2), (width * 0.55, y + min(gap * 0.55, 2.4))]
+        yield Shape(mirrored(teeth), np.array([226.0, 220.0, 208.0]), depth=3)
+    low = [(0, y + gap), (width * 0.55, y + gap - 0.2), (width, corner)]
+    low_edge = [(width * 0.55, y + gap + face.lower_lip * 0.92), (0, y + gap + face.lower_lip * 1.1)]
+    yield Shape(_symmetric(low, low_edge), np.minimum(face.lip * 1.06, 255), depth=4)
+    high = [(0, y - face.upper_lip * 0.72), (width * 0.26, y - face.upper_lip), (width, corner)]
+    yield Shape(_symmetric(high, [(width * 0.45, y + 0.3), (0, y + 0.5)]), face.lip * 0.9, depth=5)
+    line = [(-width, corner), (-width * 0.45, y + 0.2), (0, y + 0.4), (width * 0.45, y + 0.2), (width, corner)]
+    yield Shape(np.array(line), face.lip * 0.5, width=0.6, depth=4)
+
+
+def _symmetric(first: list, second: list) -> np.ndarray:
+    """Closed lip: its right half runs from the middle to the corner (first) and back (second)."""
+    return smooth(mirrored([*first, *second]), 1)
+
+
+def beard(face: Identity) -> Iterator[Shape]:
+    """Painted before the head is blurred, so that it grows out of the skin."""
+    if face.beard == "none":
+        return
+    tone = face.hair * 0.8 + face.skin * 0.1
+    if face.beard in ("stubble", "full"):
+        colour = tone if face.beard == "full" else 0.42 * face.hair + 0.5 * face.skin
+        half = [
+            (0, face.mouth_y - face.upper_lip - 3),
+            (face.mouth_width + 5, face.mouth_y - 5),
+            (face.cheek * 0.82, -2),
+            (face.cheek * 0.98, -10),
+            (face.jaw * 1.04, 22),
+            (face.chin + (face.jaw - face.chin) * 0.45, face.chin_y - 3),
+            (0, face.chin_y + 4),
+        ]
+        yield Shape(smooth(mirrored(half), 1), colour)
+    if face.beard in ("moustache", "goatee"):
+        top = face.mouth_y - face.upper_lip
+        wings = [
+            (0, top - 4.5),
+            (face.mouth_width * 0.7, top - 3.5),
+            (face.mouth_width * 1.15, face.mouth_y + 2),
+            (0, top),
+        ]
+        yield Shape(smooth(mirrored(wings), 1), tone, depth=4)
+    if face.beard == "goatee":
+        below = face.mouth_y + face.lower_lip
+        yield Shape(ellipse(0, (below + face.chin_y) / 2 + 3, face.mouth_width * 0.8, (face.chin_y - below) / 2), tone)
+
+
+def marks(face: Identity) -> Iterator[Shape]:
+    for x, y in face.freckles:
+        yield Shape(ellipse(x, y, 0.7, 0.7, count=6), face.skin * np.array([0.72, 0.64, 0.58]))
+    for x, y, radius in face.moles:
+        yield Shape(ellipse(x, y, radius, radius, count=8), face.skin * 0.36)
+    if face.scar is not None:
+        yield Shape(face.scar, np.minimum(face.skin * np.array([1.12, 0.88, 0.86]), 255), width=1.3)
+        yield Shape(np.add(face.scar, (0.0, 1.0)), face.skin * 0.7, width=0.6)
+
+
+def glasses(face: Identity) -> Iterator[Shape]:
+    if face.glasses is None:
+        return
+    width, height, colour = face.glasses[0], face.glasses[1], face.glasses[2:]
+    for side in (-1, 1):
+        x = side * face.eye_x
+        corners = [(-1, -0.9), (0, -1), (1, -0.9), (1.02, 0), (0.8, 0.9), (0, 1), (-0.8, 0.9), (-1.02, 0)]
+        rim = smooth(corners, 1) * (width, height) + (x, face.eye_y + 1)
+        yield Shape(np.concatenate([rim, rim[:1]]), colour, width=1.4, depth=7)
+        temple = [(side * (face.eye_x + width), face.eye_y - 1), (side * (face.cheek + 3), face.eye_y - 3)]
+        yield Shape(np.array(temple), colour, width=1.2, depth=2)
+    inner = max(face.eye_x - width, 0.5)
+    yield Shape(
+        np.array([(-inner, face.eye_y), (0, face.eye_y - 1.4), (inner, face.eye_y)]), colour, width=1.4, depth=9
+    )
+
+
+def shirt(now: Nuisance) -> Shape:
+    return Shape(smooth(mirrored([(16, 46), (60, 56), (80, 90)]), 1), now.shirt, depth=-10)

@@ -1,0 +1,97 @@
+"""A picture of a person: paint on a larger canvas, shrink, then what light and camera do to it."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from data.faces import hair, parts
+from data.faces.geometry import ORIGIN, SCALE, SIZE, Canvas, Shape
+from data.faces.identity import Identity
+from data.faces.nuisance import Level, Nuisance
+from data.faces.occlusion import occluder
+
+_AXIS = np.arange(SIZE, dtype=np.float32)
+
+
+class _Still(NamedTuple):
+    """The shapes of a person that no circumstance changes."""
+
+    behind: tuple[Shape, ...]
+    beard: tuple[Shape, ...]
+    marks: tuple[Shape, ...]
+    above: tuple[Shape, ...]
+    glasses: tuple[Shape, ...]
+
+    @classmethod
+    @lru_cache(maxsize=2)  # pictures of a person are drawn one after the other
+    def of(cls, face: Identity) -> "_Still":
+        layers = (hair.behind, parts.beard, parts.marks, hair.above, parts.glasses)
+        return cls(*(tuple(layer(face)) for layer in layers))
+
+
+def render(face: Identity, now: Nuisance) -> np.ndarray:
+    """(112, 112, 3) uint8 RGB."""
+    side = SIZE * SCALE
+    backdrop = cv2.resize(now.background.astype(np.uint8), (side, side), interpolation=cv2.INTER_LINEAR)
+    canvas = Canvas(backdrop, now.view)
+    still = _Still.of(face)
+    canvas.paint(*still.behind, parts.shirt(now), *parts.skin_contours(face, now.light), *still.beard)
+    canvas.soften(2)
+    features = [*still.marks, *parts.nose(face, now.light), *parts.mouth(face, now), *parts.eyes(face, now)]
+    canvas.paint(*features, *parts.brows(face, now), *still.above, *still.glasses, *occluder(face, now))
+    picture = cv2.resize(canvas.pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    picture *= _shading(face, now, canvas)
+    return _camera(picture, now)
+
+
+def _shading(face: Identity, now: Nuisance, canvas: Canvas) -> np.ndarray:
+    """(112, 112, 3) factors near 1: soft spots of shade and blush, and light from one side over all.
+
+    A spot is a product of a Gaussian along x and one along y, so that all of them together are one matrix product.
+    """
+    socket, blush, lift = -face.sockets, face.blush, 0.1
+    # x, y, sigma x, sigma y, then red, green and blue
+    spots = np.array(
+        [
+            (-face.eye_x, face.eye_y - 2, 8, 5, socket, socket, socket * 0.9),
+            (face.eye_x, face.eye_y - 2, 8, 5, socket, socket, socket * 0.9),
+            (-face.cheek * 0.58, 6, 8, 7, blush * 0.3, -blush, -blush * 0.7),
+            (face.cheek * 0.58, 6, 8, 7, blush * 0.3, -blush, -blush * 0.7),
+            (0, face.nose_y - 5, 2.5, 4, lift, lift, lift),
+            (0, face.nose_y + 5, 6, 2.5, -0.14, -0.16, -0.16),
+            (0, face.mouth_y + face.lower_lip + 4, 7, 2, -0.16, -0.18, -0.18),
+            (0, face.chin_y - 5, 7, 4, 0.06, 0.06, 0.06),
+        ]
+    )
+    middle = canvas.project(spots[:, :2]).T[:, :, None]  # (2, spots, 1)
+    across, down = np.exp(-0.5 * ((_AXIS - middle) / spots[:, 2:4].T[:, :, None]) ** 2).astype(np.float32)
+    weighted = across[:, :, None] * spots[:, None, 4:].astype(np.float32)  # (spots, x, colour)
+    shade = 1.0 + (down.T @ weighted.reshape(len(spots), -1)).reshape(SIZE, SIZE, 3)
+    slope_x = np.exp(now.light[0] * (_AXIS - ORIGIN[0]) / 48)
+    slope_y = np.exp(now.light[1] * (_AXIS - ORIGIN[1]) / 48)
+    return shade * (slope_y[:, None] * slope_x)[:, :, None]
+
+
+def _camera(picture: np.ndarray, now: Nuisance) -> np.ndarray:
+    """Saturation, cast, contrast, blur, noise and tone curve: float32 (112, 112, 3) -> uint8."""
+    gray = np.full((3, 3), (1.0 - now.saturation) / 3)
+    colour = now.contrast * now.gain[:, None] * (gray + now.saturation * np.eye(3))
+    picture = cv2.transform(picture, np.column_stack([colour, np.full(3, 110.0 * (1.0 - now.contrast))]))
+    if now.blur > 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), now.blur)
+    noise = (now.noise_pixels - np.float32(127.5)) * np.float32(now.noise / 127.5)
+    picture = cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
+    return cv2.LUT(picture, np.rint(255.0 * (np.arange(256) / 255.0) ** now.gamma).astype(np.uint8))
+
+
+def encode_face(picture: np.ndarray, quality: int) -> bytes:
+    """(112, 112, 3) uint8 RGB -> JPEG."""
+    return cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def draw_face(seed: int, identity: int, image: int, level: Level, face: Identity | None = None) -> bytes:
+    """JPEG of picture number `image` of a person. face: Identity.draw(seed, identity), where it is at hand already."""
+    now = Nuisance.draw(np.random.default_rng([seed, identity, 1 + image]), level)
+    return encode_face(render(face or Identity.draw(seed, identity), now), now.quality)
