@@ -1,6 +1,8 @@
-"""MS1MV2 (faces_emore), made from InsightFace's recordio (the .bin sets come along) by
+"""MS1MV2 (faces_emore), made from InsightFace's recordio by
 
-python tools/mx_recordio_2_ofrecord.py --data_dir datasets/faces_emore --output_filepath datasets/emore/ofrecord
+    python tools/mx_recordio_2_ofrecord.py --data_dir faces_emore --output_filepath datasets/emore/ofrecord
+
+which copies the verification sets (*.bin) along.
 """
 
 from easydict import EasyDict as edict

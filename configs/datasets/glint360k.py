@@ -1,6 +1,8 @@
-"""Glint360K, made from InsightFace's recordio (the .bin sets come along) by
+"""Glint360K, made from InsightFace's recordio by
 
-python tools/mx_recordio_2_ofrecord.py --data_dir datasets/glint360k --output_filepath datasets/glint360k/ofrecord
+    python tools/mx_recordio_2_ofrecord.py --data_dir glint360k --output_filepath datasets/glint360k/ofrecord
+
+which copies the verification sets (*.bin) along.
 """
 
 from easydict import EasyDict as edict

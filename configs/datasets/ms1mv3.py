@@ -1,6 +1,8 @@
-"""MS1MV3 (ms1m-retinaface-t1), made from InsightFace's recordio (the .bin sets come along) by
+"""MS1MV3 (ms1m-retinaface-t1), made from InsightFace's recordio by
 
-python tools/mx_recordio_2_ofrecord.py --data_dir datasets/ms1m-retinaface-t1 --output_filepath datasets/ms1mv3/ofrecord
+    python tools/mx_recordio_2_ofrecord.py --data_dir ms1m-retinaface-t1 --output_filepath datasets/ms1mv3/ofrecord
+
+which copies the verification sets (*.bin) along.
 """
 
 from easydict import EasyDict as edict

@@ -1,6 +1,8 @@
-"""WebFace42M, made from a recordio as InsightFace writes it (the .bin sets come along) by
+"""WebFace42M, made from a recordio as InsightFace writes it by
 
-python tools/mx_recordio_2_ofrecord.py --data_dir datasets/WebFace42M --output_filepath datasets/webface42m/ofrecord
+    python tools/mx_recordio_2_ofrecord.py --data_dir WebFace42M --output_filepath datasets/webface42m/ofrecord
+
+which copies the verification sets (*.bin) along.
 """
 
 from easydict import EasyDict as edict
