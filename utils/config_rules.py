@@ -32,6 +32,7 @@ FOREIGN_KEYS = {
     "partial_fc": "write sample_rate, the share of class centres in each step (1.0: all of them)",
     "fc_type": "write model_parallel and sample_rate",
     "total_batch_size": "write batch_size, which counts the images of one rank",
+    "learning_rate": "write lr",
     "lr_steps": _DECAY,
     "step": _DECAY,
     "lr_func": _DECAY,
