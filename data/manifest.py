@@ -78,10 +78,7 @@ class Manifest:
         """Write `folder/dataset.json`, atomically; equal manifests give equal bytes."""
         path = Path(folder) / MANIFEST_NAME
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        with open(temporary, "w") as file:
-            file.write(json.dumps(asdict(self), indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
         os.replace(temporary, path)
 
     def check(

@@ -7,6 +7,7 @@ array of `INDEX_DTYPE`, with which a JPEG is read without parsing anything.
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import zlib
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.images import ImageChecker, Verdict
+from data.images import IMAGE_SIZE, ImageChecker, Verdict
 from utils.errors import UserError
 
 # Where each record's JPEG lies inside its part (bytes from the part's start), and its label.
@@ -43,16 +44,27 @@ def frame_record(image_length: int, label: int) -> tuple[bytes, bytes]:
 
     Equal to protobuf's deterministic serialization (map keys in order). `label` is at least 0.
     """
-    value = b"\x0a" + _varint(image_length)  # BytesList.value
-    feature = b"\x0a" + _varint(len(value) + image_length) + value  # Feature.bytes_list
-    entry = b"\x0a\x07encoded\x12" + _varint(len(feature) + image_length) + feature  # FeatureEntry key, value
-    head = b"\x0a" + _varint(len(entry) + image_length) + entry  # OFRecord.feature
+    head, tail = _image_head(image_length), _label_entry(label)
+    return struct.pack("<q", len(head) + image_length + len(tail)) + head, tail
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _image_head(length: int) -> bytes:
+    """What comes before the image's bytes in `OFRecord.feature["encoded"].bytes_list.value[0]`."""
+    value = b"\x0a" + _varint(length)  # BytesList.value
+    feature = b"\x0a" + _varint(len(value) + length) + value  # Feature.bytes_list
+    entry = b"\x0a\x07encoded\x12" + _varint(len(feature) + length) + feature  # the map entry's key and value
+    return b"\x0a" + _varint(len(entry) + length) + entry  # OFRecord.feature
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _label_entry(label: int) -> bytes:
+    """`OFRecord.feature["label"].int32_list.value[0]`."""
     packed = _varint(label)
     value = b"\x0a" + _varint(len(packed)) + packed  # Int32List.value
     feature = b"\x22" + _varint(len(value)) + value  # Feature.int32_list
     entry = b"\x0a\x05label\x12" + _varint(len(feature)) + feature
-    tail = b"\x0a" + _varint(len(entry)) + entry
-    return struct.pack("<q", len(head) + image_length + len(tail)) + head, tail
+    return b"\x0a" + _varint(len(entry)) + entry
 
 
 def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
@@ -104,7 +116,7 @@ class PartWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in __exit__)
+        self._file = open(self._temporary, "wb", buffering=0)  # noqa: SIM115 (closed in __exit__)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._index: list[tuple[int, int, int]] = []
@@ -130,9 +142,8 @@ class PartWriter:
             self._flush()
 
     def commit(self) -> None:
-        """Put part and sidecar on the disk under their own names, the part last."""
+        """Give sidecar and part their own names, the part last."""
         self._flush()
-        os.fsync(self._file.fileno())
         write_index(self._path, np.array(self._index, INDEX_DTYPE))
         os.replace(self._temporary, self._path)
 
@@ -140,7 +151,6 @@ class PartWriter:
         chunk = b"".join(self._pending)
         self.crc32 = zlib.crc32(chunk, self.crc32)
         self._file.write(chunk)
-        self._file.flush()
         self._pending, self._pending_bytes = [], 0
 
 
@@ -150,8 +160,6 @@ def write_index(part: Path, index: np.ndarray) -> None:
     temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
     with open(temporary, "wb") as file:
         np.save(file, index)
-        file.flush()
-        os.fsync(file.fileno())
     os.replace(temporary, target)
 
 
@@ -173,26 +181,23 @@ def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:
     indices: list[np.ndarray] = []
     done = 0
     for position, block, records in _record_blocks(path):
-        entries = []
-        for number, (start, end) in enumerate(records, done):
+        index = np.empty(len(records), INDEX_DTYPE)
+        for i, (start, end) in enumerate(records):
             try:
                 image, length, label = parse_record(block, start, end)
             except ValueError as error:
-                raise UserError(f"Record {number} of {path} {error}.") from None
+                raise UserError(f"Record {done + i} of {path} {error}.") from None
             if not 0 <= label <= highest:
                 raise UserError(
-                    f"Record {number} of {path} has the label {label}, but labels must lie in [0, {highest}]."
+                    f"Record {done + i} of {path} has the label {label}, but labels must lie in [0, {highest}]."
                 )
-            entries.append((image, length, label))
-        index = np.array(entries, INDEX_DTYPE)
-        verdicts = checker.check(block, index["offset"], index["length"])
-        if verdicts.any():
-            bad = int(np.flatnonzero(verdicts)[0])
-            raise UserError(
-                f"Record {done + bad} of {path} holds an image that is {Verdict(verdicts[bad]).reason}; the native "
-                "reader needs 112x112 colour JPEGs, so convert the set again with tools/mx_recordio_2_ofrecord.py."
-            )
-        index["offset"] += position
+            verdict = checker.check(block, image, image + length)
+            if verdict is not Verdict.GOOD:
+                raise UserError(
+                    f"Record {done + i} of {path} holds an image that is {verdict.reason}; the native reader needs "
+                    f"{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} colour JPEGs, so convert the set again from its images."
+                )
+            index[i] = (position + image, length, label)
         indices.append(index)
         done += len(index)
     if not done:
