@@ -98,12 +98,12 @@ def read_index(idx: Path, rec: Path) -> Index:
     return Index(keys, offsets, np.append(offsets[1:], size))
 
 
-def scan(rec: Path, index: Index) -> Iterator[tuple[bytes, np.ndarray, list[bytes]]]:
+def scan(rec: Path, index: Index) -> Iterator[tuple[int, bytes, np.ndarray, list[bytes]]]:
     """Read the records of `index`, in its order, and check their framing.
 
     Yields:
-        Blocks of records: the block's bytes; (N,) of `ENTRY_DTYPE` with offsets *in the block* and no verdicts; and the
-        images of its SPLIT records, in order.
+        Blocks of records: the block's first byte in `rec`; its bytes; (N,) of `ENTRY_DTYPE` with offsets *in the block*
+        and no verdicts; and the images of its SPLIT records, in order.
 
     Raises:
         UserError: `rec` is truncated, damaged, or not what `index` describes.
@@ -119,7 +119,7 @@ def scan(rec: Path, index: Index) -> Iterator[tuple[bytes, np.ndarray, list[byte
             block = os.pread(file.fileno(), int(part.ends[-1]) - begin, begin)
             if len(block) < part.ends[-1] - begin:
                 raise UserError(f"{rec} is truncated: it ends before byte {part.ends[-1]}.")
-            yield (block, *_parse_block(rec, block, begin, part))
+            yield (begin, block, *_parse_block(rec, block, begin, part))
             first = last
 
 

@@ -1,0 +1,36 @@
+"""Worker processes that end with their parent, however it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Executor]:
+    """`workers` processes. When the body raises (Ctrl-C too) they are killed at once, in the middle of their tasks."""
+    with ProcessPoolExecutor(
+        workers, multiprocessing.get_context("fork"), initializer=_start_worker, initargs=(os.getpid(),)
+    ) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and die with it even if it is killed: an orphan would go on writing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before prctl
+        os._exit(1)
