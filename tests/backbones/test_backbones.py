@@ -1,0 +1,209 @@
+"""Names, shapes, sizes and initial values of the backbones, against tables that follow from their papers' rules."""
+
+import numpy as np
+import oneflow as flow
+import pytest
+
+from backbones import get_model, list_models, register
+from backbones.iresnet import IBasicBlock
+from utils.errors import UserError
+
+STAGES = {
+    "r18": [2, 2, 2, 2],
+    "r34": [3, 4, 6, 3],
+    "r50": [3, 4, 14, 3],
+    "r100": [3, 13, 30, 3],
+    "r200": [6, 26, 60, 6],
+}
+MILLIONS = {"r18": 24.0, "r34": 34.1, "r50": 43.6, "r100": 65.2, "r200": 118.8, "mbf": 2.06, "mbf_large": 6.3}
+MBF = {"mbf": ([1, 4, 6, 2], 2), "mbf_large": ([2, 8, 12, 4], 4)}
+
+
+def _bn(name, width):
+    per_channel = dict.fromkeys(["weight", "bias", "running_mean", "running_var"], (width,))
+    return {f"{name}.{key}": shape for key, shape in (per_channel | {"num_batches_tracked": ()}).items()}
+
+
+def _iresnet_table(blocks, embedding):
+    table = {"conv1.weight": (64, 3, 3, 3), **_bn("bn1", 64), "prelu.weight": (64,)}
+    width = 64
+    for stage, count in enumerate(blocks):
+        planes = 64 << stage
+        for number in range(count):
+            block = f"layer{stage + 1}.{number}"
+            table |= _bn(f"{block}.bn1", width) | _bn(f"{block}.bn2", planes) | _bn(f"{block}.bn3", planes)
+            table[f"{block}.conv1.weight"] = (planes, width, 3, 3)
+            table[f"{block}.conv2.weight"] = (planes, planes, 3, 3)
+            table[f"{block}.prelu.weight"] = (planes,)
+            if number == 0:
+                table[f"{block}.downsample.0.weight"] = (planes, width, 1, 1)
+                table |= _bn(f"{block}.downsample.1", planes)
+            width = planes
+    table |= _bn("bn2", 512) | _bn("features", embedding)
+    return table | {"fc.weight": (embedding, 512 * 7 * 7), "fc.bias": (embedding,)}
+
+
+def _mbf_table(blocks, scale, embedding):
+    def linear(name, ins, outs, kernel=1, groups=1):
+        return {f"{name}.layers.0.weight": (outs, ins // groups, kernel, kernel)} | _bn(f"{name}.layers.1", outs)
+
+    def conv(name, ins, outs, kernel=1, groups=1):
+        return linear(name, ins, outs, kernel, groups) | {f"{name}.layers.2.weight": (outs,)}
+
+    def bottleneck(name, ins, outs, hidden):
+        expand, depthwise = conv(f"{name}.layers.0", ins, hidden), conv(f"{name}.layers.1", hidden, hidden, 3, hidden)
+        return expand | depthwise | linear(f"{name}.layers.2", hidden, outs)
+
+    def residual(name, width, count, hidden):
+        return {
+            key: shape
+            for number in range(count)
+            for key, shape in bottleneck(f"{name}.layers.{number}", width, width, hidden).items()
+        }
+
+    narrow, wide = 64 * scale, 128 * scale
+    table = conv("layers.0", 3, narrow, 3)
+    table |= conv("layers.1", narrow, narrow, 3, 64) if blocks[0] == 1 else residual("layers.1", narrow, blocks[0], 128)
+    table |= bottleneck("layers.2", narrow, narrow, 128) | residual("layers.3", narrow, blocks[1], 128)
+    table |= bottleneck("layers.4", narrow, wide, 256) | residual("layers.5", wide, blocks[2], 256)
+    table |= bottleneck("layers.6", wide, wide, 512) | residual("layers.7", wide, blocks[3], 256)
+    table |= conv("conv_sep", wide, 512) | linear("features.layers.0", 512, 512, 7, 512)
+    return table | {"features.layers.2.weight": (embedding, 512)} | _bn("features.layers.3", embedding)
+
+
+def _shapes(model):
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def _millions(model):
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_iresnet_names_and_shapes(name):
+    assert _shapes(get_model(name, 512)) == _iresnet_table(STAGES[name], 512)
+
+
+@pytest.mark.parametrize("name", MBF)
+def test_mobilefacenet_names_and_shapes(name):
+    assert _shapes(get_model(name, 256)) == _mbf_table(*MBF[name], 256)
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+def test_parameter_counts(name):
+    digits = len(str(MILLIONS[name]).split(".")[1])
+    assert round(_millions(get_model(name)), digits) == MILLIONS[name]
+
+
+@pytest.mark.parametrize("name", ["r18", "mbf", "mbf_tiny"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_images_become_embeddings(name, dropout):
+    embeddings = get_model(name, 64, dropout)(flow.randn(2, 3, 112, 112))
+    assert tuple(embeddings.shape) == (2, 64)
+    assert np.isfinite(embeddings.numpy()).all()
+
+
+def _names_of_dropout(model):
+    return [name for name, module in model.named_modules() if isinstance(module, flow.nn.Dropout)]
+
+
+@pytest.mark.parametrize("name", ["r18", "mbf", "mbf_tiny"])
+def test_dropout_is_there_only_when_asked_for(name):
+    assert _names_of_dropout(get_model(name)) == []
+    assert len(_names_of_dropout(get_model(name, dropout=0.4))) == 1
+    assert _shapes(get_model(name, dropout=0.4)) == _shapes(get_model(name))
+
+
+def test_iresnet_initial_values():
+    model = get_model("r18")
+    for name, value in model.state_dict().items():
+        values = value.numpy()
+        if values.ndim == 4:
+            error = 4 / np.sqrt(values.size)  # four standard errors
+            assert abs(values.mean()) < 0.1 * error, name
+            assert abs(values.std() / 0.1 - 1) < error, name
+        elif ".prelu" in name or name == "prelu.weight":
+            assert (values == np.float32(0.25)).all(), name
+        elif name.startswith("fc."):
+            assert np.abs(values).max() <= 1 / np.sqrt(512 * 49), name
+        elif name.endswith(("weight", "running_var")):
+            assert (values == 1).all(), name
+        else:
+            assert (values == 0).all(), name
+
+
+def test_mobilefacenet_initial_values():
+    for name, value in get_model("mbf").state_dict().items():
+        values = value.numpy()
+        if values.ndim in (2, 4):
+            fan_out = values.shape[0] * np.prod(values.shape[2:])
+            assert values.std() == pytest.approx(np.sqrt(2 / fan_out), rel=4 / np.sqrt(values.size)), name
+
+
+@pytest.mark.parametrize("name", ["r18", "mbf_tiny"])
+def test_scale_of_the_embedding_is_frozen_at_one(name):
+    frozen = [key for key, parameter in get_model(name).named_parameters() if not parameter.requires_grad]
+    assert frozen == ["features.weight"]
+
+
+@pytest.mark.parametrize("name", ["r18", "mbf", "mbf_tiny"])
+def test_batch_norm_settings(name):
+    kinds = (flow.nn.BatchNorm1d, flow.nn.BatchNorm2d)
+    norms = [module for module in get_model(name).modules() if isinstance(module, kinds)]
+    assert {(module.eps, module.momentum) for module in norms} == {(1e-5, 0.1)}
+
+
+def _conv2d(x, weight, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    kernel = weight.shape[-1]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+    return np.einsum("bchwij,ocij->bohw", windows, weight)
+
+
+def _batch_norm(x, state, name):
+    """In training: by the batch's own mean and (biased) variance."""
+    mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    weight, bias = (state[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in ("weight", "bias"))
+    return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+
+
+@pytest.mark.parametrize(("inplanes", "stride"), [(6, 1), (4, 2)])
+def test_basic_block_equals_numpy(inplanes, stride):
+    flow.manual_seed(0)
+    rng = np.random.default_rng(0)
+    block = IBasicBlock(inplanes, 6, stride)
+    for parameter in block.parameters():
+        parameter.data.copy_(flow.tensor(rng.normal(size=parameter.shape).astype(np.float32)))
+    state = {name: value.numpy().astype(np.float64) for name, value in block.state_dict().items()}
+    x = rng.normal(size=(3, inplanes, 8, 8)) + 0.5
+
+    out = _batch_norm(_conv2d(_batch_norm(x, state, "bn1"), state["conv1.weight"], 1, 1), state, "bn2")
+    out = np.where(out > 0, out, out * state["prelu.weight"].reshape(1, -1, 1, 1))
+    out = _batch_norm(_conv2d(out, state["conv2.weight"], stride, 1), state, "bn3")
+    identity = x
+    if stride == 2:
+        identity = _batch_norm(_conv2d(x, state["downsample.0.weight"], 2, 0), state, "downsample.1")
+
+    found = block(flow.tensor(x.astype(np.float32)))
+    np.testing.assert_allclose(found.numpy(), out + identity, atol=2e-5)
+    running = block.state_dict()["bn1.running_mean"].numpy()
+    np.testing.assert_allclose(running, 0.1 * x.mean((0, 2, 3)), atol=1e-6)
+    running = block.state_dict()["bn1.running_var"].numpy()
+    np.testing.assert_allclose(running, 0.9 + 0.1 * x.var((0, 2, 3), ddof=1), atol=1e-6)
+
+
+def test_known_names():
+    assert list_models() == [*STAGES, *MBF, "mbf_tiny"]
+
+
+@pytest.mark.parametrize(("unknown", "nearest"), [("r51", "r50"), ("mbf-tiny", "mbf_tiny"), ("R100", "r100")])
+def test_unknown_name_lists_the_known(unknown, nearest):
+    with pytest.raises(UserError) as error:
+        get_model(unknown)
+    assert f"did you mean '{nearest}'" in str(error.value)
+    assert all(name in str(error.value) for name in list_models())
+
+
+def test_a_name_is_taken_once():
+    with pytest.raises(ValueError, match="'r50' is registered already"):
+        register("r50")(lambda embedding_size, dropout: None)
