@@ -11,10 +11,8 @@ import fcntl
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -26,7 +24,7 @@ from tqdm import tqdm
 from data.convert_plan import Plan, judge_records, make_plan, write_skipped
 from data.images import IMAGE_SIZE, Verdict, repair
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
-from data.ofrecord import TEMPORARY_SUFFIX, PartWriter, index_path, part_name
+from data.ofrecord import TEMPORARY_SUFFIX, PartWriter, file_crc32, index_path, part_name
 from data.recordio import SPLIT, join_chunks, read_index, read_property, unpack
 from data.workers import worker_pool
 from utils.errors import UserError
@@ -81,10 +79,6 @@ def convert(settings: Settings) -> Manifest:
     except OSError as error:
         where = error.filename or settings.output
         raise UserError(f"Writing {where} failed: {error.strerror}.") from None
-    except BrokenProcessPool:
-        raise UserError(
-            "A worker was killed, probably for want of memory; run the command again with fewer --workers to go on."
-        ) from None
 
 
 class _Conversion:
@@ -200,13 +194,12 @@ class _Conversion:
             raise UserError(
                 f"{self._output} needs {need / 1e9:.1f} GB for the parts but its disk has {free / 1e9:.1f} GB free."
             )
-        if plan.skipped and not settings.strict:
-            write_skipped(self._output / SKIPPED_NAME, plan.skipped)
+        write_skipped(self._job / SKIPPED_NAME, plan.skipped)
         np.save(self._job / "plan.npy", plan.entries)
         _write_json(self._job / "job.json", {"parameters": parameters, "counts": counts})
         return counts
 
-    def _write_parts(self, records: int, pool) -> list[Part]:
+    def _write_parts(self, records: int, pool: Executor) -> list[Part]:
         """Write the parts that are not there yet; all of them, in order."""
         settings = self._settings
         bounds = part_bounds(records, settings.num_part)
@@ -223,10 +216,11 @@ class _Conversion:
         return [parts[part_name(number)] for number in range(settings.num_part)]
 
     def _finish(self, parameters: dict[str, object], counts: dict, parts: list[Part]) -> Manifest:
-        """Copy the set's other files, then declare it finished."""
+        """Add the other files, then declare it finished."""
         if self._parameters() != parameters:
             raise UserError(f"{self._rec} changed during its conversion; run the command again.")
-        for path in [self._property, *sorted(self._settings.source.glob("*.bin"))]:
+        listed = [self._job / SKIPPED_NAME] if counts["skipped"] else []
+        for path in [self._property, *sorted(self._settings.source.glob("*.bin")), *listed]:
             target = self._output / path.name
             if not (target.exists() and target.samefile(path)):
                 temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
@@ -284,11 +278,7 @@ def _finished_part(path: Path, note: Path) -> Part | None:
     """The part that `note` describes, if its bytes are still the ones described."""
     try:
         part = Part(**json.loads(note.read_text()))
-        crc32 = 0
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                crc32 = zlib.crc32(chunk, crc32)
-        return part if crc32 == part.crc32 and index_path(path).exists() else None
+        return part if file_crc32(path) == part.crc32 and index_path(path).exists() else None
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

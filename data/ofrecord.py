@@ -11,6 +11,7 @@ import functools
 import os
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from utils.errors import UserError
 INDEX_DTYPE = np.dtype([("offset", "<i8"), ("length", "<i4"), ("label", "<i4")])
 
 TEMPORARY_SUFFIX = ".tmp"
-_FLUSH = 1 << 20  # bytes gathered before a write
+_FLUSH = 1 << 20  # bytes written, or read without being parsed, together
 _BLOCK = 4 << 20  # bytes scanned together; the temporaries then stay in the cache
 _MAX_MESSAGE = 1 << 30  # bytes; a longer record is a damaged length
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf wire types
@@ -119,7 +120,7 @@ class PartWriter:
         self._file = open(self._temporary, "wb", buffering=0)  # noqa: SIM115 (closed in __exit__)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._index: list[tuple[int, int, int]] = []
+        self._index = array("q")  # offset, length, label of each record
         self.bytes = 0
         self.crc32 = 0
 
@@ -133,7 +134,7 @@ class PartWriter:
     def add(self, image: bytes, label: int) -> None:
         """Append one record: a JPEG and its label (0 to 2**31 - 1)."""
         head, tail = frame_record(len(image), label)
-        self._index.append((self.bytes + len(head), len(image), label))
+        self._index.extend((self.bytes + len(head), len(image), label))
         self._pending += (head, image, tail)
         length = len(head) + len(image) + len(tail)
         self.bytes += length
@@ -144,7 +145,10 @@ class PartWriter:
     def commit(self) -> None:
         """Give sidecar and part their own names, the part last."""
         self._flush()
-        write_index(self._path, np.array(self._index, INDEX_DTYPE))
+        columns = np.array(self._index).reshape(-1, 3).T
+        index = np.empty(columns.shape[1], INDEX_DTYPE)
+        index["offset"], index["length"], index["label"] = columns
+        write_index(self._path, index)
         os.replace(self._temporary, self._path)
 
     def _flush(self) -> None:
@@ -152,6 +156,15 @@ class PartWriter:
         self.crc32 = zlib.crc32(chunk, self.crc32)
         self._file.write(chunk)
         self._pending, self._pending_bytes = [], 0
+
+
+def file_crc32(path: Path) -> int:
+    """The CRC-32 of a file's bytes."""
+    crc32 = 0
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_FLUSH):
+            crc32 = zlib.crc32(chunk, crc32)
+    return crc32
 
 
 def write_index(part: Path, index: np.ndarray) -> None:

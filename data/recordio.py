@@ -23,7 +23,7 @@ _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _CHUNK = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 _FRONT_DTYPE = np.dtype([("magic", "<u4"), ("frame", "<u4"), ("flag", "<u4"), ("label", "<f4")])  # a record's start
-_BLOCK = 2 << 20  # bytes read together: enough for few system calls, little enough for the cache
+_BLOCK = 1 << 20  # bytes read together: enough for few system calls, little enough for the cache
 _MAX_RECORD = 1 << 30  # bytes
 
 # Where an image lies. PLAIN: the image's own bytes; SPLIT: a record's chunks, to be joined; LABELS_ONLY: two labels
@@ -161,9 +161,8 @@ def unpack(payload: bytes) -> tuple[int, list[float], bytes]:
 
 def _parse_block(rec: Path, block: bytes, begin: int, part: Index) -> tuple[np.ndarray, list[bytes]]:
     """Entries and split images of the records of `part`, which fill `block`, read at byte `begin`."""
-    data = np.frombuffer(block + bytes(_CHUNK.size + _HEADER.size + 4), np.uint8)  # room to look past the last record
-    at = part.offsets - begin
-    fronts = data[at[:, None] + np.arange(_FRONT_DTYPE.itemsize)].view(_FRONT_DTYPE).ravel()
+    data, at = np.frombuffer(block, np.uint8), part.offsets - begin
+    fronts = _gather(data, at, _FRONT_DTYPE)
     lengths, extents = (fronts["frame"] & (1 << 29) - 1).astype(np.int64), part.ends - part.offsets
     cflags, flags = fronts["frame"] >> 29, fronts["flag"].astype(np.int64)
     wrong = (fronts["magic"] != MAGIC) | (cflags > 1) | (extents < 8)
@@ -174,10 +173,10 @@ def _parse_block(rec: Path, block: bytes, begin: int, part: Index) -> tuple[np.n
 
     entries = np.zeros(len(part), ENTRY_DTYPE)
     header = _HEADER.size + 4 * flags
-    first_label = data[np.minimum(at + 32, len(data) - 4)[:, None] + np.arange(4)].view("<f4").ravel()
+    first_labels = _gather(data, at + _CHUNK.size + _HEADER.size, np.dtype("<f4"))
     entries["key"] = part.keys
-    entries["offset"] = at + 8 + header
-    entries["label"] = np.where(flags > 0, first_label, fronts["label"])
+    entries["offset"] = at + _CHUNK.size + header
+    entries["label"] = np.where(flags > 0, first_labels, fronts["label"])
     entries["kind"][(flags == 2) & (lengths == header)] = LABELS_ONLY
     damaged = lengths < header
     entries["kind"][damaged] = DAMAGED
@@ -197,6 +196,11 @@ def _parse_block(rec: Path, block: bytes, begin: int, part: Index) -> tuple[np.n
         if image is not None:
             images.append(image)
     return entries, images
+
+
+def _gather(data: np.ndarray, at: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(N,) of `dtype` at the bytes `at`; what lies past the end of `data` is arbitrary (such records are DAMAGED)."""
+    return data[np.minimum(at[:, None] + np.arange(dtype.itemsize), len(data) - 1)].view(dtype).ravel()
 
 
 def _mismatch(rec: Path, key: int, offset: int) -> UserError:

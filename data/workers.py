@@ -8,23 +8,34 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+
+from utils.errors import UserError
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[Executor]:
-    """`workers` processes. When the body raises (Ctrl-C too) they are killed at once, in the middle of their tasks."""
+    """`workers` processes. When the body raises (Ctrl-C too) they are killed at once, in the middle of their tasks.
+
+    Raises:
+        UserError: a worker was killed from outside.
+    """
     with ProcessPoolExecutor(
         workers, multiprocessing.get_context("fork"), initializer=_start_worker, initargs=(os.getpid(),)
     ) as pool:
         try:
             yield pool
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise UserError(
+                    "A worker was killed, probably for want of memory; run the command again with fewer --workers."
+                ) from None
             raise
 
 
