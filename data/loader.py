@@ -1,0 +1,147 @@
+"""Training batches from OFRecord shards: every record once per epoch, in an order that can be resumed anywhere.
+
+OneFlow's own reader ends the process on the first record it cannot take, repeats and misses records where parts are
+unequal, and cannot seek. Here threads decode with OpenCV, straight from memory-mapped parts by their index.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.manifest import Manifest
+from data.ofrecord import index_path
+from utils.errors import UserError
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+# (x / 255 - 0.5) / 0.5 for every byte, so that a look-up normalises
+_NORMALISED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
+
+
+def epoch_plan(num_records: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The epoch's order of records (N,) uint32, and which places in it are mirrored, (N,) bool."""
+    order = np.random.default_rng([seed, epoch]).permutation(np.arange(num_records, dtype=np.uint32))
+    mirrored = np.random.default_rng([seed, epoch, 1]).integers(0, 2, num_records, dtype=np.bool_)
+    return order, mirrored
+
+
+class RecordLoader:
+    """Batches of one rank from a converted dataset (`dataset.json`, parts and their indices).
+
+    folder: the dataset; batch_size: images per rank and step; seed: the order's; num_workers: decoding threads;
+    prefetch: batches kept ready. Step k of an epoch takes records [k * G, (k + 1) * G) of the epoch's order, G being
+    the global batch, and each rank a contiguous run of them: the global batches depend on (seed, epoch, G) alone, a
+    position is just (epoch, step), and fewer than G records are left out at an epoch's end.
+
+    Raises UserError for what `Manifest.check` finds, and for a dataset smaller than one global batch.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+        seed: int = 0,
+        random_flip: bool = True,
+        num_workers: int = 2,
+        prefetch: int = 4,
+        num_classes: int | None = None,
+        num_image: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        manifest = Manifest.load(self.folder)
+        manifest.check(self.folder, num_ranks=ranks, num_classes=num_classes, num_image=num_image)
+        self.num_classes, self.num_image = manifest.num_classes, manifest.num_records
+        self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
+        self.seed, self.random_flip = seed, random_flip
+        self.num_workers, self.prefetch = num_workers, prefetch
+        self.steps_per_epoch = self.num_image // (batch_size * ranks)
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"the dataset in {self.folder} has {self.num_image} records, fewer than one global batch of "
+                f"{batch_size * ranks}; lower batch_size or use fewer ranks"
+            )
+        # A part without records (fewer images than parts) cannot be memory-mapped, and has nothing to offer.
+        self._parts = [part for part in manifest.parts if part.records]
+        self._starts = np.cumsum([0] + [part.records for part in self._parts[:-1]])
+        self._index = [np.load(index_path(self.folder / part.name), mmap_mode="r") for part in self._parts]
+        self._bytes = [np.memmap(self.folder / part.name, np.uint8, "r") for part in self._parts]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches `start` ... of an epoch: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,) int64.
+
+        Raises UserError naming part and record where an image does not decode.
+        """
+        records, mirrored = self._share(epoch)
+        ahead: deque = deque()
+        with ThreadPoolExecutor(self.num_workers, "decode") as pool:
+            try:
+                for step in range(start, self.steps_per_epoch):
+                    ahead.append(pool.submit(self._load, records[step], mirrored[step]))
+                    if len(ahead) >= self.prefetch:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _share(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """This rank's records and their mirroring, each (steps, B)."""
+        order, mirrored = epoch_plan(self.num_image, self.seed, epoch)
+        if not self.random_flip:
+            mirrored[:] = False
+        shape = (self.steps_per_epoch, self.ranks, self.batch_size)
+        used = self.steps_per_epoch * self.ranks * self.batch_size
+        return tuple(plan[:used].reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
+
+    def _load(self, records: np.ndarray, mirrored: np.ndarray) -> Batch:
+        images = np.empty((len(records), 3, 112, 112), np.float32)
+        labels = np.empty(len(records), np.int64)
+        parts = np.searchsorted(self._starts, records, side="right") - 1
+        for row, (part, record, flip) in enumerate(zip(parts, records - self._starts[parts], mirrored, strict=True)):
+            entry = self._index[part][record]
+            labels[row] = entry["label"]
+            image = self._decode(part, record, entry)
+            np.take(_NORMALISED, (image[:, ::-1] if flip else image).transpose(2, 0, 1), out=images[row], mode="clip")
+        return images, labels
+
+    def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
+        """(112, 112, 3) uint8 RGB."""
+        offset, length = int(entry["offset"]), int(entry["length"])
+        image = cv2.imdecode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB)
+        if image is None or image.shape != (112, 112, 3):
+            raise UserError(
+                f"record {record} of {self.folder / self._parts[part].name} is not a 112x112 image that decodes; "
+                "convert the dataset again with --verify"
+            )
+        return image
+
+
+class SyntheticLoader:
+    """Random images and labels from memory with the interface of `RecordLoader`, to measure speed without data.
+
+    A few random batches take turns, so that making them costs the steps nothing; labels are new in every step.
+    """
+
+    def __init__(
+        self, num_classes: int, num_image: int, batch_size: int, rank: int = 0, ranks: int = 1, seed: int = 0
+    ) -> None:
+        self.num_classes, self.num_image = num_classes, num_image
+        self.batch_size, self.rank, self.seed = batch_size, rank, seed
+        self.steps_per_epoch = num_image // (batch_size * ranks)
+        if self.steps_per_epoch == 0:
+            raise UserError(f"num_image={num_image} is fewer than one global batch of {batch_size * ranks}")
+        drawn = np.random.default_rng([seed, rank]).random((4, batch_size, 3, 112, 112), np.float32)
+        self._images = drawn * 2 - 1
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches `start` ... of an epoch, as `RecordLoader.epoch`."""
+        for step in range(start, self.steps_per_epoch):
+            labels = np.random.default_rng([self.seed, epoch, step, self.rank])
+            yield self._images[step % 4], labels.integers(0, self.num_classes, self.batch_size)

@@ -1,0 +1,49 @@
+"""A trained backbone on disk: `backbone.safetensors` with arcface_torch's tensor names, and `config.json` beside it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.tensor_file import read_tensors, write_tensors
+
+WEIGHTS, DESCRIPTION = "backbone.safetensors", "config.json"
+
+
+def save_backbone(folder: Path, state: Mapping[str, np.ndarray], network: str, embedding_size: int) -> Path:
+    """Writes weights and description into `folder`, each whole or not at all; returns the weights' path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        "network": network,
+        "embedding_size": embedding_size,
+        "input": "RGB, 112x112, (x / 255 - 0.5) / 0.5, NCHW float32",
+    }
+    partial = folder / (WEIGHTS + ".partial")
+    write_tensors(partial, state, {key: str(value) for key, value in about.items()})
+    description = folder / (DESCRIPTION + ".partial")
+    description.write_text(json.dumps(about, indent=2) + "\n")
+    os.replace(description, folder / DESCRIPTION)
+    os.replace(partial, folder / WEIGHTS)
+    return folder / WEIGHTS
+
+
+def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """The weights by name and their description, from a `.safetensors` file or the folder of a run or checkpoint.
+
+    Raises UserError where there is no model, or no description beside it.
+    """
+    file = path / WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"there is no model at {file}; train one first, or say where it is with --model_path")
+    description = file.with_name(DESCRIPTION)
+    try:
+        about = json.loads(description.read_text())
+        about["network"], about["embedding_size"]
+    except FileNotFoundError:
+        raise UserError(f"{description} is missing; it must stand beside {file.name} and name its network") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{description} does not say network and embedding_size") from None
+    return read_tensors(file), about

@@ -1,0 +1,77 @@
+"""The training step as one compiled graph."""
+
+import oneflow as flow
+from oneflow import nn
+from oneflow.amp import GradScaler
+from oneflow.optim import Optimizer
+
+# nn.Graph's own names for what it keeps besides the model
+_MOMENTUM, _STEP = "-momentum", "System-Train-TrainStep"
+
+
+class TrainGraph(nn.Graph):
+    """Forward, loss, backward and update of a global batch, compiled at the first call.
+
+    model(images, labels) -> loss, with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64
+    S(0); B counts all micro-batches of all ranks. Returns the loss, a partial-sum scalar, or one per micro-batch
+    (gradient_acc,); the micro-batches' gradients are averaged. fp16: automatic mixed precision with a dynamic loss
+    scale (CUDA only).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: flow.optim.lr_scheduler._LRScheduler,
+        gradient_acc: int = 1,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.add_optimizer(optimizer, lr_sch=scheduler)
+        self.config.allow_fuse_add_to_output(True)
+        self.config.allow_fuse_model_update_ops(True)
+        self.config.allow_fuse_cast_scale(True)
+        if gradient_acc > 1:
+            self.config.set_gradient_accumulation_steps(gradient_acc)
+        if fp16:
+            self.config.enable_amp(True)
+            self.set_grad_scaler(GradScaler(init_scale=2.0**15, growth_factor=2.0, backoff_factor=0.5))
+
+    def build(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
+        loss = self.model(images, labels)
+        loss.backward()
+        return loss
+
+
+class GraphStep:
+    """`TrainGraph` as the trainer uses it: a step to call, and optimiser state to save and restore.
+
+    State is named by parameter ("backbone.conv1.weight": its momentum); what else the compiled step keeps (under AMP
+    the loss scale) goes by OneFlow's own names.
+    """
+
+    def __init__(self, model: nn.Module, *args, **kwargs) -> None:
+        self._graph = TrainGraph(model, *args, **kwargs)
+        self._placement = next(model.parameters()).placement
+
+    def __call__(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
+        return self._graph(images, labels)
+
+    def state(self) -> dict[str, flow.Tensor]:
+        """Global tensors by name; empty before the first step."""
+        found = {}
+        for name, tensor in self._graph.state_dict().items():
+            if name.endswith(_MOMENTUM):
+                found[name.removeprefix("model.").removesuffix(_MOMENTUM)] = tensor
+            elif name not in ("model", _STEP):
+                found[name] = tensor
+        return found
+
+    def restore(self, step: int, state: dict[str, flow.Tensor]) -> None:
+        """Goes on after `step` steps; only before the first call. `state` as `state()` gave it."""
+        parameters = {name for name, _ in self._graph.model.named_parameters()}
+        loaded = {f"model.{name}{_MOMENTUM}" if name in parameters else name: tensor for name, tensor in state.items()}
+        first = flow.placement(self._placement.type, ranks=[0])
+        loaded[_STEP] = flow.tensor([step], dtype=flow.int64, placement=first, sbp=flow.sbp.broadcast)
+        self._graph.load_state_dict(loaded)

@@ -1,0 +1,176 @@
+"""What happens around the steps: progress, verification, checkpoints. All ranks run the same hooks in one order."""
+
+import logging
+import math
+import sys
+import time
+
+import oneflow as flow
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from deploy.embedder import Embedder
+from deploy.weights import save_backbone
+from engine.trainer import Trainer
+from evaluation.bin_set import BinSet
+from evaluation.embed import describe, verify_set
+from utils.errors import UserError
+
+
+class Hook:
+    """Something that looks at the trainer before the first step, after every step, and after the last."""
+
+    def on_start(self, trainer: Trainer) -> None: ...
+
+    def after_step(self, trainer: Trainer) -> None: ...
+
+    def on_end(self, trainer: Trainer) -> None: ...
+
+
+class Progress(Hook):
+    """Speed, loss, learning rate and time left: a tqdm bar on a terminal, a line in the log every `frequent` steps.
+
+    The losses in between stay on the device, and their mean is read once per line. Raises UserError, on all ranks,
+    where it is not finite.
+    """
+
+    def __init__(self, frequent: int, logger: logging.Logger, writer: SummaryWriter | None) -> None:
+        self._frequent, self._logger, self._writer = frequent, logger, writer
+        self._losses: list[flow.Tensor] = []
+        self._bar: tqdm | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        self._restart_clock(trainer)
+        if trainer.runtime.is_main and sys.stdout.isatty():
+            self._bar = tqdm(total=trainer.total_steps, initial=trainer.step, unit="step", dynamic_ncols=True)
+
+    def after_step(self, trainer: Trainer) -> None:
+        self._losses.append(trainer.loss)
+        if self._bar:
+            self._bar.update()
+        if trainer.step % self._frequent == 0:
+            self._report(trainer)
+
+    def on_end(self, trainer: Trainer) -> None:
+        if self._losses:
+            self._report(trainer)
+        if self._bar:
+            self._bar.close()
+
+    def _restart_clock(self, trainer: Trainer) -> None:
+        self._clock = time.perf_counter() - trainer.paused_seconds
+        self._losses = []
+
+    def _report(self, trainer: Trainer) -> None:
+        losses = [loss.to_global(sbp=flow.sbp.broadcast).to_local().mean() for loss in self._losses]
+        loss = float(flow.stack(losses).mean().numpy())
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} by step {trainer.step}; try a smaller lr, a longer warmup_epoch"
+                + (", or fp16=False" if trainer.cfg.fp16 else ", or clip_grad_norm where it is off")
+            )
+        seconds = time.perf_counter() - trainer.paused_seconds - self._clock
+        rate = len(self._losses) / seconds
+        lr = trainer.schedule.at(trainer.step - 1)
+        left = (trainer.total_steps - trainer.step) / rate
+        epoch = (trainer.step - 1) // trainer.steps_per_epoch
+        speed = rate * trainer.global_batch
+        self._logger.info(
+            f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
+            f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}",
+            extra={"file_only": self._bar is not None},
+        )
+        if self._bar:
+            self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.4f}", epoch=epoch, img_s=f"{speed:.0f}")
+        if self._writer:
+            for name, value in (("loss", loss), ("learning_rate", lr), ("samples_per_second", speed)):
+                self._writer.add_scalar(f"train/{name}", value, trainer.step)
+        self._restart_clock(trainer)
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+
+
+class Verification(Hook):
+    """Accuracy on the verification sets every `verbose` steps (0: only at the end) and when the run is complete.
+
+    Each rank embeds a share of every set. The backbone that did best on the first set is kept in `output/best`.
+    """
+
+    def __init__(
+        self, sets: dict[str, BinSet], verbose: int, logger: logging.Logger, writer: SummaryWriter | None
+    ) -> None:
+        self._sets, self._verbose, self._logger, self._writer = sets, verbose, logger, writer
+        self._highest: dict[str, float] = {}
+        self._embedder: Embedder | None = None
+        self._done_at = -1
+
+    def after_step(self, trainer: Trainer) -> None:
+        if self._verbose and trainer.step % self._verbose == 0:
+            self._verify(trainer)
+
+    def on_end(self, trainer: Trainer) -> None:
+        if trainer.finished and self._done_at != trainer.step:
+            self._verify(trainer)
+
+    def _verify(self, trainer: Trainer) -> None:
+        if not self._sets:
+            return
+        with trainer.paused():
+            cfg, runtime = trainer.cfg, trainer.runtime
+            state = trainer.backbone_state()
+            if self._embedder is None:
+                self._embedder = Embedder(cfg.network, cfg.embedding_size, runtime.device)
+            self._embedder.load(state)
+            shared = {"rank": runtime.rank, "ranks": runtime.ranks, "gather": runtime.gather_rows}
+            for number, (name, images) in enumerate(self._sets.items()):
+                result = verify_set(self._embedder, images, cfg.val_batch_size, **shared)
+                self._highest[name] = max(self._highest.get(name, 0.0), result.accuracy)
+                for line in describe(name, result, trainer.step):
+                    self._logger.info(line)
+                self._logger.info(f"[{name}][{trainer.step}]Accuracy-Highest: {self._highest[name]:.5f}")
+                if self._writer:
+                    self._writer.add_scalar(f"verification/{name}/accuracy", result.accuracy, trainer.step)
+                    self._writer.add_scalar(f"verification/{name}/tar_at_far_1e-3", result.tar, trainer.step)
+                if number == 0 and result.accuracy > trainer.best:
+                    trainer.best = result.accuracy
+                    if runtime.is_main:
+                        save_backbone(trainer.output / "best", state, cfg.network, cfg.embedding_size)
+            self._done_at = trainer.step
+
+
+class Checkpoints(Hook):
+    """A checkpoint every `save_interval` steps, at each epoch's end and when the run ends, also by Ctrl-C.
+
+    The backbone alone (`output/backbone.safetensors`) is written at each epoch's end and at the run's. A disk that is
+    full costs the checkpoint, not the run.
+    """
+
+    def __init__(self, save_interval: int, all_states: bool, logger: logging.Logger) -> None:
+        self._interval, self._all_states, self._logger = save_interval, all_states, logger
+        self._saved_at = -1
+
+    def after_step(self, trainer: Trainer) -> None:
+        ends_epoch = trainer.step % trainer.steps_per_epoch == 0
+        if ends_epoch or (self._interval and trainer.step % self._interval == 0):
+            self._save(trainer, weights=ends_epoch)
+
+    def on_end(self, trainer: Trainer) -> None:
+        if trainer.step and self._saved_at != trainer.step:
+            self._save(trainer, weights=True)
+
+    def _save(self, trainer: Trainer, weights: bool) -> None:
+        with trainer.paused():
+            try:
+                if self._all_states:
+                    self._logger.info(f"Checkpoint: {trainer.save()}")
+                if weights:
+                    state = trainer.backbone_state()
+                    if trainer.runtime.is_main:
+                        save_backbone(trainer.output, state, trainer.cfg.network, trainer.cfg.embedding_size)
+                self._saved_at = trainer.step
+            except OSError as error:
+                self._logger.warning(f"Could not save at step {trainer.step}: {error}; the run goes on without")

@@ -1,0 +1,16 @@
+"""The optimiser of a run."""
+
+from oneflow import nn
+from oneflow.optim import SGD
+
+
+def build_sgd(backbone: nn.Module, head: nn.Module, cfg) -> SGD:
+    """SGD with momentum and weight decay on all parameters: ``v = momentum * v + g + weight_decay * w; w -= lr * v``.
+
+    The backbone's gradient is clipped to the L2 norm `cfg.clip_grad_norm` (0: not), before weight decay is added; the
+    head's is left as it is, as in arcface_torch.
+    """
+    clip = {"clip_grad_max_norm": cfg.clip_grad_norm, "clip_grad_norm_type": 2.0} if cfg.clip_grad_norm else {}
+    trained = [p for p in backbone.parameters() if p.requires_grad]
+    groups = [{"params": trained, **clip}, {"params": list(head.parameters())}]
+    return SGD(groups, lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)

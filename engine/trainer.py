@@ -1,0 +1,174 @@
+"""A run: the loop, and the state it carries."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import oneflow as flow
+from oneflow import nn
+
+from backbones import get_model
+from data.loader import Batch
+from engine.batchnorm import averaged_state, rank_statistics
+from engine.checkpoint import Checkpoint, save_checkpoint
+from engine.graph import GraphStep
+from engine.optim import build_sgd
+from engine.schedule import Schedule
+from engine.stop import StopSignal
+from heads.class_parallel import ClassParallelHead, shard_range
+from utils.errors import UserError
+from utils.runtime import Runtime, write_local
+
+
+class Classifier(nn.Module):
+    """Backbone and head: images (B, 3, 112, 112) S(0), labels (B,) S(0) -> the mean loss, a scalar."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
+        return self.head(self.backbone(images), labels)
+
+
+class Trainer:
+    """Trains `cfg.network` on what `loader` gives.
+
+    Hooks see it after every step: `step` (done so far), `loss` (of the last step, still on the device), `schedule`,
+    `best` (highest accuracy on the first verification set), `finished`.
+    """
+
+    def __init__(self, cfg, runtime: Runtime, loader) -> None:
+        self.cfg, self.runtime, self.loader = cfg, runtime, loader
+        self.output = Path(cfg.output)
+        self.steps_per_epoch = loader.steps_per_epoch
+        self.total_steps = loader.steps_per_epoch * cfg.num_epoch
+        self.global_batch = cfg.batch_size * cfg.gradient_acc * runtime.ranks
+        self.step, self.best, self.loss = 0, 0.0, None
+        self.paused_seconds = 0.0
+
+        on_cuda = runtime.device == "cuda"
+        flow.manual_seed(cfg.seed)
+        self.backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
+        self.backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+        self.head = ClassParallelHead(
+            loader.num_classes,
+            cfg.embedding_size,
+            runtime.placement,
+            margins=cfg.margin_list,
+            scale=cfg.logit_scale,
+            gradient=cfg.margin_gradient,
+            filtering=cfg.interclass_filtering_threshold,
+            model_parallel=cfg.model_parallel,
+            fused=on_cuda if cfg.fused_ops == "auto" else cfg.fused_ops,
+            seed=cfg.seed,
+        )
+        self.schedule = Schedule.from_config(cfg, self.steps_per_epoch)
+        optimizer = build_sgd(self.backbone, self.head, cfg)
+        self.train_step = GraphStep(
+            Classifier(self.backbone, self.head),
+            optimizer,
+            self.schedule.attach(optimizer),
+            gradient_acc=cfg.gradient_acc,
+            fp16=cfg.fp16,
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.total_steps
+
+    def fit(self, hooks: list) -> bool:
+        """Trains to the end, or until the user stops it; says which by returning `finished`."""
+        with StopSignal(self.runtime) as stop:
+            for hook in hooks:
+                hook.on_start(self)
+            for images, labels in self._batches():
+                self.loss = self.train_step(self.runtime.split_batch(images), self.runtime.split_batch(labels))
+                self.step += 1
+                for hook in hooks:
+                    hook.after_step(self)
+                if stop.agreed():
+                    break
+            for hook in hooks:
+                hook.on_end(self)
+        return self.finished
+
+    def _batches(self) -> Iterator[Batch]:
+        """This rank's batches from the current step to the end of the run."""
+        while not self.finished:
+            epoch, done = divmod(self.step, self.steps_per_epoch)
+            yield from self.loader.epoch(epoch, start=done)
+
+    @contextmanager
+    def paused(self):
+        """Time spent inside counts as no training time; steps still under way are waited for first."""
+        self.loss.to_local().numpy()
+        start = time.perf_counter()
+        yield
+        self.paused_seconds += time.perf_counter() - start
+
+    def backbone_state(self) -> dict[str, np.ndarray]:
+        """The backbone for evaluation and others, equal on all ranks. A collective."""
+        return averaged_state(self.backbone, self.runtime)
+
+    def save(self) -> Path:
+        """Writes a checkpoint into the run's output. A collective. Raises OSError, on every rank."""
+        about = {
+            "step": self.step,
+            "ranks": self.runtime.ranks,
+            "global_batch": self.global_batch,
+            "steps_per_epoch": self.steps_per_epoch,
+            "num_classes": self.loader.num_classes,
+            "network": self.cfg.network,
+            "embedding_size": self.cfg.embedding_size,
+            "best": self.best,
+        }
+        state = {name: tensor.to_local().numpy() for name, tensor in self.train_step.state().items()}
+        own = {f"statistics.{name}": array for name, array in rank_statistics(self.backbone).items()}
+        head_momentum = state.pop("head.weight")
+        if self.cfg.model_parallel or self.runtime.is_main:
+            own |= {"head.weight": self.head.weight.to_local().numpy(), "head.momentum": head_momentum}
+        return save_checkpoint(
+            self.output / "checkpoints",
+            about,
+            self.backbone_state(),
+            state,
+            own,
+            self.runtime,
+            self.cfg.keep_checkpoints,
+        )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Goes on from a checkpoint, written by any number of ranks; before the first step.
+
+        Raises UserError where it is of another run: other network, classes, or global batch.
+        """
+        for key in ("network", "embedding_size"):
+            self._must_agree(checkpoint, key, self.cfg[key])
+        self._must_agree(checkpoint, "num_classes", self.loader.num_classes)
+        self._must_agree(checkpoint, "global_batch", self.global_batch)
+        runtime, about = self.runtime, checkpoint.about
+        weights = checkpoint.backbone()
+        if about["ranks"] == runtime.ranks:
+            weights |= checkpoint.rank_statistics(runtime.rank)
+        for name, tensor in self.backbone.state_dict().items():
+            write_local(tensor, weights[name])
+        rows = (0, self.loader.num_classes)
+        if self.cfg.model_parallel:
+            rows = shard_range(self.loader.num_classes, runtime.ranks, runtime.rank)
+        write_local(self.head.weight, checkpoint.head_rows("head.weight", *rows))
+        shared = {
+            name: flow.tensor(array).to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+            for name, array in checkpoint.optimizer().items()
+        }
+        momentum = flow.tensor(checkpoint.head_rows("head.momentum", *rows))
+        shared["head.weight"] = momentum.to_global(placement=runtime.placement, sbp=self.head.weight.sbp)
+        self.train_step.restore(about["step"], shared)
+        self.step, self.best = about["step"], about["best"]
+
+    def _must_agree(self, checkpoint: Checkpoint, key: str, wanted) -> None:
+        found = checkpoint.about[key]
+        if found != wanted:
+            raise UserError(f"{checkpoint.folder} has {key} {found} but this run has {wanted}; it cannot be resumed")

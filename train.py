@@ -1,0 +1,125 @@
+"""Trains one run: `python train.py CONFIG [--graph | --eager] [key=value ...]`, one process per rank.
+
+The launcher scripts start as many processes as there are ranks; started alone it trains on one.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from utils.cli import run_cli
+from utils.config import dump_config, format_config, load_config
+from utils.errors import UserError
+
+
+def parse(arguments: list[str]):
+    """The resolved config of the command line."""
+    parser = argparse.ArgumentParser(prog="train.py", description=__doc__.splitlines()[0])
+    parser.add_argument("config", help="a file or its bare name, such as configs/ms1mv3_r50.py or ms1mv3_r50")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for this run")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--graph", dest="graph", action="store_true", default=None, help="compiled step (the default)")
+    mode.add_argument("--eager", dest="graph", action="store_false", help="eager step")
+    args = parser.parse_intermixed_args(arguments)
+    cfg = load_config(args.config, args.overrides)
+    if args.graph is not None:
+        cfg.graph = args.graph
+    if cfg.sample_rate < 1:
+        raise UserError("sample_rate below 1 (Partial FC) is not here yet; add sample_rate=1.0 to train the full layer")
+    if not cfg.graph:
+        raise UserError("the eager step is not here yet; train with --graph")
+    return cfg
+
+
+def build_loader(cfg, runtime):
+    """Where the run's batches come from; see data/loader.py."""
+    from data.loader import RecordLoader, SyntheticLoader
+
+    batch_size = cfg.batch_size * cfg.gradient_acc
+    share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed}
+    if cfg.synthetic:
+        return SyntheticLoader(cfg.num_classes, cfg.num_image, batch_size, **share)
+    return RecordLoader(
+        cfg.ofrecord_path,
+        batch_size,
+        **share,
+        random_flip=cfg.random_flip,
+        num_workers=cfg.num_workers,
+        prefetch=cfg.prefetch,
+        num_classes=cfg.num_classes,
+        num_image=cfg.num_image,
+    )
+
+
+def resume(trainer, cfg, logger) -> None:
+    """Takes up the checkpoint that `cfg.resume` asks for: True the newest whole one of the output, or a path."""
+    from engine.checkpoint import Checkpoint, newest_checkpoint
+
+    if not cfg.resume:
+        return
+    if cfg.resume is True:
+        checkpoint = newest_checkpoint(trainer.output / "checkpoints", logger.warning)
+    else:
+        checkpoint = Checkpoint(Path(cfg.resume))
+    if checkpoint is None:
+        logger.info(f"Nothing to resume in {trainer.output}: starting from the beginning")
+        return
+    trainer.resume(checkpoint)
+    logger.info(f"Resumed from {checkpoint.folder} (written by {checkpoint.about['ranks']} ranks)")
+
+
+def main(arguments: list[str]) -> int:
+    cfg = parse(arguments)
+
+    # OneFlow takes seconds to import, so a mistake in the config is told before.
+    from engine.hooks import Checkpoints, Progress, Verification
+    from engine.trainer import Trainer
+    from evaluation.embed import load_bin_sets
+    from utils.gpu import usable_cards
+    from utils.logging import make_logger
+    from utils.runtime import start_runtime
+
+    usable, refused = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    runtime = start_runtime(cfg.device, bool(usable))
+    if cfg.fp16 and runtime.device == "cpu":
+        raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
+    loader = build_loader(cfg, runtime)
+    sets = load_bin_sets(cfg.val_targets, Path(cfg.val_path or cfg.ofrecord_path)) if cfg.val_targets else {}
+    trainer = Trainer(cfg, runtime, loader)
+
+    trainer.output.mkdir(parents=True, exist_ok=True)
+    logger = make_logger(runtime.is_main, trainer.output / "training.log")
+    for card in refused:
+        logger.warning(card.refusal)
+    logger.info("Configuration:\n" + format_config(cfg))
+    logger.info(
+        f"{loader.num_image} images of {loader.num_classes} identities; {runtime.ranks} {runtime.device} rank(s), "
+        f"global batch {trainer.global_batch}, {trainer.total_steps} steps in {cfg.num_epoch} epoch(s)"
+    )
+    resume(trainer, cfg, logger)
+
+    writer = None
+    if runtime.is_main:
+        (trainer.output / "config.py").write_text(dump_config(cfg))
+        if cfg.tensorboard:
+            from tensorboardX import SummaryWriter
+
+            writer = SummaryWriter(str(trainer.output / "tensorboard"), purge_step=trainer.step)
+    finished = trainer.fit(
+        [
+            Progress(cfg.frequent, logger, writer),
+            Verification(sets, cfg.verbose, logger, writer),
+            Checkpoints(cfg.save_interval, cfg.save_all_states, logger),
+        ]
+    )
+    if writer:
+        writer.close()
+    if not finished:
+        logger.info(f"Stopped at step {trainer.step}; the same command with resume=True goes on from there")
+        return 130
+    logger.info(f"Done. Model, log and checkpoints are in {trainer.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_cli(main, hard_exit=int(os.environ.get("WORLD_SIZE", 1)) > 1)

@@ -1,0 +1,34 @@
+"""The run's log: lines on the terminal (above a tqdm bar) and the same lines in a file, from rank 0."""
+
+import logging
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class _TqdmHandler(logging.Handler):
+    """Writes above a progress bar rather than through it; lines marked `file_only` repeat what the bar shows."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "file_only", False):
+            return
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def make_logger(is_main: bool, file: Path | None = None) -> logging.Logger:
+    """A logger that prints and appends to `file` on the main rank, and says nothing on the others."""
+    logger = logging.getLogger("train")
+    logger.handlers.clear()
+    logger.propagate = False
+    logger.setLevel(logging.INFO if is_main else logging.CRITICAL)
+    if is_main:
+        handlers: list[logging.Handler] = [_TqdmHandler()]
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        for handler in handlers:
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+            logger.addHandler(handler)
+    return logger

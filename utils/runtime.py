@@ -1,0 +1,60 @@
+"""Where a run happens: the device, this process's rank, and the placement of global tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import oneflow as flow
+
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """device: "cuda" or "cpu"; rank of ranks; placement: all ranks' devices."""
+
+    device: str
+    rank: int
+    ranks: int
+    placement: flow.placement
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def split_batch(self, array: np.ndarray) -> flow.Tensor:
+        """This rank's rows (B / ranks, ...) as its share of a global tensor (B, ...) S(0)."""
+        return flow.tensor(array).to_global(placement=self.placement, sbp=flow.sbp.split(0))
+
+    def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
+        """The elementwise sum of every rank's `array`, the same bits on each rank. A collective."""
+        summed = flow.tensor(array).to_global(placement=self.placement, sbp=flow.sbp.partial_sum)
+        return summed.to_global(sbp=flow.sbp.broadcast).to_local().numpy()
+
+    def gather_rows(self, rows: np.ndarray, counts: list[int]) -> np.ndarray:
+        """Every rank's rows, (counts[rank], E) each, one below the other on each rank. A collective."""
+        padded = np.zeros((max(counts), *rows.shape[1:]), rows.dtype)
+        padded[: len(rows)] = rows
+        all_rows = self.split_batch(padded).to_global(sbp=flow.sbp.broadcast).to_local().numpy()
+        return np.concatenate([part[:n] for part, n in zip(np.split(all_rows, self.ranks), counts, strict=True)])
+
+
+def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:
+    """The runtime of this process, as the launcher set it up (one process without a launcher).
+
+    device: "cuda", "cpu", or "auto": CUDA where there is a card this OneFlow has kernels for (`usable_cards`, see
+    `utils.gpu`). Raises UserError where CUDA is asked for and cannot be had.
+    """
+    has_cuda = usable_cards and flow.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise UserError('device = "cuda", but OneFlow finds no card it can use here; set device=cpu or device=auto')
+    if device == "auto":
+        device = "cuda" if has_cuda else "cpu"
+    if device == "cuda":
+        flow.cuda.set_device(flow.env.get_local_rank())
+    ranks, rank = flow.env.get_world_size(), flow.env.get_rank()
+    return Runtime(device, rank, ranks, flow.env.all_device_placement(device))
+
+
+def write_local(tensor: flow.Tensor, values: np.ndarray) -> None:
+    """Overwrites this rank's share of a global tensor (all of it where it is broadcast) in place."""
+    tensor.to_local().copy_(flow.tensor(values))

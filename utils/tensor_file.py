@@ -1,0 +1,64 @@
+"""Named tensors in a safetensors file: written in a stream, read by slices, never unpickled."""
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from utils.errors import UserError
+
+_CODES = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64", "int32": "I32", "uint8": "U8"}
+_CHUNK = 1 << 24  # bytes
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> dict:
+    """Writes `tensors` to `path` and syncs it to disk; returns the file's ``{"bytes": size, "crc32": checksum}``.
+
+    The safetensors library's own writer first copies every tensor; this one needs no memory but a chunk, so that a
+    rank's shard of class centres can be saved wherever it could be trained. Raises OSError.
+    """
+    arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
+    header: dict = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": _CODES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    checksum = size = 0
+    with open(path, "wb") as file:
+        blocks = (memoryview(a.reshape(-1).view(np.uint8)) for a in arrays.values() if a.nbytes)
+        for block in (len(text).to_bytes(8, "little"), text, *blocks):
+            for at in range(0, len(block), _CHUNK):
+                chunk = block[at : at + _CHUNK]
+                checksum = zlib.crc32(chunk, checksum)
+                size += file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": size, "crc32": checksum}
+
+
+@contextmanager
+def open_tensors(path: Path):
+    """The file as safetensors' reader (`keys()`, `get_tensor(name)`, `get_slice(name)[a:b]`, `metadata()`), NumPy.
+
+    Raises UserError, naming the file, where it is missing or not a whole safetensors file.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            yield file
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """All tensors of the file. Raises as `open_tensors`."""
+    with open_tensors(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
