@@ -32,16 +32,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
+    if args.sheet and not (args.sheet.suffix == ".png" and args.sheet.parent.is_dir()):
+        raise UserError(f"The sheet cannot be written to {args.sheet}: give a .png in a folder that exists.")
     made = make_demo_dataset(args.out, args.identities, args.images, args.seed, args.pairs, args.workers, args.force)
     print(f"{args.out}: {'written' if made else 'already there, left as it is'}.")
     if args.sheet:
+        png = cv2.imencode(".png", contact_sheet(args.seed))[1]
         try:
-            written = cv2.imwrite(str(args.sheet), contact_sheet(args.seed))
-        except cv2.error:  # a suffix that names no image format
-            written = False
-        if not written:
-            raise UserError(f"The sheet cannot be written to {args.sheet}: give a .png in a folder that exists.")
-        print(f"{args.sheet}: 8 people, 10 pictures each.")
+            args.sheet.write_bytes(png.tobytes())
+        except OSError as error:
+            raise UserError(f"The sheet cannot be written to {args.sheet}: {error.strerror}.") from error
+        print(f"{args.sheet}: 8 people, 10 pictures of each.")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ ORIGIN = (
     56.0,
     72.0,
 )  # of the face frame, in the crop: eyes are then near y = 52, the mouth near y = 92, as ArcFace aligns
-SCALE = 2  # canvas pixels per crop pixel
 _FALL = np.array([0.010, 0.003])  # the head falls away towards its sides, less so up and down: depth per square pixel
 _FRACTION = 4  # bits of sub-pixel precision in OpenCV's drawing
 
@@ -91,11 +90,12 @@ class View:
 
 
 class Canvas:
-    """An RGB image (SIZE * SCALE squared, uint8) that shapes are painted on as a view shows them."""
+    """A square RGB image, uint8, of n canvas pixels per crop pixel, that shapes are painted on as a view shows them."""
 
     def __init__(self, pixels: np.ndarray, view: View) -> None:
         self.pixels = pixels
         self._matrix = view.matrix()
+        self._scale = len(pixels) // SIZE  # canvas pixels per crop pixel
         self._offset = np.add(ORIGIN, view.shift)
 
     def project(self, points: np.ndarray, depth: np.ndarray | float = 0.0) -> np.ndarray:
@@ -110,19 +110,24 @@ class Canvas:
             len(shape.points) for shape in shapes
         ]  # projected together: a call to NumPy costs more than its sums
         depth = np.repeat([shape.depth for shape in shapes], lengths)
-        corners = self.project(np.concatenate([shape.points for shape in shapes]), depth) * SCALE + (SCALE - 1) / 2
+        corners = self.project(np.concatenate([shape.points for shape in shapes]), depth)
+        corners = (corners + 0.5) * self._scale - 0.5  # a pixel's coordinates are those of its middle
         corners = np.rint(corners * (1 << _FRACTION)).astype(np.int32)
         end = 0
         for shape, length in zip(shapes, lengths, strict=True):
             start, end = end, end + length
             colour = shape.colour.tolist()
             if shape.width:
-                width = max(1, round(shape.width * SCALE))
+                width = max(1, round(shape.width * self._scale))
                 cv2.polylines(self.pixels, [corners[start:end]], False, colour, width, cv2.LINE_AA, _FRACTION)
             else:
                 cv2.fillPoly(self.pixels, [corners[start:end]], colour, cv2.LINE_AA, _FRACTION)
 
     def soften(self, width: int) -> None:
-        """Blur all that is painted so far with a box of width x width crop pixels, twice."""
-        box = (width * SCALE | 1, width * SCALE | 1)
-        self.pixels = cv2.blur(cv2.blur(self.pixels, box), box)
+        """Blur what is painted so far with a box of width x width canvas pixels, twice."""
+        self.pixels = cv2.blur(cv2.blur(self.pixels, (width, width)), (width, width))
+
+    def resize(self, scale: int) -> None:
+        """To scale canvas pixels per crop pixel."""
+        way = cv2.INTER_LINEAR if scale > self._scale else cv2.INTER_AREA
+        self.pixels, self._scale = cv2.resize(self.pixels, (SIZE * scale, SIZE * scale), interpolation=way), scale

@@ -68,7 +68,7 @@ def above(face: Identity) -> Iterator[Shape]:
     outer = _outer(face, volume, end)
     colour = 0.6 * face.hair + 0.32 * face.skin if face.hair_style == "buzz" else face.hair
     if face.hair_style == "curly":
-        inner, outer = _curl(inner, 0.03), _curl(smooth(outer, 1), 0.035)
+        inner, outer = _curl(inner, 0.03), _curl(smooth(outer, 1)[:-2], 0.035)  # less its closing edge
     yield Shape(smooth(np.concatenate([outer, inner]), 2), colour, depth=1)
     if face.hair_style not in ("buzz", "curly"):
         yield from _strands(face, inner, _TOP - volume, colour)

@@ -94,7 +94,7 @@ class Identity:
 
         tone = between(0, len(_SKIN) - 1.001)
         skin = _jitter(rng, _SKIN[int(tone)] + (tone % 1) * (_SKIN[int(tone) + 1] - _SKIN[int(tone)]), 0.05)
-        hair = _jitter(rng, _HAIR[rng.choice(len(_HAIR), p=_HAIR_SHARE)], 0.12)
+        hair = _jitter(rng, _HAIR[rng.choice(len(_HAIR), p=_HAIR_SHARE)], 0.07)
         cheek = between(32, 41)
         style = str(rng.choice(HAIR_STYLES, p=[0.08, 0.1, 0.15, 0.15, 0.12, 0.12, 0.12, 0.1, 0.06]))
         long_hair = style.startswith("long")

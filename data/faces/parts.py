@@ -9,10 +9,13 @@ from data.faces.identity import Identity
 from data.faces.nuisance import Nuisance
 
 _TOP = -64.0  # y of the bare skull's top
+_MIDDLE = np.array([0.0, -6.0])  # of the head
+_ROUNDNESS = 0.7  # of an eye's corners
+_ACROSS = np.linspace(-1.0, 1.0, 9)  # an eye, from corner to corner,
+_ALMOND = (1.0 - _ACROSS**2) ** _ROUNDNESS  # and how far it is open there
 
 
-def skin_contours(face: Identity, light: tuple[float, float]) -> Iterator[Shape]:
-    """Neck, ears and head. Contours that shrink towards the light get lighter; blurred, they make the head round."""
+def neck_and_ears(face: Identity) -> Iterator[Shape]:
     yield Shape(
         smooth(mirrored([(face.jaw * 0.68, 15), (face.jaw * 0.72, 48), (face.jaw * 1.5, 70)])), face.skin * 0.62
     )
@@ -20,52 +23,45 @@ def skin_contours(face: Identity, light: tuple[float, float]) -> Iterator[Shape]
         ear = (side * (face.cheek + face.ear * 0.35), -8.0, face.ear, face.ear * 1.9, side * 0.18)
         yield Shape(ellipse(*ear), face.skin * 0.8, depth=-8)
         yield Shape(ellipse(ear[0], ear[1], face.ear * 0.45, face.ear * 1.2, ear[4]), face.skin * 0.62, depth=-8)
-    outline = smooth(
-        mirrored(
-            [
-                (face.forehead * 0.42, _TOP),
-                (face.forehead * 0.86, _TOP + 9),
-                (face.forehead * 1.03, -40),
-                (face.cheek * 1.02, -20),
-                (face.cheek * 1.01, 2),
-                (face.jaw * 1.05, 22),
-                (face.chin + (face.jaw - face.chin) * 0.42, face.chin_y - 5),
-                (face.chin * 0.9, face.chin_y + 2),
-            ]
-        )
-    )
-    middle = np.array([0.0, -6.0])
-    for size, tone in ((1.0, 0.74), (0.94, 0.83), (0.86, 0.91), (0.75, 0.97), (0.6, 1.02)):
-        towards = np.array(face_light(light)) * (1.0 - size) * 26
-        yield Shape(middle + (outline - middle) * size + towards, np.minimum(face.skin * tone, 255))
 
 
-def face_light(light: tuple[float, float]) -> tuple[float, float]:
-    """The part of the light's direction that shading follows: never so far that the lit contour leaves the face."""
-    return float(np.clip(light[0], -0.8, 0.8)), float(np.clip(light[1], -0.8, 0.8))
+def head(face: Identity, light: tuple[float, float]) -> Iterator[Shape]:
+    """Contours that shrink towards the light get lighter; blurred, they make the head round."""
+    outline = [
+        (face.forehead * 0.42, _TOP),
+        (face.forehead * 0.86, _TOP + 9),
+        (face.forehead * 1.03, -40),
+        (face.cheek * 1.02, -20),
+        (face.cheek * 1.01, 2),
+        (face.jaw * 1.05, 22),
+        (face.chin + (face.jaw - face.chin) * 0.42, face.chin_y - 5),
+        (face.chin * 0.9, face.chin_y + 2),
+    ]
+    from_middle = smooth(mirrored(outline)) - _MIDDLE
+    for size, tone in ((1.0, 0.76), (0.95, 0.83), (0.89, 0.89), (0.82, 0.94), (0.73, 0.98), (0.6, 1.01)):
+        towards = np.array(light) * ((1.0 - size) * 26)
+        yield Shape(from_middle * size + (_MIDDLE + towards), np.minimum(face.skin * tone, 255))
 
 
 def eyes(face: Identity, now: Nuisance) -> Iterator[Shape]:
     width, height = face.eye_width, face.eye_height * now.eye_open
-    across = np.linspace(-1.0, 1.0, 9)
-    lid = (1.0 - across**2) ** 0.7  # of an almond: 0 in the corners
-    iris_radius = 0.5 * face.eye_width
+    lid = _ACROSS * width, height * _ALMOND
+    gaze_x, gaze_y = now.gaze
     for side in (-1, 1):
-        centre = np.array([side * face.eye_x, face.eye_y])
-        tilt = np.array([[side, -face.eye_slant], [0.0, 1.0]])  # x grows towards the temple, where the corner rises
 
-        def place(x, y, centre=centre, tilt=tilt) -> np.ndarray:
-            return np.stack([x, y], 1) @ tilt + centre
+        def place(x: np.ndarray, y: np.ndarray, side: int = side) -> np.ndarray:
+            """x grows towards the temple, where the corner rises."""
+            return np.column_stack([side * (face.eye_x + x), face.eye_y + y - face.eye_slant * x])
 
-        upper, lower = place(across * width, -height * lid), place(across * width, 0.75 * height * lid)
-        yield Shape(place(across * width * 1.1, -(height + 1.6) * lid), face.skin * 0.68, width=0.8)
-        yield Shape(np.concatenate([upper, lower[::-1]]), 0.75 * np.array([244.0, 240.0, 236.0]) + 0.2 * face.skin)
-        for radius, colour in ((1.0, face.iris), (0.5, face.iris * 0.2)):
-            ring = ellipse(side * now.gaze[0], now.gaze[1] - 0.1 * height, radius * iris_radius, radius * iris_radius)
-            opening = height * np.clip(1.0 - (ring[:, 0] / width) ** 2, 0.0, 1.0) ** 0.7
-            yield Shape(place(ring[:, 0], np.clip(ring[:, 1], -opening, 0.75 * opening)), colour)
+        upper, lower = place(lid[0], -lid[1]), place(lid[0], 0.75 * lid[1])
+        yield Shape(place(lid[0] * 1.1, -(height + 1.6) * _ALMOND), face.skin * 0.68, width=0.8)
+        yield Shape(np.concatenate([upper, lower[::-1]]), np.array([183.0, 180.0, 177.0]) + 0.2 * face.skin)
+        for radius, colour in ((0.5 * width, face.iris), (0.25 * width, face.iris * 0.2)):
+            x, y = ellipse(side * gaze_x, gaze_y - 0.1 * height, radius, radius).T
+            opening = height * np.maximum(1.0 - (x / width) ** 2, 0.0) ** _ROUNDNESS  # the lids cover the rest
+            yield Shape(place(x, np.minimum(np.maximum(y, -opening), 0.75 * opening)), colour)
         if height > 2:
-            glint = centre + now.gaze + (0.25 * iris_radius, -0.3 * iris_radius)
+            glint = (side * face.eye_x + gaze_x + 0.12 * width, face.eye_y + gaze_y - 0.15 * width)
             yield Shape(ellipse(*glint, 0.7, 0.7, count=8), np.array([250.0, 250.0, 250.0]))
         yield Shape(upper, face.brow * 0.5, width=1.2)
         yield Shape(lower, face.skin * 0.6, width=0.5)

@@ -7,18 +7,20 @@ import cv2
 import numpy as np
 
 from data.faces import hair, parts
-from data.faces.geometry import ORIGIN, SCALE, SIZE, Canvas, Shape
+from data.faces.geometry import ORIGIN, SIZE, Canvas, Shape
 from data.faces.identity import Identity
 from data.faces.nuisance import Level, Nuisance
 from data.faces.occlusion import occluder
 
 _AXIS = np.arange(SIZE, dtype=np.float32)
+_REACH = 48.0  # crop pixels over which light of strength 1 grows by a factor of e
 
 
 class _Still(NamedTuple):
     """The shapes of a person that no circumstance changes."""
 
     behind: tuple[Shape, ...]
+    neck: tuple[Shape, ...]
     beard: tuple[Shape, ...]
     marks: tuple[Shape, ...]
     above: tuple[Shape, ...]
@@ -27,29 +29,29 @@ class _Still(NamedTuple):
     @classmethod
     @lru_cache(maxsize=2)  # pictures of a person are drawn one after the other
     def of(cls, face: Identity) -> "_Still":
-        layers = (hair.behind, parts.beard, parts.marks, hair.above, parts.glasses)
+        layers = (hair.behind, parts.neck_and_ears, parts.beard, parts.marks, hair.above, parts.glasses)
         return cls(*(tuple(layer(face)) for layer in layers))
 
 
 def render(face: Identity, now: Nuisance) -> np.ndarray:
     """(112, 112, 3) uint8 RGB."""
-    side = SIZE * SCALE
-    backdrop = cv2.resize(now.background.astype(np.uint8), (side, side), interpolation=cv2.INTER_LINEAR)
+    backdrop = cv2.resize(now.background.astype(np.uint8), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     canvas = Canvas(backdrop, now.view)
     still = _Still.of(face)
-    canvas.paint(*still.behind, parts.shirt(now), *parts.skin_contours(face, now.light), *still.beard)
-    canvas.soften(2)
+    canvas.paint(*still.behind, parts.shirt(now), *still.neck, *parts.head(face, now.light), *still.beard)
+    canvas.soften(3)
+    canvas.resize(2)  # the features are painted finer than the crop shows them
     features = [*still.marks, *parts.nose(face, now.light), *parts.mouth(face, now), *parts.eyes(face, now)]
     canvas.paint(*features, *parts.brows(face, now), *still.above, *still.glasses, *occluder(face, now))
-    picture = cv2.resize(canvas.pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    picture *= _shading(face, now, canvas)
-    return _camera(picture, now)
+    canvas.resize(1)
+    return _camera(canvas.pixels * _shading(face, now, canvas), now)
 
 
 def _shading(face: Identity, now: Nuisance, canvas: Canvas) -> np.ndarray:
-    """(112, 112, 3) factors near 1: soft spots of shade and blush, and light from one side over all.
+    """(112, 112, 3) float32 factors near 1: soft spots of shade and blush, and light from one side over all.
 
-    A spot is a product of a Gaussian along x and one along y, so that all of them together are one matrix product.
+    A spot is a product of a Gaussian along x and one along y, so that all of them together are one matrix product, and
+    so is light that grows exponentially to one side.
     """
     socket, blush, lift = -face.sockets, face.blush, 0.1
     # x, y, sigma x, sigma y, then red, green and blue
@@ -65,13 +67,13 @@ def _shading(face: Identity, now: Nuisance, canvas: Canvas) -> np.ndarray:
             (0, face.chin_y - 5, 7, 4, 0.06, 0.06, 0.06),
         ]
     )
-    middle = canvas.project(spots[:, :2]).T[:, :, None]  # (2, spots, 1)
-    across, down = np.exp(-0.5 * ((_AXIS - middle) / spots[:, 2:4].T[:, :, None]) ** 2).astype(np.float32)
-    weighted = across[:, :, None] * spots[:, None, 4:].astype(np.float32)  # (spots, x, colour)
-    shade = 1.0 + (down.T @ weighted.reshape(len(spots), -1)).reshape(SIZE, SIZE, 3)
-    slope_x = np.exp(now.light[0] * (_AXIS - ORIGIN[0]) / 48)
-    slope_y = np.exp(now.light[1] * (_AXIS - ORIGIN[1]) / 48)
-    return shade * (slope_y[:, None] * slope_x)[:, :, None]
+    middle = canvas.project(spots[:, :2]).astype(np.float32).T[:, :, None]  # (2, spots, 1)
+    gauss = np.exp(-0.5 * ((_AXIS - middle) / spots[:, 2:4].astype(np.float32).T[:, :, None]) ** 2)
+    across, down = np.concatenate([gauss, np.ones((2, 1, SIZE), np.float32)], 1)  # a last spot without end: 1
+    tint = np.vstack([spots[:, 4:], np.ones(3)]).astype(np.float32)
+    across *= np.exp(np.float32(now.light[0] / _REACH) * (_AXIS - np.float32(ORIGIN[0])))
+    down *= np.exp(np.float32(now.light[1] / _REACH) * (_AXIS - np.float32(ORIGIN[1])))
+    return (down.T @ (across[:, :, None] * tint[:, None]).reshape(len(tint), -1)).reshape(SIZE, SIZE, 3)
 
 
 def _camera(picture: np.ndarray, now: Nuisance) -> np.ndarray:
