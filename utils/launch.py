@@ -1,0 +1,145 @@
+"""Starts the ranks of a run on this machine and watches them until they end.
+
+    python -m utils.launch [options] train.py CONFIG [overrides]
+
+Every rank learns who it is from MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK, as from OneFlow's own
+`oneflow.distributed.launch`. That one is not used because it loses ranks: when one dies it signals the process group
+of its own number, which does not exist where a script started it, so the other ranks wait for ever; its exit status is
+1 whatever happened; and at Ctrl-C it leaves at once, while a rank may be writing a checkpoint. Here a rank that fails
+ends the others and its exit status is handed on, and a signal to stop is passed on once and waited for.
+
+On several nodes, run it on each with the same NNODES, MASTER_ADDR, MASTER_PORT and NPROC, and its own NODE_RANK.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from utils.errors import UserError
+from utils.gpu import usable_cards
+from utils.processes import Patience, Process, run_together
+
+CPU_RANKS = 2  # where there is no card: enough to be a distributed run
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which ranks run where."""
+
+    nproc: int
+    nnodes: int
+    node_rank: int
+    master_addr: str
+    master_port: int
+
+    def environment(self, local_rank: int) -> dict[str, str]:
+        return {
+            "MASTER_ADDR": self.master_addr,
+            "MASTER_PORT": str(self.master_port),
+            "WORLD_SIZE": str(self.nproc * self.nnodes),
+            "RANK": str(self.nproc * self.node_rank + local_rank),
+            "LOCAL_RANK": str(local_rank),
+        }
+
+
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    options = _parse(arguments, environ)
+    try:
+        usable, refused = usable_cards(environ.get("CUDA_VISIBLE_DEVICES"))
+        for card in refused:
+            print(card.refusal, file=sys.stderr)
+        layout = read_layout(options, default_nproc=len(usable) or CPU_RANKS)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+    common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), **environ}
+    if refused:
+        common["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in usable)
+    patience = Patience(failed=options.grace, stopped=options.stop_grace)
+    if options.prepare:
+        prepare = Process(options.prepare, [sys.executable, options.prepare], dict(environ))
+        status = run_together([prepare], patience)
+        if status != 0:
+            return status
+    # -u: what a rank prints is seen when it prints it, also through a pipe.
+    command = [sys.executable, "-u", options.script, *options.arguments]
+    ranks = []
+    for local_rank in range(layout.nproc):
+        own = layout.environment(local_rank)
+        ranks.append(Process(f"rank {own['RANK']}", command, common | own, prefixed=local_rank > 0))
+    return run_together(ranks, patience)
+
+
+def _parse(arguments: list[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m utils.launch", allow_abbrev=False)
+    for name, meaning in (
+        ("nproc", "ranks on this node; default: the cards OneFlow can use, else 2 on the CPU"),
+        ("nnodes", "nodes of the run; default: 1"),
+        ("node_rank", "which of them this is; default: 0"),
+        ("master_addr", "address of node 0; default, on one node: 127.0.0.1"),
+        ("master_port", "a port that is free there; default, on one node: any"),
+    ):
+        variable = name.upper()
+        parser.add_argument(f"--{name}", default=environ.get(variable, ""), help=f"{meaning} (or ${variable})")
+    patience = Patience()
+    parser.add_argument(
+        "--grace", type=float, default=patience.failed, help="seconds the others have when a rank fails (%(default)s)"
+    )
+    parser.add_argument(
+        "--stop_grace", type=float, default=patience.stopped, help="seconds to end after a signal (%(default)s)"
+    )
+    parser.add_argument("--prepare", metavar="SCRIPT", help="a program run once before the ranks")
+    parser.add_argument("script")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser.parse_args(arguments)
+
+
+def read_layout(options: argparse.Namespace, default_nproc: int) -> Layout:
+    nproc = _whole("NPROC", options.nproc, default_nproc, 1, 4096)
+    nnodes = _whole("NNODES", options.nnodes, 1, 1, 4096)
+    node_rank = _whole("NODE_RANK", options.node_rank, 0, 0, nnodes - 1)
+    if nnodes == 1:
+        addr = options.master_addr or "127.0.0.1"
+    elif not (options.master_addr and options.master_port):
+        raise UserError("NNODES > 1 needs MASTER_ADDR and MASTER_PORT: node 0's address and a free port there.")
+    else:
+        addr = options.master_addr
+    try:
+        socket.getaddrinfo(addr, None)
+    except OSError as error:
+        raise UserError(f"MASTER_ADDR={addr} is not the address of a machine ({error.strerror}).") from error
+    port = _whole("MASTER_PORT", options.master_port, 0, 1, 65535)
+    if node_rank == 0:
+        port = _claim_port(port)
+    return Layout(nproc, nnodes, node_rank, addr, port)
+
+
+def _whole(name: str, text: str, default: int, lowest: int, highest: int) -> int:
+    if not text:
+        return default
+    if text.isdecimal() and lowest <= int(text) <= highest:
+        return int(text)
+    raise UserError(f"{name}={text} is not a whole number from {lowest} to {highest}.")
+
+
+def _claim_port(port: int) -> int:
+    """The port itself if it is free; for 0, one that is."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one just left by a run that ended is free
+        try:
+            listener.bind(("", port))
+        except OSError as error:
+            raise UserError(f"MASTER_PORT={port} cannot be used ({error.strerror}): choose another.") from error
+        return listener.getsockname()[1]
+
+
+def threads_per_rank(nproc: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // nproc)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
