@@ -77,13 +77,12 @@ class ClassParallelHead(nn.Module):
         embedding = nn.functional.normalize(embedding, dim=1)
         centres = nn.functional.normalize(self.weight, dim=1)
         cosine = flow.matmul(embedding, centres, transpose_b=True).to(flow.float32)  # (B, C) S(1)
-        is_target = flow.eq(labels.unsqueeze(1), self.class_ids.unsqueeze(0))  # (B, C) S(1)
-        zero = flow.zeros_like(cosine)
-        target = flow.where(is_target, cosine, zero).sum(dim=1, keepdim=True)  # (B, 1), partial sum of one term
+        is_other = flow.ne(labels.unsqueeze(1), self.class_ids.unsqueeze(0))  # (B, C) S(1)
+        target = cosine.masked_fill(is_other, 0.0).sum(dim=1, keepdim=True)  # (B, 1), partial sum of one term
         if self.filtering > 0:
-            cosine = flow.where(cosine.detach() > self.filtering, zero, cosine)
+            cosine = cosine.masked_fill(cosine.detach() > self.filtering, 0.0)
         target = margin_cosine(target, self.margins, self.gradient)
-        logits = flow.where(is_target, target, cosine) * self.scale
+        logits = flow.where(is_other, cosine, target) * self.scale
         if self.fused:
             return fused_cross_entropy(logits, labels)
         return split_cross_entropy(logits, target * self.scale, self.scale)

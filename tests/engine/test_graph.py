@@ -1,0 +1,62 @@
+"""The compiled step on 1, 2 and 3 ranks against a NumPy trainer written from the papers."""
+
+import numpy as np
+import pytest
+
+from engine.schedule import Schedule
+from tests import reference
+from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_parameters, settings
+from tests.ranks import run_ranks
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def trained(request, tmp_path_factory):
+    """(ranks, what each rank found)"""
+    out = tmp_path_factory.mktemp("graph") / "found"
+    run_ranks(request.param, "tests/engine/graph_worker.py", str(out))
+    return request.param, [np.load(f"{out}-{rank}.npz") for rank in range(request.param)]
+
+
+def numpy_training(case, ranks):
+    wanted = settings(case)
+    wanted.pop("model_parallel")
+    rates = [Schedule(**SCHEDULE).at(step) for step in range(STEPS)]
+    parameters = initial_parameters(wanted["batch_norm"])
+    return reference.train(parameters, batches(wanted["gradient_acc"]), rates, ranks=ranks, **wanted)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_weights_equal_numpy(trained, case):
+    ranks, found = trained
+    losses, weights, _ = numpy_training(case, ranks)
+    assert np.ptp(losses) > 0.01  # something was learnt, so that equality means something
+    np.testing.assert_allclose(found[0][f"{case}/losses"], losses, rtol=1e-5)
+    for name, expected in weights.items():
+        error = np.abs(found[0][f"{case}/{name}"] - expected).max() / np.abs(expected).max()
+        assert error < 1e-5, (name, error)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_backbones_are_the_same_on_all_ranks(trained, case):
+    _, found = trained
+    for name in found[0].files:
+        if name.startswith((f"{case}/local.backbone", f"{case}/averaged")):
+            for other in found[1:]:
+                np.testing.assert_array_equal(other[name], found[0][name], err_msg=name)
+
+
+def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained):
+    ranks, found = trained
+    _, _, net = numpy_training("batch_norm", ranks)
+    for kind, expected in (("mean", net.mean), ("var", net.var)):
+        own = np.array([f[f"batch_norm/own.1.running_{kind}"] for f in found])
+        np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-6)
+        averaged = found[0][f"batch_norm/averaged.1.running_{kind}"]
+        np.testing.assert_allclose(averaged, expected.mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
+def test_centres_are_split_over_the_ranks(trained):
+    ranks, found = trained
+    rows = [len(f["arcface/local.head.weight"]) for f in found]
+    assert sum(rows) == 23 and max(rows) - min(rows) <= 1
+    assert all(len(f["replicated/local.head.weight"]) == 23 for f in found)
