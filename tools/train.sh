@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# What the training scripts share: tools/train.sh --graph|--eager [CONFIG] [overrides]
+mode=$1
+shift
+# shellcheck source=tools/enter.sh
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/enter.sh"
+
+case ${arguments[0]:-} in
+    "" | -* | *=*) config=configs/demo.py ;;
+    *)
+        config=${arguments[0]}
+        arguments=("${arguments[@]:1}")
+        ;;
+esac
+prepare=()
+if [[ $config == demo || $config -ef configs/demo.py ]]; then
+    prepare=(--prepare tools/prepare_demo.py)
+fi
+exec python -m utils.launch "${prepare[@]}" train.py "$config" "$mode" "${arguments[@]}"
