@@ -53,7 +53,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
             print(card.refusal, file=sys.stderr)
         layout = read_layout(options, default_nproc=len(usable) or CPU_RANKS)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
     common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), **environ}

@@ -39,6 +39,7 @@ class Process:
     environment: dict[str, str]
     prefixed: bool = False  # its output goes to stderr, each line with its name; else it has our stdout and stderr
     popen: subprocess.Popen | None = field(default=None, init=False)
+    errors: list[bytes] = field(default_factory=list, init=False)  # a user's error as run_cli prints it, held back
 
     def start(self, signal_mask: set[int]) -> None:
         launcher = os.getpid()
@@ -63,7 +64,11 @@ class Process:
         """To its end, or until nobody reads our stderr: closing the pipe then tells the process."""
         with suppress(OSError), self.popen.stdout as lines:
             for line in lines:
-                os.write(sys.stderr.fileno(), b"[%s] %s\n" % (self.name.encode(), line.rstrip(b"\n")))
+                named = b"[%s] %s\n" % (self.name.encode(), line.rstrip(b"\n"))
+                if line.startswith(b"error: "):
+                    self.errors.append(named)
+                else:
+                    os.write(sys.stderr.fileno(), named)
 
     def signal(self, number: int) -> None:
         """To the process alone; it knows how to end what it has started."""
@@ -122,6 +127,7 @@ class _Watch:
                     self._notice_ends()
                 for reader in readers:
                     reader.join(timeout=1)  # what was written before the end
+                self._show_errors()
             finally:
                 self._kill()
         return self.status
@@ -131,6 +137,12 @@ class _Watch:
         for reader in readers:
             reader.start()
         return readers
+
+    def _show_errors(self) -> None:
+        """Of the others, unless the first process has told its own: a mistake in a config is every rank's."""
+        if self.processes[0].status != 2:
+            for process in self.processes:
+                os.write(sys.stderr.fileno(), b"".join(process.errors))
 
     def _wait(self) -> None:
         """For a signal (a process' end is one) or the deadline."""
