@@ -143,8 +143,8 @@ class _Conversion:
         """Keep other conversions out of the output folder. The lock ends with this process, however that ends."""
         with open(self._job / "lock", "w") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: workers would inherit it
+            except (BlockingIOError, PermissionError):  # which of them, POSIX leaves open
                 raise UserError(f"Another conversion is writing into {self._output}.") from None
             yield
 

@@ -18,7 +18,8 @@ from data.images import ImageChecker, Verdict, decodes_cleanly
 from data.recordio import DAMAGED, LABELS_ONLY, SPLIT, Index, join_chunks, scan, unpack
 from utils.errors import UserError
 
-_EXACT = 1 << 24  # float32 holds every integer up to here; labels and the header's keys are float32
+_HEADER_FLOAT = np.float32  # the type of the header's keys, and the integer up to which it holds every one
+_EXACT = 1 << 24
 _RECORDS_PER_TASK = 8192
 
 
@@ -136,10 +137,10 @@ def _image_range(entries: np.ndarray, rec: Path) -> slice:
         return slice(0, len(entries))
     first = _first_identity(rec, int(entries["offset"][0]) - 40)
     images = int(np.searchsorted(entries["key"], first))
-    if first > _EXACT:  # only known to the next float32: the records themselves must say where the images end
+    if first > _EXACT:  # only known to the next float: the records themselves must say where the images end
         images = int(np.flatnonzero(entries["kind"] != LABELS_ONLY).max(initial=0)) + 1
         exact = int(entries["key"][images - 1]) + 1
-        if np.float32(exact) != np.float32(first):
+        if _HEADER_FLOAT(exact) != _HEADER_FLOAT(first):
             raise UserError(
                 f"The header of {rec} says that the images end before key {first}, but they end before {exact}."
             )

@@ -29,7 +29,6 @@ def worker_pool(workers: int) -> Iterator[Executor]:
         try:
             yield pool
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.kill()
             if isinstance(error, BrokenProcessPool):
