@@ -56,7 +56,7 @@ def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained):
 
 
 def test_centres_are_split_over_the_ranks(trained):
-    ranks, found = trained
+    _, found = trained
     rows = [len(f["arcface/local.head.weight"]) for f in found]
     assert sum(rows) == 23 and max(rows) - min(rows) <= 1
     assert all(len(f["replicated/local.head.weight"]) == 23 for f in found)

@@ -1,0 +1,156 @@
+"""Loader: every record once per epoch, orders, ranks, positions, pixels; sets written by mxnet and our converter."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.convert import Settings, convert
+from data.loader import RecordLoader, SyntheticLoader
+from data.ofrecord import index_path, part_name
+from tests.data.mxnet_sets import jpegs, write_set
+from utils.errors import UserError
+
+RECORDS, PARTS = 65, 6
+
+
+@pytest.fixture(scope="module")
+def images():
+    return jpegs(RECORDS)
+
+
+@pytest.fixture(scope="module")
+def dataset(images, tmp_path_factory):
+    """65 images, each an identity of its own, so that a label names its record."""
+    folder = tmp_path_factory.mktemp("loader")
+    write_set(folder / "rec", images, range(RECORDS), num_classes=RECORDS)
+    convert(Settings(folder / "rec", folder / "of", num_part=PARTS, workers=1))
+    return folder / "of"
+
+
+def labels_of(dataset, epoch, ranks, batch, start=0, **settings):
+    """(ranks, steps, batch) labels of an epoch."""
+    loaders = [RecordLoader(dataset, batch, rank, ranks, **settings) for rank in range(ranks)]
+    return np.array([[labels for _, labels in loader.epoch(epoch, start)] for loader in loaders])
+
+
+@pytest.mark.parametrize(("ranks", "batch"), [(1, 5), (2, 4), (3, 7), (1, 13), (5, 13)])
+def test_each_record_once_per_epoch_in_new_orders(dataset, ranks, batch):
+    first, second = (labels_of(dataset, epoch, ranks, batch) for epoch in (0, 1))
+    for labels in (first, second):
+        assert len(np.unique(labels)) == labels.size  # none twice
+        assert RECORDS - labels.size < ranks * batch  # fewer than a global batch left out
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, labels_of(dataset, 0, ranks, batch))
+    assert not np.array_equal(first, labels_of(dataset, 0, ranks, batch, seed=1))
+
+
+def test_nothing_is_left_out_where_the_batch_divides(dataset):
+    for ranks in (1, 5):
+        assert set(labels_of(dataset, 3, ranks, 13 // 1 if ranks == 5 else 65).ravel()) == set(range(RECORDS))
+
+
+def test_global_batches_do_not_depend_on_the_ranks(dataset):
+    alone = labels_of(dataset, 2, 1, 12)[0]
+    for ranks in (2, 3):
+        shared = labels_of(dataset, 2, ranks, 12 // ranks)
+        np.testing.assert_array_equal(np.concatenate(list(shared), axis=1), alone)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_going_on_in_mid_epoch_gives_the_same_stream(dataset, ranks):
+    for rank in range(ranks):
+        loader = RecordLoader(dataset, 4, rank, ranks)
+        whole, rest = list(loader.epoch(1)), list(RecordLoader(dataset, 4, rank, ranks).epoch(1, start=2))
+        assert len(rest) == loader.steps_per_epoch - 2
+        for (images, labels), (again, same) in zip(whole[2:], rest, strict=True):
+            np.testing.assert_array_equal(labels, same)
+            np.testing.assert_array_equal(images, again)
+
+
+def test_pixels_are_the_jpegs_and_half_are_mirrored(dataset, images):
+    mirrored = 0
+    for epoch in range(4):
+        for pixels, labels in RecordLoader(dataset, 13).epoch(epoch):
+            assert pixels.dtype == np.float32 and pixels.shape == (13, 3, 112, 112)
+            for row, label in zip(pixels, labels, strict=True):
+                rgb = np.asarray(Image.open(io.BytesIO(images[label])).convert("RGB"), np.float64)
+                expected = ((rgb / 255 - 0.5) / 0.5).transpose(2, 0, 1)
+                straight, flipped = (np.abs(row - e).max() for e in (expected, expected[:, :, ::-1]))
+                assert min(straight, flipped) < 1e-6
+                mirrored += flipped < straight
+    assert 0.35 < mirrored / (4 * RECORDS) < 0.65
+
+
+def test_no_flip(dataset, images):
+    pixels, labels = next(RecordLoader(dataset, 60, random_flip=False).epoch(0))
+    for row, label in zip(pixels, labels, strict=True):
+        rgb = np.asarray(Image.open(io.BytesIO(images[label])).convert("RGB"), np.float64)
+        np.testing.assert_allclose(row, ((rgb / 255 - 0.5) / 0.5).transpose(2, 0, 1), atol=1e-6)
+
+
+def test_an_abandoned_epoch_leaves_no_threads(dataset):
+    import threading
+
+    before = threading.active_count()
+    stream = RecordLoader(dataset, 2).epoch(0)
+    next(stream)
+    stream.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ranks": 7, "batch_size": 1}, "--num_part"),
+        ({"batch_size": 66}, "fewer than one global batch of 66"),
+        ({"batch_size": 4, "num_classes": 64}, "num_classes"),
+        ({"batch_size": 4, "num_image": 66}, "num_image"),
+    ],
+)
+def test_refused_before_the_first_step(dataset, settings, words):
+    with pytest.raises(UserError, match=words):
+        RecordLoader(dataset, **settings)
+
+
+def damaged(dataset: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    import shutil
+
+    return Path(shutil.copytree(dataset, tmp_path / "of"))
+
+
+def test_missing_truncated_and_empty_parts(dataset, tmp_path):
+    folder = damaged(dataset, tmp_path)
+    part = folder / part_name(2)
+    whole = part.read_bytes()
+    for content in (whole[:-100], b"", None):
+        part.write_bytes(content) if content is not None else part.unlink()
+        with pytest.raises(UserError, match=r"part-00002"):
+            RecordLoader(folder, 4)
+
+
+def test_an_image_that_rots_after_conversion_is_named(dataset, tmp_path):
+    folder = damaged(dataset, tmp_path)
+    part = folder / part_name(1)
+    entry = np.load(index_path(part))[3]
+    content = bytearray(part.read_bytes())
+    content[entry["offset"] : entry["offset"] + 64] = bytes(64)
+    part.write_bytes(content)
+    with pytest.raises(UserError, match=r"record 3 of .*part-00001"):
+        list(RecordLoader(folder, 5).epoch(0))
+
+
+def test_synthetic_loader_has_the_same_face():
+    loader = SyntheticLoader(100, 50, 8, rank=1, ranks=2, seed=5)
+    epoch = list(loader.epoch(0))
+    assert len(epoch) == loader.steps_per_epoch == 3
+    for images, labels in epoch:
+        assert images.shape == (8, 3, 112, 112) and images.dtype == np.float32 and np.abs(images).max() <= 1
+        assert labels.dtype == np.int64 and ((labels >= 0) & (labels < 100)).all()
+    for (_, labels), (_, again) in zip(epoch[1:], loader.epoch(0, start=1), strict=True):
+        np.testing.assert_array_equal(labels, again)
+    with pytest.raises(UserError, match="fewer than one global batch"):
+        SyntheticLoader(100, 15, 8, ranks=2)
