@@ -1,0 +1,38 @@
+"""Makes the data of configs/demo.py, once: drawn faces as MXNet recordio, then OFRecord shards.
+
+    python tools/prepare_demo.py [--out demo_data]
+
+Says nothing where it is all there already.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data.convert import Settings, convert
+from data.faces import make_demo_dataset
+from data.manifest import MANIFEST_NAME
+from utils.cli import run_cli
+
+IDENTITIES, IMAGES, PAIRS, SEED, PARTS = 400, 30, 600, 0, 16
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("demo_data"), help="folder of the data (%(default)s)")
+    out = parser.parse_args(arguments).out
+    finished = (out / "ofrecord" / MANIFEST_NAME).exists()
+    if not finished:
+        print(f"Drawing {IDENTITIES * IMAGES} faces of {IDENTITIES} people into {out} (once).", flush=True)
+    # Nothing but this tool writes there, so a set that an older version drew is replaced.
+    drawn = make_demo_dataset(out / "faces", IDENTITIES, IMAGES, SEED, PAIRS, force=True)
+    if drawn or not finished:
+        workers = len(os.sched_getaffinity(0))
+        convert(Settings(out / "faces", out / "ofrecord", num_part=PARTS, workers=workers, force=drawn))
+
+
+if __name__ == "__main__":
+    run_cli(main)
