@@ -111,6 +111,7 @@ class _Watch:
         self.processes, self.patience = processes, patience
         self.running: list[Process] = []
         self.status = 0
+        self.reason: str | None = None  # of a failure that nobody has told
         self.stopped_at: float | None = None  # when a signal to stop was passed on
         self.deadline: float | None = None  # when patience ends with those still running ...
         self.at_deadline: Callable[[], None] | None = None  # ... and what is done to them then
@@ -128,6 +129,8 @@ class _Watch:
                 for reader in readers:
                     reader.join(timeout=1)  # what was written before the end
                 self._show_errors()
+                if self.reason:
+                    _say(self.reason)  # last, since OneFlow's ranks print stacks when one of them is gone
             finally:
                 self._kill()
         return self.status
@@ -181,7 +184,7 @@ class _Watch:
         if process.status in TOLD:
             self._later(self.patience.told, self._terminate)
             return
-        _say(process.end + (": ending the others." if self.running else "."))
+        self.reason = process.end + ("; the others were ended." if self.running else ".")
         self._terminate()
 
     def _terminate(self) -> None:

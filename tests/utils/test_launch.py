@@ -141,7 +141,7 @@ def test_one_that_fails_ends_the_others_and_its_status_is_handed_on(run, script,
     status, _, err = run("--nproc", "3", path)
     assert time.monotonic() - begin < 5
     assert status == 7
-    assert err == "rank 1 failed (exit status 7): ending the others.\n"
+    assert err == "rank 1 failed (exit status 7); the others were ended.\n"
     assert not any(alive(tmp_path / f"pid{rank}") for rank in range(3))
 
 
@@ -156,7 +156,7 @@ def test_one_that_does_not_heed_sigterm_is_killed_after_the_grace(run, script, t
     )
     status, _, err = run("--nproc", "2", "--grace", "0.5", path)
     assert status == 128 + signal.SIGKILL
-    assert err == "rank 1 was ended by SIGKILL (out of memory?): ending the others.\n"
+    assert err == "rank 1 was ended by SIGKILL (out of memory?); the others were ended.\n"
     assert not alive(tmp_path / "pid0")
 
 
