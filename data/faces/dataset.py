@@ -24,7 +24,7 @@ from data.faces.nuisance import HARD, USUAL, Level
 from data.faces.render import draw_face
 from utils.errors import UserError
 
-VERSION = 1  # of the drawing: another one means other pictures
+VERSION = 2  # of the drawing: another one means other pictures
 FOLDS = 10  # of a verification set, as lfw.bin is cut
 HELD_OUT = 1 << 24  # number of the first person that training never sees; float32 labels end here anyway
 MANIFEST = "demo.json"

@@ -108,10 +108,10 @@ class Identity:
             eye_x=between(14.5, 19.5),
             eye_y=between(-22.5, -17.5),
             eye_width=between(5.6, 8.8),
-            eye_height=between(2.3, 4.9),
+            eye_height=between(2.2, 5.2),
             eye_slant=between(-0.2, 0.28),
-            brow_gap=between(6.0, 11.5),
-            brow_thickness=between(0.9, 3.4),
+            brow_gap=between(5.5, 12.0),
+            brow_thickness=between(0.8, 3.6),
             brow_arch=between(0.0, 4.0),
             brow_slant=between(-0.2, 0.22),
             brow_length=between(7.5, 11.0),
@@ -119,7 +119,7 @@ class Identity:
             nose_width=between(4.6, 9.6),
             nose_bridge=between(2.0, 4.2),
             mouth_y=between(17.0, 24.0),
-            mouth_width=between(9.5, 17.5),
+            mouth_width=between(9.0, 18.0),
             upper_lip=between(1.2, 4.2),
             lower_lip=between(1.8, 5.6),
             skin=skin,
@@ -134,10 +134,10 @@ class Identity:
             parting=between(-1, 1),
             volume=between(2.0, 10.0),
             beard=str(
-                rng.choice(BEARDS, p=[0.8, 0.05, 0.05, 0.05, 0.05] if long_hair else [0.4, 0.15, 0.15, 0.15, 0.15])
+                rng.choice(BEARDS, p=[0.96, 0.01, 0.01, 0.01, 0.01] if long_hair else [0.4, 0.15, 0.15, 0.15, 0.15])
             ),
-            moles=np.stack([rng.uniform(-26, 26, 3), rng.uniform(-34, 30, 3), rng.uniform(0.7, 1.5, 3)], 1)[
-                : rng.choice(4, p=[0.45, 0.3, 0.15, 0.1])
+            moles=np.stack([rng.uniform(-26, 26, 3), rng.uniform(-34, 30, 3), rng.uniform(0.8, 1.7, 3)], 1)[
+                : rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])
             ],
             freckles=rng.normal(0, 1, (16, 2)) * (14, 5) + (0, -5) if rng.random() < 0.2 else np.empty((0, 2)),
             scar=(rng.uniform(-24, 24, 2) + rng.uniform(-5, 5, (2, 2))) if rng.random() < 0.12 else None,

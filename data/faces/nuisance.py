@@ -19,7 +19,7 @@ class Level:
     occlusion: float
 
 
-USUAL = Level(pose=1.0, light=1.0, blur=1.0, occlusion=0.2)
+USUAL = Level(pose=1.0, light=1.0, blur=1.0, occlusion=0.15)
 HARD = Level(pose=1.6, light=1.2, blur=1.4, occlusion=0.5)
 
 
@@ -67,8 +67,8 @@ class Nuisance:
                 yaw=pose * float(rng.uniform(-0.36, 0.36)),
                 pitch=pose * float(rng.uniform(-0.22, 0.22)),
                 roll=pose * normal(0.06),
-                shift=(pose * normal(2.2), pose * normal(2.2)),
-                zoom=float(np.exp(pose * normal(0.05))),
+                shift=(pose * normal(1.8), pose * normal(1.8)),
+                zoom=float(np.exp(pose * normal(0.04))),
             ),
             mouth_open=max(0.0, normal(3.0)),
             smile=normal(1.6),
@@ -76,7 +76,7 @@ class Nuisance:
             eye_open=float(np.clip(1.0 + normal(0.2), 0.35, 1.3)),
             gaze=(normal(1.2), normal(0.5)),
             light=(strength * float(np.cos(angle)), strength * float(np.sin(angle))),
-            gain=np.exp(normal(0.26) * light + rng.normal(0.0, 0.1 * light, 3)),
+            gain=np.exp((normal(0.24) - 0.05) * light + rng.normal(0.0, 0.1 * light, 3)),
             contrast=float(np.exp(normal(0.2) * light)),
             saturation=float(rng.uniform(0.35, 1.25)),
             gamma=float(np.exp(normal(0.18) * light)),

@@ -13,6 +13,8 @@ _MIDDLE = np.array([0.0, -6.0])  # of the head
 _ROUNDNESS = 0.7  # of an eye's corners
 _ACROSS = np.linspace(-1.0, 1.0, 9)  # an eye, from corner to corner,
 _ALMOND = (1.0 - _ACROSS**2) ** _ROUNDNESS  # and how far it is open there
+_ALONG = np.linspace(-1.0, 1.0, 7)  # a brow, from the nose to the temple,
+_TAPER = np.array([0.8, 1.0, 1.0, 0.95, 0.8, 0.6, 0.25])  # and how thick it is there
 
 
 def neck_and_ears(face: Identity) -> Iterator[Shape]:
@@ -51,7 +53,7 @@ def eyes(face: Identity, now: Nuisance) -> Iterator[Shape]:
 
         def place(x: np.ndarray, y: np.ndarray, side: int = side) -> np.ndarray:
             """x grows towards the temple, where the corner rises."""
-            return np.column_stack([side * (face.eye_x + x), face.eye_y + y - face.eye_slant * x])
+            return np.array([side * (face.eye_x + x), face.eye_y + y - face.eye_slant * x]).T
 
         upper, lower = place(lid[0], -lid[1]), place(lid[0], 0.75 * lid[1])
         yield Shape(place(lid[0] * 1.1, -(height + 1.6) * _ALMOND), face.skin * 0.68, width=0.8)
@@ -68,14 +70,13 @@ def eyes(face: Identity, now: Nuisance) -> Iterator[Shape]:
 
 
 def brows(face: Identity, now: Nuisance) -> Iterator[Shape]:
-    along = np.linspace(-1.0, 1.0, 7)
-    line = -face.brow_arch * (1 - (along - 0.3) ** 2) - face.brow_slant * face.brow_length * along
-    thickness = face.brow_thickness * np.array([0.8, 1.0, 1.0, 0.95, 0.8, 0.6, 0.25])
+    x = face.eye_x + 0.5 + _ALONG * face.brow_length
+    line = -face.brow_arch * (1 - (_ALONG - 0.3) ** 2) - face.brow_slant * face.brow_length * _ALONG
+    y = face.eye_y - face.brow_gap - now.brow_raise + line
+    thickness = face.brow_thickness * _TAPER
+    right = np.concatenate([np.array([x, y - thickness]).T, np.array([x, y + thickness]).T[::-1]])
     for side in (-1, 1):
-        x = side * (face.eye_x + 0.5 + along * face.brow_length)
-        y = face.eye_y - face.brow_gap - now.brow_raise + line
-        outline = np.concatenate([np.stack([x, y - thickness], 1), np.stack([x, y + thickness], 1)[::-1]])
-        yield Shape(outline, 0.85 * face.brow + 0.15 * face.skin, depth=2)
+        yield Shape(right * (side, 1), 0.85 * face.brow + 0.15 * face.skin, depth=2)
 
 
 def nose(face: Identity, light: tuple[float, float]) -> Iterator[Shape]:
