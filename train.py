@@ -9,6 +9,7 @@ from pathlib import Path
 
 from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
+from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
 
@@ -71,6 +72,7 @@ def resume(trainer, cfg, logger) -> None:
 def main(arguments: list[str]) -> int:
     cfg = parse(arguments)
 
+    choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
     from engine.hooks import Checkpoints, Progress, Verification
     from engine.trainer import Trainer

@@ -1,10 +1,12 @@
 """Verifies a saved model: `python val.py CONFIG --model_path PATH [key=value ...]`, on one process."""
 
 import argparse
+import os
 from pathlib import Path
 
 from utils.cli import run_cli
 from utils.config import load_config
+from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
 
@@ -23,6 +25,7 @@ def main(arguments: list[str]) -> None:
     if not cfg.val_targets or not folder:
         raise UserError("there is nothing to verify on; set val_targets and val_path, the folder of the .bin sets")
 
+    choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
     from deploy.embedder import load_embedder
     from evaluation.embed import describe, load_bin_sets, verify_set

@@ -1,4 +1,4 @@
-"""Runs a piece of a test on several ranks: `run_ranks(2, "tests/engine/some_worker.py", ...)`."""
+"""Runs programs of the repository on several ranks, as the scripts do."""
 
 import os
 import subprocess
@@ -8,15 +8,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def rank_environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2", "PYTHONPATH": str(ROOT)}
+
+
+def launch_command(ranks: int, script: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), script, *arguments]
+
+
 def run_ranks(ranks: int, script: str, *arguments: str, timeout: float = 300, status: int = 0) -> str:
     """Runs `script` (a path in the repository) on `ranks` CPU processes; returns what they printed.
 
     Fails where the exit status is not `status`.
     """
-    command = [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), script, *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=ROOT, env=env, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        launch_command(ranks, script, *arguments),
+        cwd=ROOT, env=rank_environment(), timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
     assert done.returncode == status, f"{ranks} ranks exited with {done.returncode}:\n{done.stdout[-4000:]}"
     return done.stdout

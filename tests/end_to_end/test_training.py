@@ -1,0 +1,141 @@
+"""train.py and val.py as a user runs them, on 1 and 2 ranks."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from engine.checkpoint import list_checkpoints
+from tests.ranks import ROOT, launch_command, rank_environment, run_ranks
+from train import main
+from utils.config import load_config
+from utils.errors import UserError
+from utils.tensor_file import read_tensors
+
+
+def train(ranks, config, output, *overrides, status=0):
+    return run_ranks(
+        ranks, "train.py", str(config), f"batch_size={8 // ranks}", f"output={output}", *overrides, status=status
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def run(request, config, tmp_path_factory):
+    """(ranks, output folder, printed) of a complete run that saved on the way."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    printed = train(request.param, config, output, "save_interval=5", "keep_checkpoints=9", "verbose=6")
+    return request.param, output, printed
+
+
+def test_a_run_leaves_all_it_promises(run, config):
+    ranks, output, printed = run
+    log = (output / "training.log").read_text()
+    steps = re.findall(
+        r"Speed [\d.]+ samples/sec   Loss [\d.]+   LearningRate [\d.]+   Epoch: \d   Global Step: (\d+)/12", log
+    )
+    assert steps == ["4", "8", "12"]
+    assert re.findall(r"\[held_out\]\[(\d+)\]Accuracy-Flip: [\d.]+\+-", log) == ["6", "12"]
+    assert log.strip() in printed and str(output) in printed.splitlines()[-1]
+    assert load_config(output / "config.py").batch_size == 8 // ranks
+    assert list((output / "tensorboard").glob("events*"))
+    assert [p.name for p in list_checkpoints(output / "checkpoints")] == [f"step-{n:08d}" for n in (5, 6, 10, 12)]
+    last = output / "checkpoints" / "step-00000012"
+    weights, kept = (read_tensors(folder / "backbone.safetensors") for folder in (output, last))
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, kept[name])
+    assert json.loads((output / "config.json").read_text())["network"] == "mbf_tiny"
+
+
+def test_resumed_run_is_the_same_to_the_last_bit(run, config, tmp_path):
+    ranks, output, _ = run
+    shutil.copytree(output / "checkpoints" / "step-00000005", tmp_path / "out" / "checkpoints" / "step-00000005")
+    train(ranks, config, tmp_path / "out", "resume=True", "keep_checkpoints=9")
+    straight, resumed = (o / "checkpoints" / "step-00000012" for o in (output, tmp_path / "out"))
+    for file in straight.glob("*.safetensors"):
+        expected, found = read_tensors(file), read_tensors(resumed / file.name)
+        assert expected.keys() == found.keys() and expected
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{file.name} {name}")
+
+
+def test_other_ranks_take_up_a_checkpoint(run, config, tmp_path):
+    ranks, output, _ = run
+    printed = train(3 - ranks, config, tmp_path / "out", f"resume={output / 'checkpoints' / 'step-00000005'}")
+    assert f"written by {ranks} ranks" in printed and "Global Step: 12/12" in printed
+
+
+def test_verifying_the_saved_model_gives_the_accuracy_of_the_run(run, config):
+    _, output, _ = run
+    log = (output / "training.log").read_text()
+    command = [sys.executable, "val.py", str(config), "--model_path", str(output)]
+    found = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True, env=rank_environment())
+    accuracy = re.findall(r"Accuracy-Flip: \S+", log)[-1]
+    assert accuracy in found.stdout
+
+
+def test_a_model_is_verified_with_no_training_data(run, dataset, config, tmp_path):
+    _, output, _ = run
+    shutil.copy(dataset / "held_out.bin", tmp_path)
+    command = [sys.executable, "val.py", str(config), "--model_path", str(output), f"val_path={tmp_path}"]
+    command += [f"ofrecord_path={tmp_path / 'nothing'}"]
+    found = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, env=rank_environment())
+    assert found.returncode == 0 and "Accuracy-Flip" in found.stdout, found.stderr
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ctrl_c_ends_cleanly_with_a_checkpoint(ranks, config, tmp_path):
+    command = launch_command(ranks, "train.py", str(config), "num_epoch=500", "frequent=1", f"output={tmp_path}")
+    process = subprocess.Popen(
+        [*command, f"batch_size={8 // ranks}"],
+        cwd=ROOT, env=rank_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    log = tmp_path / "training.log"
+    deadline = time.time() + 120
+    while not (log.exists() and "Global Step: 3/" in log.read_text()):
+        assert time.time() < deadline and process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    step = int(re.search(r"Stopped at step (\d+);", printed)[1])
+    assert list_checkpoints(tmp_path / "checkpoints")[-1].name == f"step-{step:08d}"
+    assert "Traceback" not in printed
+
+
+def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path):
+    printed = train(2, config, tmp_path, "lr=1e30", "warmup_epoch=0", "clip_grad_norm=0", status=2)
+    assert printed.count("the loss is nan") + printed.count("the loss is inf") == 1, printed
+    assert "smaller lr" in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["num_classes=13"], "num_classes"),
+        (["val_targets=lfw"], "lfw.bin is missing"),
+        (["ofrecord_path=nowhere"], "nowhere"),
+        (["network=r51"], "did you mean"),
+        (["fp16=True", "device=auto"], "fp16"),
+        (["batch_sise=4"], "batch_size"),
+        (["device=cuda"], "device"),
+        (["batch_size=1000"], "fewer than one global batch"),
+    ],
+)
+def test_mistakes_are_one_sentence(config, tmp_path, overrides, words):
+    with pytest.raises(UserError) as error:
+        main([str(config), "batch_size=8", f"output={tmp_path / 'out'}", *overrides])
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_ends_with_status_2_and_no_traceback(config):
+    printed = run_ranks(2, "train.py", str(config), "batch_size=1000", status=2)
+    assert printed.count("fewer than one global batch") == 1, printed
+    assert "Traceback" not in printed
