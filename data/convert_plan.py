@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data.images import ImageChecker, Verdict, decodes_cleanly
-from data.recordio import DAMAGED, LABELS_ONLY, SPLIT, Index, join_chunks, scan, unpack
+from data.recordio import DAMAGED, ENTRY_DTYPE, LABELS_ONLY, SPLIT, Index, join_chunks, scan, unpack
 from utils.errors import UserError
 
 _HEADER_FLOAT = np.float32  # the type of the header's keys, and the integer up to which it holds every one
@@ -52,7 +52,8 @@ def make_plan(entries: np.ndarray, rec: Path, num_classes: int, seed: int | None
     Raises:
         UserError: the header contradicts the records, or no image is left.
     """
-    entries = entries[np.argsort(entries["key"], kind="stable")]
+    if (np.diff(entries["key"]) < 0).any():  # rare, and a copy
+        entries = entries[np.argsort(entries["key"], kind="stable")]
     images = entries[_image_range(entries, rec)]
     labels = images["label"]
     bad_label = ~((labels >= 0) & (labels < num_classes) & (labels == np.floor(labels)))  # NaN is bad too
@@ -70,12 +71,12 @@ def make_plan(entries: np.ndarray, rec: Path, num_classes: int, seed: int | None
     skipped = [(int(images["key"][i]), float(labels[i]), reason(i)) for i in np.flatnonzero(skip).tolist()]
     faults = np.flatnonzero(skip | repair)
     first_fault = f"record {images['key'][faults[0]]}: {reason(faults[0])}" if len(faults) else None
-    kept = images[~skip]
-    if not len(kept):
+    order = np.flatnonzero(~skip)
+    if not len(order):
         raise UserError(f"{rec} has no usable image ({first_fault or 'it holds none'}).")
     if seed is not None:
-        kept = kept[np.random.default_rng(seed).permutation(len(kept))]
-    return Plan(kept, int(repair.sum()), skipped, first_fault)
+        np.random.default_rng(seed).shuffle(order)
+    return Plan(images[order], int(repair.sum()), skipped, first_fault)
 
 
 def judge_records(
@@ -94,11 +95,12 @@ def judge_records(
         UserError: `rec` is truncated, damaged, or not what `index` describes.
     """
     slices = [index[i : i + _RECORDS_PER_TASK] for i in range(0, len(index), _RECORDS_PER_TASK)]
-    judged = []
+    judged, done = np.empty(len(index), ENTRY_DTYPE), 0
     for entries in executor.map(_judge_slice, [rec] * len(slices), slices, [verify] * len(slices)):
-        judged.append(entries)
+        judged[done : done + len(entries)] = entries
+        done += len(entries)
         progress(len(entries))
-    return np.concatenate(judged)
+    return judged
 
 
 def write_skipped(path: Path, skipped: list[tuple[int, float, str]]) -> None:

@@ -1,8 +1,5 @@
 import csv
-import json
 import struct
-import subprocess
-import sys
 from itertools import pairwise
 
 import cv2
@@ -16,6 +13,7 @@ from data.manifest import Manifest
 from data.ofrecord import index_path
 from data.recordio import ENTRY_DTYPE, LABELS_ONLY
 from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
+from tests.data.native_reader import read_natively
 from utils.errors import UserError
 
 IMAGES = jpegs(23)
@@ -289,25 +287,8 @@ def test_keys_that_the_header_cannot_hold_are_found_in_the_records(tmp_path, mon
         make_plan(entries, source / "train.rec", 10, None)
 
 
-NATIVE_READER = """
-import json, sys, oneflow as flow
-folder, parts, records = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-reader = flow.nn.OFRecordReader(folder, batch_size=records, data_part_num=parts, part_name_suffix_length=5)
-labels = flow.nn.OFRecordRawDecoder("label", shape=(), dtype=flow.int32)
-images = flow.nn.OFRecordImageDecoder("encoded", color_space="RGB")
-batch = reader()
-print(json.dumps([labels(batch).numpy().tolist(), [int(image.sum()) for image in images(batch).numpy()]]))
-"""
-
-
 def test_oneflows_own_reader_reads_each_record_once(mixed, tmp_path):
     convert(Settings(mixed, tmp_path / "out", num_part=3))
-    command = [sys.executable, "-c", NATIVE_READER, str(tmp_path / "out"), "3", "7"]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    labels, sums = json.loads(run.stdout.splitlines()[-1])
-    expected = [
-        (label, int(cv2.imdecode(np.frombuffer(image, np.uint8), 1).sum()))
-        for label, image in read_back(tmp_path / "out")
-    ]
-    assert sorted(zip(labels, sums, strict=True)) == sorted(expected)
+    found = read_back(tmp_path / "out")
+    expected = [(label, int(cv2.imdecode(np.frombuffer(image, np.uint8), 1).sum())) for label, image in found]
+    assert sorted(read_natively(tmp_path / "out", parts=3, records=7)) == sorted(expected)
