@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from data.images import IMAGE_SIZE, ImageChecker, Verdict
+from data.protobuf import integers, submessages, varint
 from utils.errors import UserError
 
 # Where each record's JPEG lies inside its part (bytes from the part's start), and its label.
@@ -27,7 +28,6 @@ TEMPORARY_SUFFIX = ".tmp"
 _FLUSH = 1 << 20  # bytes written, or read without being parsed, together
 _BLOCK = 4 << 20  # bytes scanned together; the temporaries then stay in the cache
 _MAX_MESSAGE = 1 << 30  # bytes; a longer record is a damaged length
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf wire types
 
 
 def part_name(number: int) -> str:
@@ -52,20 +52,20 @@ def frame_record(image_length: int, label: int) -> tuple[bytes, bytes]:
 @functools.lru_cache(maxsize=1 << 16)
 def _image_head(length: int) -> bytes:
     """What comes before the image's bytes in `OFRecord.feature["encoded"].bytes_list.value[0]`."""
-    value = b"\x0a" + _varint(length)  # BytesList.value
-    feature = b"\x0a" + _varint(len(value) + length) + value  # Feature.bytes_list
-    entry = b"\x0a\x07encoded\x12" + _varint(len(feature) + length) + feature  # the map entry's key and value
-    return b"\x0a" + _varint(len(entry) + length) + entry  # OFRecord.feature
+    value = b"\x0a" + varint(length)  # BytesList.value
+    feature = b"\x0a" + varint(len(value) + length) + value  # Feature.bytes_list
+    entry = b"\x0a\x07encoded\x12" + varint(len(feature) + length) + feature  # the map entry's key and value
+    return b"\x0a" + varint(len(entry) + length) + entry  # OFRecord.feature
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _label_entry(label: int) -> bytes:
     """`OFRecord.feature["label"].int32_list.value[0]`."""
-    packed = _varint(label)
-    value = b"\x0a" + _varint(len(packed)) + packed  # Int32List.value
-    feature = b"\x22" + _varint(len(value)) + value  # Feature.int32_list
-    entry = b"\x0a\x05label\x12" + _varint(len(feature)) + feature
-    return b"\x0a" + _varint(len(entry)) + entry
+    packed = varint(label)
+    value = b"\x0a" + varint(len(packed)) + packed  # Int32List.value
+    feature = b"\x22" + varint(len(value)) + value  # Feature.int32_list
+    entry = b"\x0a\x05label\x12" + varint(len(feature)) + feature
+    return b"\x0a" + varint(len(entry)) + entry
 
 
 def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
@@ -78,9 +78,9 @@ def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
         ValueError: what is wrong with the message, in words.
     """
     features: dict[bytes, tuple[int, int]] = {}
-    for _, entry_start, entry_end in _submessages(data, start, end, 1):
+    for _, entry_start, entry_end in submessages(data, start, end, 1):
         name, value = b"", None
-        for number, a, b in _submessages(data, entry_start, entry_end):
+        for number, a, b in submessages(data, entry_start, entry_end):
             if number == 1:
                 name = data[a:b]
             elif number == 2:
@@ -91,16 +91,16 @@ def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
             features[name] = value
     images = [
         (a, b)
-        for _, list_start, list_end in _submessages(data, *_feature(features, b"encoded"), 1)
-        for _, a, b in _submessages(data, list_start, list_end, 1)
+        for _, list_start, list_end in submessages(data, *_feature(features, b"encoded"), 1)
+        for _, a, b in submessages(data, list_start, list_end, 1)
     ]
     if len(images) != 1:
         raise ValueError(f"holds {len(images)} images in its feature 'encoded', not one")
     labels = [
         label
-        for number, list_start, list_end in _submessages(data, *_feature(features, b"label"))
+        for number, list_start, list_end in submessages(data, *_feature(features, b"label"))
         if number in (4, 5)  # int32_list, int64_list
-        for label in _integers(data, list_start, list_end)
+        for label in integers(data, list_start, list_end)
     ]
     if len(labels) != 1:
         raise ValueError(f"holds {len(labels)} integers in its feature 'label', not one")
@@ -117,7 +117,7 @@ class PartWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        self._file = open(self._temporary, "wb", buffering=0)  # noqa: SIM115 (closed in __exit__)
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in __exit__)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._index = array("q")  # offset, length, label of each record
@@ -128,8 +128,10 @@ class PartWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._file.close()  # may fail once more on a full disk
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def add(self, image: bytes, label: int) -> None:
         """Append one record: a JPEG and its label (0 to 2**31 - 1)."""
@@ -145,6 +147,7 @@ class PartWriter:
     def commit(self) -> None:
         """Give sidecar and part their own names, the part last."""
         self._flush()
+        self._file.close()
         columns = np.array(self._index).reshape(-1, 3).T
         index = np.empty(columns.shape[1], INDEX_DTYPE)
         index["offset"], index["length"], index["label"] = columns
@@ -253,64 +256,3 @@ def _feature(features: dict[bytes, tuple[int, int]], name: bytes) -> tuple[int, 
     if name not in features:
         raise ValueError(f"has no feature '{name.decode()}'")
     return features[name]
-
-
-def _varint(value: int) -> bytes:
-    """A non-negative integer, 7 bits a byte, the lowest first."""
-    if value < 0x80:
-        return bytes((value,))
-    digits = bytearray()
-    while value >= 0x80:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    digits.append(value)
-    return bytes(digits)
-
-
-def _read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """An unsigned integer of up to 64 bits and where it ends."""
-    value = shift = 0
-    while at < end and shift < 70:
-        digit = data[at]
-        at += 1
-        value |= (digit & 0x7F) << shift
-        if digit < 0x80:
-            return value, at
-        shift += 7
-    raise ValueError("is not an OFRecord message")
-
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (field number, wire type, start, end) of each field; the bytes of a value, without its length."""
-    while at < end:
-        tag, at = _read_varint(data, at, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == _BYTES:
-            length, start = _read_varint(data, at, end)
-            stop = start + length
-        elif wire == _VARINT:
-            start, (_, stop) = at, _read_varint(data, at, end)
-        elif wire in (_FIXED64, _FIXED32):
-            start, stop = at, at + (8 if wire == _FIXED64 else 4)
-        else:
-            raise ValueError("is not an OFRecord message")
-        if stop > end or not number:
-            raise ValueError("is not an OFRecord message")
-        yield number, wire, start, stop
-        at = stop
-
-
-def _submessages(data: bytes, start: int, end: int, only: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Yield (field number, start, end) of the length-delimited fields, or of those numbered `only`."""
-    for number, wire, a, b in _fields(data, start, end):
-        if wire == _BYTES and only in (None, number):
-            yield number, a, b
-
-
-def _integers(data: bytes, start: int, end: int) -> Iterator[int]:
-    """The values of an Int32List or Int64List, packed or not."""
-    for number, wire, a, b in _fields(data, start, end):
-        if number == 1 and wire in (_VARINT, _BYTES):
-            while a < b:
-                value, a = _read_varint(data, a, b)
-                yield value - (1 << 64) if value >> 63 else value
