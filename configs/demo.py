@@ -13,8 +13,8 @@ config.logit_scale = 32.0
 config.ofrecord_path = "demo_data/ofrecord"
 config.val_targets = ("demo",)
 
-config.batch_size = 32
-config.lr = 0.1
-config.num_epoch = 4
+config.batch_size = 64
+config.lr = 0.2
+config.num_epoch = 3
 config.warmup_epoch = 0.5
 config.verbose = 100

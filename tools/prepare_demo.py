@@ -27,8 +27,7 @@ def main(arguments: list[str]) -> None:
     finished = (out / "ofrecord" / MANIFEST_NAME).exists()
     if not finished:
         print(f"Drawing {IDENTITIES * IMAGES} faces of {IDENTITIES} people into {out} (once).", flush=True)
-    # Nothing but this tool writes there, so a set that an older version drew is replaced.
-    drawn = make_demo_dataset(out / "faces", IDENTITIES, IMAGES, SEED, PAIRS, force=True)
+    drawn = make_demo_dataset(out / "faces", IDENTITIES, IMAGES, SEED, PAIRS)
     if drawn or not finished:
         workers = len(os.sched_getaffinity(0))
         convert(Settings(out / "faces", out / "ofrecord", num_part=PARTS, workers=workers, force=drawn))
