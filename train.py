@@ -27,8 +27,8 @@ def parse(arguments: list[str]):
         cfg.graph = args.graph
     if cfg.sample_rate < 1:
         raise UserError("sample_rate below 1 (Partial FC) is not here yet; add sample_rate=1.0 to train the full layer")
-    if not cfg.graph:
-        raise UserError("the eager step is not here yet; train with --graph")
+    if cfg.fp16 and not cfg.graph:
+        raise UserError("fp16=True needs the compiled step, where its loss is scaled; use --graph, or add fp16=False")
     return cfg
 
 

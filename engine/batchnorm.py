@@ -3,7 +3,7 @@
 import numpy as np
 from oneflow import nn
 
-from utils.runtime import Runtime
+from utils.runtime import Runtime, local_array
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -15,7 +15,7 @@ def averaged_state(backbone: nn.Module, runtime: Runtime) -> dict[str, np.ndarra
     the mean over the ranks, without which an evaluated or saved model would be rank 0's alone. The training copies
     are left as they are. A collective: every rank calls it at the same step.
     """
-    state = {name: tensor.to_local().numpy().copy() for name, tensor in backbone.state_dict().items()}
+    state = {name: local_array(tensor).copy() for name, tensor in backbone.state_dict().items()}
     names = [name for name in state if name.endswith(_STATISTICS)]
     if runtime.ranks > 1 and names:
         flat = np.concatenate([state[name] for name in names])
@@ -27,4 +27,4 @@ def averaged_state(backbone: nn.Module, runtime: Runtime) -> dict[str, np.ndarra
 
 def rank_statistics(backbone: nn.Module) -> dict[str, np.ndarray]:
     """This rank's own running statistics by name: what a run resumed on the same ranks goes on from."""
-    return {n: t.to_local().numpy().copy() for n, t in backbone.state_dict().items() if n.endswith(_STATISTICS)}
+    return {n: local_array(t).copy() for n, t in backbone.state_dict().items() if n.endswith(_STATISTICS)}

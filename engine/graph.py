@@ -1,9 +1,13 @@
 """The training step as one compiled graph."""
 
+import numpy as np
 import oneflow as flow
 from oneflow import nn
 from oneflow.amp import GradScaler
 from oneflow.optim import Optimizer
+
+from engine.schedule import Schedule
+from utils.runtime import Runtime, local_array
 
 # nn.Graph's own names for what it keeps besides the model
 _MOMENTUM, _STEP = "-momentum", "System-Train-TrainStep"
@@ -47,31 +51,46 @@ class TrainGraph(nn.Graph):
 class GraphStep:
     """`TrainGraph` as the trainer uses it: a step to call, and optimiser state to save and restore.
 
-    State is named by parameter ("backbone.conv1.weight": its momentum); what else the compiled step keeps (under AMP
-    the loss scale) goes by OneFlow's own names.
+    State is each rank's share as host arrays, named by parameter ("backbone.conv1.weight": its momentum); what else
+    the compiled step keeps (under AMP the loss scale) goes by OneFlow's own names.
     """
 
-    def __init__(self, model: nn.Module, *args, **kwargs) -> None:
-        self._graph = TrainGraph(model, *args, **kwargs)
-        self._placement = next(model.parameters()).placement
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        runtime: Runtime,
+        gradient_acc: int = 1,
+        fp16: bool = False,
+    ) -> None:
+        self._graph = TrainGraph(model, optimizer, schedule.attach(optimizer), gradient_acc, fp16)
+        self._parameters = dict(model.named_parameters())
+        self._runtime = runtime
 
-    def __call__(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
-        return self._graph(images, labels)
+    def __call__(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the loss as `TrainGraph`'s."""
+        return self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels))
 
-    def state(self) -> dict[str, flow.Tensor]:
-        """Global tensors by name; empty before the first step."""
+    def state(self) -> dict[str, np.ndarray]:
+        """The optimiser's state; empty before the first step."""
         found = {}
         for name, tensor in self._graph.state_dict().items():
             if name.endswith(_MOMENTUM):
-                found[name.removeprefix("model.").removesuffix(_MOMENTUM)] = tensor
+                found[name.removeprefix("model.").removesuffix(_MOMENTUM)] = local_array(tensor)
             elif name not in ("model", _STEP):
-                found[name] = tensor
+                found[name] = local_array(tensor)
         return found
 
-    def restore(self, step: int, state: dict[str, flow.Tensor]) -> None:
+    def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
         """Goes on after `step` steps; only before the first call. `state` as `state()` gave it."""
-        parameters = {name for name, _ in self._graph.model.named_parameters()}
-        loaded = {f"model.{name}{_MOMENTUM}" if name in parameters else name: tensor for name, tensor in state.items()}
-        first = flow.placement(self._placement.type, ranks=[0])
-        loaded[_STEP] = flow.tensor([step], dtype=flow.int64, placement=first, sbp=flow.sbp.broadcast)
+        placement, broadcast = self._runtime.placement, flow.sbp.broadcast
+        loaded = {}
+        for name, array in state.items():
+            parameter = self._parameters.get(name)
+            key = name if parameter is None else f"model.{name}{_MOMENTUM}"
+            sbp = broadcast if parameter is None else parameter.sbp
+            loaded[key] = flow.tensor(array).to_global(placement=placement, sbp=sbp)
+        first = flow.placement(placement.type, ranks=[0])
+        loaded[_STEP] = flow.tensor([step], dtype=flow.int64, placement=first, sbp=broadcast)
         self._graph.load_state_dict(loaded)

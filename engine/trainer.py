@@ -7,30 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import oneflow as flow
-from oneflow import nn
 
 from backbones import get_model
 from data.loader import Batch
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.checkpoint import Checkpoint, save_checkpoint
+from engine.eager import EagerStep
 from engine.graph import GraphStep
+from engine.model import Classifier
 from engine.optim import build_sgd
 from engine.schedule import Schedule
 from engine.stop import StopSignal
 from heads.class_parallel import ClassParallelHead, shard_range
 from utils.errors import UserError
-from utils.runtime import Runtime, write_local
-
-
-class Classifier(nn.Module):
-    """Backbone and head: images (B, 3, 112, 112) S(0), labels (B,) S(0) -> the mean loss, a scalar."""
-
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.head = backbone, head
-
-    def forward(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
-        return self.head(self.backbone(images), labels)
+from utils.runtime import Runtime, local_array, write_local
 
 
 class Trainer:
@@ -49,10 +39,13 @@ class Trainer:
         self.step, self.best, self.loss = 0, 0.0, None
         self.paused_seconds = 0.0
 
-        on_cuda = runtime.device == "cuda"
         flow.manual_seed(cfg.seed)
         self.backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
-        self.backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+        if cfg.graph:
+            self.backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+        else:
+            self.backbone.to(runtime.device)
+        on_cuda = runtime.device == "cuda"
         self.head = ClassParallelHead(
             loader.num_classes,
             cfg.embedding_size,
@@ -62,18 +55,16 @@ class Trainer:
             gradient=cfg.margin_gradient,
             filtering=cfg.interclass_filtering_threshold,
             model_parallel=cfg.model_parallel,
-            fused=on_cuda if cfg.fused_ops == "auto" else cfg.fused_ops,
+            fused=cfg.graph and (on_cuda if cfg.fused_ops == "auto" else cfg.fused_ops),
             seed=cfg.seed,
         )
         self.schedule = Schedule.from_config(cfg, self.steps_per_epoch)
         optimizer = build_sgd(self.backbone, self.head, cfg)
-        self.train_step = GraphStep(
-            Classifier(self.backbone, self.head),
-            optimizer,
-            self.schedule.attach(optimizer),
-            gradient_acc=cfg.gradient_acc,
-            fp16=cfg.fp16,
-        )
+        model = Classifier(self.backbone, self.head)
+        if cfg.graph:
+            self.train_step = GraphStep(model, optimizer, self.schedule, runtime, cfg.gradient_acc, cfg.fp16)
+        else:
+            self.train_step = EagerStep(model, optimizer, self.schedule, runtime, cfg.gradient_acc)
 
     @property
     def finished(self) -> bool:
@@ -85,7 +76,7 @@ class Trainer:
             for hook in hooks:
                 hook.on_start(self)
             for images, labels in self._batches():
-                self.loss = self.train_step(self.runtime.split_batch(images), self.runtime.split_batch(labels))
+                self.loss = self.train_step(images, labels)
                 self.step += 1
                 for hook in hooks:
                     hook.after_step(self)
@@ -125,11 +116,11 @@ class Trainer:
             "embedding_size": self.cfg.embedding_size,
             "best": self.best,
         }
-        state = {name: tensor.to_local().numpy() for name, tensor in self.train_step.state().items()}
+        state = self.train_step.state()
         own = {f"statistics.{name}": array for name, array in rank_statistics(self.backbone).items()}
         head_momentum = state.pop("head.weight")
         if self.cfg.model_parallel or self.runtime.is_main:
-            own |= {"head.weight": self.head.weight.to_local().numpy(), "head.momentum": head_momentum}
+            own |= {"head.weight": local_array(self.head.weight), "head.momentum": head_momentum}
         return save_checkpoint(
             self.output / "checkpoints",
             about,
@@ -159,13 +150,8 @@ class Trainer:
         if self.cfg.model_parallel:
             rows = shard_range(self.loader.num_classes, runtime.ranks, runtime.rank)
         write_local(self.head.weight, checkpoint.head_rows("head.weight", *rows))
-        shared = {
-            name: flow.tensor(array).to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
-            for name, array in checkpoint.optimizer().items()
-        }
-        momentum = flow.tensor(checkpoint.head_rows("head.momentum", *rows))
-        shared["head.weight"] = momentum.to_global(placement=runtime.placement, sbp=self.head.weight.sbp)
-        self.train_step.restore(about["step"], shared)
+        state = checkpoint.optimizer() | {"head.weight": checkpoint.head_rows("head.momentum", *rows)}
+        self.train_step.restore(about["step"], state)
         self.step, self.best = about["step"], about["best"]
 
     def _must_agree(self, checkpoint: Checkpoint, key: str, wanted) -> None:

@@ -55,6 +55,11 @@ def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:
     return Runtime(device, rank, ranks, flow.env.all_device_placement(device))
 
 
+def local_array(tensor: flow.Tensor) -> np.ndarray:
+    """This rank's share of a tensor (all of it where it is local or broadcast) on the host."""
+    return (tensor.to_local() if tensor.is_global else tensor).numpy()
+
+
 def write_local(tensor: flow.Tensor, values: np.ndarray) -> None:
-    """Overwrites this rank's share of a global tensor (all of it where it is broadcast) in place."""
-    tensor.to_local().copy_(flow.tensor(values))
+    """Overwrites this rank's share of a tensor (all of it where it is local or broadcast) in place."""
+    (tensor.to_local() if tensor.is_global else tensor).copy_(flow.tensor(values))

@@ -26,16 +26,17 @@ def train(ranks, config, output, *overrides, status=0):
     )
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=[(1, "graph"), (2, "graph"), (1, "eager"), (2, "eager")], ids=str)
 def run(request, config, tmp_path_factory):
-    """(ranks, output folder, printed) of a complete run that saved on the way."""
+    """(ranks, mode, output folder, printed) of a complete run that saved on the way."""
+    ranks, mode = request.param
     output = tmp_path_factory.mktemp("run") / "out"
-    printed = train(request.param, config, output, "save_interval=5", "keep_checkpoints=9", "verbose=6")
-    return request.param, output, printed
+    printed = train(ranks, config, output, f"--{mode}", "save_interval=5", "keep_checkpoints=9", "verbose=6")
+    return ranks, mode, output, printed
 
 
 def test_a_run_leaves_all_it_promises(run, config):
-    ranks, output, printed = run
+    ranks, _, output, printed = run
     log = (output / "training.log").read_text()
     steps = re.findall(
         r"Speed [\d.]+ samples/sec   Loss [\d.]+   LearningRate [\d.]+   Epoch: \d   Global Step: (\d+)/12", log
@@ -54,9 +55,9 @@ def test_a_run_leaves_all_it_promises(run, config):
 
 
 def test_resumed_run_is_the_same_to_the_last_bit(run, config, tmp_path):
-    ranks, output, _ = run
+    ranks, mode, output, _ = run
     shutil.copytree(output / "checkpoints" / "step-00000005", tmp_path / "out" / "checkpoints" / "step-00000005")
-    train(ranks, config, tmp_path / "out", "resume=True", "keep_checkpoints=9")
+    train(ranks, config, tmp_path / "out", f"--{mode}", "resume=True", "keep_checkpoints=9")
     straight, resumed = (o / "checkpoints" / "step-00000012" for o in (output, tmp_path / "out"))
     for file in straight.glob("*.safetensors"):
         expected, found = read_tensors(file), read_tensors(resumed / file.name)
@@ -66,13 +67,15 @@ def test_resumed_run_is_the_same_to_the_last_bit(run, config, tmp_path):
 
 
 def test_other_ranks_take_up_a_checkpoint(run, config, tmp_path):
-    ranks, output, _ = run
-    printed = train(3 - ranks, config, tmp_path / "out", f"resume={output / 'checkpoints' / 'step-00000005'}")
+    ranks, mode, output, _ = run
+    printed = train(
+        3 - ranks, config, tmp_path / "out", f"--{mode}", f"resume={output / 'checkpoints' / 'step-00000005'}"
+    )
     assert f"written by {ranks} ranks" in printed and "Global Step: 12/12" in printed
 
 
 def test_verifying_the_saved_model_gives_the_accuracy_of_the_run(run, config):
-    _, output, _ = run
+    output = run[2]
     log = (output / "training.log").read_text()
     command = [sys.executable, "val.py", str(config), "--model_path", str(output)]
     found = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True, env=rank_environment())
@@ -81,7 +84,7 @@ def test_verifying_the_saved_model_gives_the_accuracy_of_the_run(run, config):
 
 
 def test_a_model_is_verified_with_no_training_data(run, dataset, config, tmp_path):
-    _, output, _ = run
+    output = run[2]
     shutil.copy(dataset / "held_out.bin", tmp_path)
     command = [sys.executable, "val.py", str(config), "--model_path", str(output), f"val_path={tmp_path}"]
     command += [f"ofrecord_path={tmp_path / 'nothing'}"]

@@ -1,4 +1,4 @@
-"""The compiled step on 1, 2 and 3 ranks against a NumPy trainer written from the papers."""
+"""Both steps, compiled and eager, on 1, 2 and 3 ranks against a NumPy trainer written from the papers."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,13 @@ from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_paramete
 from tests.ranks import run_ranks
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+@pytest.fixture(scope="module", params=[(m, n) for m in ("graph", "eager") for n in (1, 2, 3)], ids=str)
 def trained(request, tmp_path_factory):
     """(ranks, what each rank found)"""
-    out = tmp_path_factory.mktemp("graph") / "found"
-    run_ranks(request.param, "tests/engine/graph_worker.py", str(out))
-    return request.param, [np.load(f"{out}-{rank}.npz") for rank in range(request.param)]
+    mode, ranks = request.param
+    out = tmp_path_factory.mktemp(mode) / "found"
+    run_ranks(ranks, "tests/engine/step_worker.py", mode, str(out))
+    return ranks, [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
 
 
 def numpy_training(case, ranks):

@@ -1,0 +1,76 @@
+"""The training step in eager mode: a data-parallel backbone of local tensors under the same global head."""
+
+import numpy as np
+import oneflow as flow
+from oneflow.nn.parallel import DistributedDataParallel
+from oneflow.optim import Optimizer
+
+from engine.model import Classifier
+from engine.schedule import Schedule
+from utils.runtime import Runtime, local_array
+
+
+class EagerStep:
+    """The step of `GraphStep`, run operator by operator: the same losses, weights and state to rounding.
+
+    Each rank's backbone is local, and DDP averages its gradients. Between backbone and head the embeddings become
+    global, (B, E) S(0), so that the class centres are split over the ranks as in graph mode. BatchNorm's buffers stay
+    each rank's own, as there.
+    """
+
+    def __init__(
+        self, model: Classifier, optimizer: Optimizer, schedule: Schedule, runtime: Runtime, gradient_acc: int = 1
+    ) -> None:
+        self._model, self._optimizer, self._schedule = model, optimizer, schedule
+        self._runtime, self._gradient_acc = runtime, gradient_acc
+        self._step = 0
+        self._backbone = model.backbone
+        if runtime.ranks > 1:
+            self._backbone = DistributedDataParallel(model.backbone, broadcast_buffers=False)
+        # The optimiser numbers its parameters in the order it was given them.
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, partial sum."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._schedule.at(self._step)
+        micro = zip(np.split(images, self._gradient_acc), np.split(labels, self._gradient_acc), strict=True)
+        losses = [self._backward(*batch) for batch in micro]
+        for group in self._optimizer.param_groups:
+            if "clip_grad_max_norm" in group:
+                flow.nn.utils.clip_grad_norm_(
+                    group.parameters, group["clip_grad_max_norm"], group["clip_grad_norm_type"]
+                )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._step += 1
+        return sum(losses[1:], losses[0])
+
+    def _backward(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
+        runtime = self._runtime
+        embedding = self._backbone(flow.tensor(images).to(runtime.device))
+        if runtime.ranks > 1:
+            # The loss is the mean over all ranks already; DDP's average would divide by their number again.
+            embedding.register_hook(lambda gradient: gradient * float(runtime.ranks))
+        rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
+        loss = self._model.head(rows, runtime.split_batch(labels)) / self._gradient_acc
+        loss.backward()
+        return loss.detach()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """As `GraphStep.state`."""
+        state = self._optimizer.state_dict()["state"]
+        return {self._names[i]: local_array(held["momentum_buf"]) for i, held in state.items() if held}
+
+    def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
+        """As `GraphStep.restore`."""
+        loaded = self._optimizer.state_dict()
+        parameters = dict(self._model.named_parameters())
+        for number, name in enumerate(self._names):
+            tensor = flow.tensor(state[name])
+            if parameters[name].is_global:
+                tensor = tensor.to_global(placement=self._runtime.placement, sbp=parameters[name].sbp)
+            loaded["state"][number] = {"momentum_buf": tensor}
+        self._optimizer.load_state_dict(loaded)
+        self._step = step
