@@ -7,6 +7,7 @@ import numpy as np
 import oneflow as flow
 
 from backbones import get_model
+from deploy.onnx_embedder import OnnxEmbedder
 from deploy.weights import load_backbone
 from utils.errors import UserError
 
@@ -18,28 +19,36 @@ class Embedder:
     """
 
     def __init__(self, network: str, embedding_size: int, device: str = "cpu") -> None:
-        self.embedding_size, self.device = embedding_size, device
-        self._network = get_model(network, embedding_size).to(device).eval()
+        self.network_name, self.embedding_size, self.device = network, embedding_size, device
+        self.network = get_model(network, embedding_size).to(device).eval()
 
     def load(self, state: Mapping[str, np.ndarray], source: str = "the weights") -> None:
         """Takes the weights. Raises UserError naming tensors that are missing, unknown or of another shape."""
-        wanted = {name: tuple(tensor.shape) for name, tensor in self._network.state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in self.network.state_dict().items()}
         wrong = [n for n in {**wanted, **state} if n not in state or wanted.get(n) != tuple(state[n].shape)]
         if wrong:
             names = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
             raise UserError(f"{source} do not fit the network: {names} missing, unknown or of another shape")
-        self._network.load_state_dict({name: flow.tensor(array) for name, array in state.items()})
+        self.network.load_state_dict({name: flow.tensor(array) for name, array in state.items()})
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         pixels = flow.tensor(images).to(self.device).to(flow.float32)
         pixels = (pixels / 255.0 - 0.5) / 0.5
         with flow.no_grad():
-            return self._network(pixels.permute(0, 3, 1, 2).contiguous()).numpy()
+            return self.network(pixels.permute(0, 3, 1, 2).contiguous()).numpy()
 
 
-def load_embedder(path: Path, device: str = "cpu") -> Embedder:
+def load_backbone_embedder(path: Path, device: str = "cpu") -> Embedder:
     """The model in a `.safetensors` file, or in the folder of a run or checkpoint. Raises UserError as its parts do."""
     state, about = load_backbone(path)
     embedder = Embedder(about["network"], about["embedding_size"], device)
     embedder.load(state, f"the weights in {path}")
     return embedder
+
+
+def load_embedder(path: Path, device: str = "cpu") -> Embedder | OnnxEmbedder:
+    """The model of any kind at `path`: as `load_backbone_embedder`, or an `.onnx` file, which runs on the CPU.
+
+    Raises UserError where there is none, or it is damaged.
+    """
+    return OnnxEmbedder(path) if path.suffix == ".onnx" else load_backbone_embedder(path, device)

@@ -1,0 +1,41 @@
+"""An ONNX model held against the OneFlow network it was made from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+BATCH_SIZES = (1, 2, 5)
+IMAGES = sum(BATCH_SIZES)  # every batch has images of its own
+
+Embed = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Between the embeddings of one batch: the largest of any number, and the smallest cosine of any image."""
+
+    batch_size: int
+    largest: float
+    cosine: float
+
+    def __str__(self) -> str:
+        return f"batch {self.batch_size}: max difference {self.largest:.2e}, min cosine {self.cosine:.8f}"
+
+
+def compare(embed: Embed, reference: Embed, images: np.ndarray) -> list[Difference]:
+    """The differences at each of BATCH_SIZES; images: (IMAGES, 112, 112, 3) uint8 RGB."""
+    wanted = reference(images)
+    bounds = np.cumsum((0, *BATCH_SIZES))
+    return [_difference(embed(images[a:b]), wanted[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def worst(differences: Sequence[Difference]) -> Difference:
+    """The one of the smallest cosine; a NaN is smaller than any."""
+    return min(differences, key=lambda difference: (not np.isnan(difference.cosine), difference.cosine))
+
+
+def _difference(embeddings: np.ndarray, wanted: np.ndarray) -> Difference:
+    a, b = embeddings.astype(np.float64), wanted.astype(np.float64)
+    cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return Difference(len(a), float(np.abs(a - b).max()), float(cosine.min()))

@@ -1,0 +1,91 @@
+"""A trained backbone to an ONNX file that has been checked against it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from deploy.embedder import Embedder
+from deploy.onnx_check import Difference, compare, worst
+from deploy.onnx_convert import INPUT, to_onnx
+from deploy.onnx_embedder import EMBEDDED, NORMALISATION, OUTSIDE, OnnxEmbedder
+from deploy.onnx_quantise import to_fp16, to_int8
+from utils.errors import UserError
+
+LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}  # to OneFlow's embedding, by precision
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """precision: a key of LEAST_COSINE; calibration: (N, 112, 112, 3) uint8 RGB, of int8 only.
+
+    embed_normalization: the model takes pixels in 0 ... 255 and normalises them itself.
+    """
+
+    precision: str = "fp32"
+    opset: int = 11
+    embed_normalization: bool = False
+    calibration: np.ndarray | None = None
+
+
+def export_onnx(
+    embedder: Embedder, path: Path, images: np.ndarray, options: ExportOptions, about: Mapping[str, str]
+) -> list[Difference]:
+    """Writes `path` whole or not at all; returns its differences from `embedder`, which is on the CPU.
+
+    images: (deploy.onnx_check.IMAGES, 112, 112, 3) uint8 RGB, to compare on; about: goes into the file's metadata.
+    Raises UserError where the model cannot be converted or written, or differs more than LEAST_COSINE allows.
+    """
+    model = to_onnx(embedder.network, options.opset)
+    if options.precision == "fp16":
+        model = to_fp16(model)
+    elif options.precision == "int8":
+        model = to_int8(model, options.calibration)
+    if options.embed_normalization:
+        _embed_normalisation(model)
+    normalisation = EMBEDDED if options.embed_normalization else OUTSIDE
+    onnx.helper.set_model_props(model, {**about, NORMALISATION: normalisation, "precision": options.precision})
+    onnx.checker.check_model(model)
+
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(model.SerializeToString())
+        del model
+        differences = compare(OnnxEmbedder(partial), embedder, images)
+        _judge(differences, options.precision)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return differences
+
+
+def _judge(differences: list[Difference], precision: str) -> None:
+    least, found = LEAST_COSINE[precision], worst(differences)
+    if not found.cosine >= least:  # a NaN is refused too
+        hint = "; calibrate on more and better images" if precision == "int8" else ""
+        raise UserError(
+            f"the {precision} model is not written, for its embeddings are not OneFlow's: {found}, and a cosine of at "
+            f"least {least} is asked for{hint}"
+        )
+
+
+def _embed_normalisation(model: onnx.ModelProto) -> None:
+    """Puts (x - 127.5) / 127.5 before everything, in float32 whatever follows.
+
+    The two nodes' names are those by which the insightface package knows that it must not normalise.
+    """
+    graph = model.graph
+    for node in graph.node:
+        for place, value in enumerate(node.input):
+            if value == INPUT:
+                node.input[place] = "normalised"
+    numbers = {"mean": 127.5, "scale": 1 / 127.5}
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.float32(v), name) for name, v in numbers.items())
+    graph.node.insert(0, onnx.helper.make_node("Mul", ["centred", "scale"], ["normalised"], "Mul_0"))
+    graph.node.insert(0, onnx.helper.make_node("Sub", [INPUT, "mean"], ["centred"], "Sub_0"))

@@ -1,0 +1,104 @@
+"""Exports a saved model as ONNX, checked against it: `python export.py CONFIG --model_path PATH --out_path FILE`."""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from utils.cli import run_cli
+from utils.config import load_config
+from utils.cpu import choose_blas_kernels
+from utils.errors import UserError
+
+_CALIBRATION_IMAGES = 256
+_TRAINING_CONFIG = "config.py"  # as a run writes it into its output
+
+
+def main(arguments: list[str]) -> None:
+    args = _parse(arguments)
+    cfg = load_config(args.config, args.overrides, require_data=False)
+    precision = "fp16" if args.fp16 else "int8" if args.int8 else "fp32"
+    if args.int8 and not args.calibration:
+        raise UserError("--int8 needs --calibration FOLDER, aligned faces such as the model will see")
+    if args.calibration and not args.int8:
+        raise UserError("--calibration is for --int8, which is not asked for")
+    model_path = args.model_path or Path(cfg.output)
+    folder = model_path if model_path.is_dir() else model_path.parent
+    out = args.out_path or folder / ("model.onnx" if precision == "fp32" else f"model_{precision}.onnx")
+    if out.suffix != ".onnx":
+        raise UserError(f"--out_path {out} must end in .onnx")
+
+    choose_blas_kernels(os.environ)
+    # OneFlow takes seconds to import, so a mistake in the command is told before.
+    from deploy.embedder import load_backbone_embedder
+    from deploy.images import drawn_faces, read_images
+    from deploy.onnx_check import IMAGES
+    from deploy.onnx_convert import OPSETS
+    from deploy.onnx_export import ExportOptions, export_onnx
+
+    if args.opset not in OPSETS:
+        raise UserError(f"--opset {args.opset} is not one of {', '.join(map(str, OPSETS))}, which convert correctly")
+    calibration = read_images(args.calibration, _CALIBRATION_IMAGES) if args.int8 else None
+    images, source = drawn_faces(IMAGES), "drawn faces"
+    for place in _places_of_images(cfg, args.calibration):
+        found = read_images(place, IMAGES)
+        if len(found) == IMAGES:
+            images, source = found, str(place)
+            break
+
+    start = time.perf_counter()
+    embedder = load_backbone_embedder(model_path)
+    about = {
+        "network": embedder.network_name,
+        "embedding_size": str(embedder.embedding_size),
+        "colour": "RGB",
+        "training_config": _training_config(folder),
+    }
+    options = ExportOptions(precision, args.opset, args.embed_normalization, calibration)
+    differences = export_onnx(embedder, out, images, options, about)
+    print(f"{out}: {embedder.network_name}, {precision}, opset {args.opset}, {out.stat().st_size / 1e6:.1f} MB")
+    print(f"against OneFlow, on {source}:")
+    for difference in differences:
+        print(f"  {difference}")
+    print(f"{time.perf_counter() - start:.1f} s")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="export.py", description=__doc__)
+    parser.add_argument("config", nargs="?", default="configs/demo.py", help="says where its run left the model")
+    parser.add_argument("--model_path", type=Path, help="a .safetensors file or a run's folder; default: its output")
+    parser.add_argument("--out_path", type=Path, help="default: model.onnx (model_fp16, model_int8) beside the model")
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument("--fp16", action="store_true", help="half precision inside, half the size")
+    precision.add_argument("--int8", action="store_true", help="static quantisation (QDQ), a quarter of the size")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FOLDER", help="112x112 faces to quantise on (or a .bin set)"
+    )
+    parser.add_argument(
+        "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalises them"
+    )
+    parser.add_argument("--opset", type=int, default=11, help="default: %(default)s")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as output=DIR val_path=DIR")
+    args = parser.parse_intermixed_args(arguments)
+    if "=" in args.config:
+        args.config, args.overrides = parser.get_default("config"), [args.config, *args.overrides]
+    return args
+
+
+def _places_of_images(cfg, calibration: Path | None) -> list[Path]:
+    """Where there may be real faces to compare on: the config's verification sets that exist, then the calibration's."""
+    folder = cfg.val_path or cfg.ofrecord_path
+    sets = [Path(folder, f"{name}.bin") for name in cfg.val_targets] if folder else []
+    return [*(path for path in sets if path.is_file()), *([calibration] if calibration else [])]
+
+
+def _training_config(folder: Path) -> str:
+    """The run's resolved config, from the model's folder or one above (a checkpoint's run); "" where there is none."""
+    for place in (folder, *folder.resolve().parents[:2]):
+        if (place / _TRAINING_CONFIG).is_file():
+            return (place / _TRAINING_CONFIG).read_text()
+    return ""
+
+
+if __name__ == "__main__":
+    run_cli(main)
