@@ -52,21 +52,54 @@ def build_loader(cfg, runtime):
     )
 
 
-def resume(trainer, cfg, logger) -> None:
-    """Takes up the checkpoint that `cfg.resume` asks for: True the newest whole one of the output, or a path."""
+def find_checkpoint(cfg, runtime, logger):
+    """The checkpoint that `cfg.resume` asks for (True: the newest whole one of the output), or None.
+
+    Written by another number of ranks, it keeps its global batch, so that its steps and schedule mean the same:
+    `cfg.batch_size` changes. A collective.
+    """
     from engine.checkpoint import Checkpoint, newest_checkpoint
 
     if not cfg.resume:
-        return
+        return None
     if cfg.resume is True:
-        checkpoint = newest_checkpoint(trainer.output / "checkpoints", logger.warning)
+        checkpoint = newest_checkpoint(Path(cfg.output, "checkpoints"), runtime, logger.warning)
     else:
-        checkpoint = Checkpoint(Path(cfg.resume))
+        checkpoint = Checkpoint(Path(cfg.resume), runtime)
     if checkpoint is None:
-        logger.info(f"Nothing to resume in {trainer.output}: starting from the beginning")
-        return
-    trainer.resume(checkpoint)
-    logger.info(f"Resumed from {checkpoint.folder} (written by {checkpoint.about['ranks']} ranks)")
+        logger.info(f"Nothing to resume in {cfg.output}: starting from the beginning")
+        return None
+    about = checkpoint.about
+    logger.info(f"Resuming from {checkpoint.folder}, written by {about['ranks']} ranks")
+    per_step = runtime.ranks * cfg.gradient_acc
+    if about["ranks"] != runtime.ranks and about["global_batch"] != cfg.batch_size * per_step:
+        if about["global_batch"] % per_step:
+            raise UserError(
+                f"{checkpoint.folder} has a global batch of {about['global_batch']}, which {runtime.ranks} ranks with "
+                f"gradient_acc={cfg.gradient_acc} cannot share; use another number of ranks"
+            )
+        cfg.batch_size = about["global_batch"] // per_step
+        logger.info(f"batch_size is now {cfg.batch_size}, to keep the global batch of {about['global_batch']}")
+    return checkpoint
+
+
+def start_output(output: Path, cfg, step: int, logger) -> None:
+    """The run's folder with its resolved config and log, its checkpoints of an earlier course set aside.
+
+    Raises UserError where it cannot be written.
+    """
+    from engine.checkpoint import set_aside_later
+    from utils.logging import add_file
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "config.py").write_text(dump_config(cfg))
+        add_file(logger, output / "training.log")
+        aside = set_aside_later(output / "checkpoints", step)
+    except OSError as error:
+        raise UserError(f"output={output} cannot be written: {error.strerror}") from None
+    if aside:
+        logger.info(f"Earlier checkpoints of this folder are in {aside} now")
 
 
 def main(arguments: list[str]) -> int:
@@ -85,12 +118,17 @@ def main(arguments: list[str]) -> int:
     runtime = start_runtime(cfg.device, bool(usable))
     if cfg.fp16 and runtime.device == "cpu":
         raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
-    loader = build_loader(cfg, runtime)
     sets = load_bin_sets(cfg.val_targets, Path(cfg.val_path or cfg.ofrecord_path)) if cfg.val_targets else {}
+    output = Path(cfg.output)
+    logger = make_logger(runtime.is_main)
+    checkpoint = find_checkpoint(cfg, runtime, logger)
+    loader = build_loader(cfg, runtime)
     trainer = Trainer(cfg, runtime, loader)
+    if checkpoint:
+        trainer.resume(checkpoint)
 
-    trainer.output.mkdir(parents=True, exist_ok=True)
-    logger = make_logger(runtime.is_main, trainer.output / "training.log")
+    if runtime.is_main:
+        start_output(output, cfg, trainer.step, logger)
     for card in refused:
         logger.warning(card.refusal)
     logger.info("Configuration:\n" + format_config(cfg))
@@ -98,15 +136,12 @@ def main(arguments: list[str]) -> int:
         f"{loader.num_image} images of {loader.num_classes} identities; {runtime.ranks} {runtime.device} rank(s), "
         f"global batch {trainer.global_batch}, {trainer.total_steps} steps in {cfg.num_epoch} epoch(s)"
     )
-    resume(trainer, cfg, logger)
 
     writer = None
-    if runtime.is_main:
-        (trainer.output / "config.py").write_text(dump_config(cfg))
-        if cfg.tensorboard:
-            from tensorboardX import SummaryWriter
+    if runtime.is_main and cfg.tensorboard:
+        from tensorboardX import SummaryWriter
 
-            writer = SummaryWriter(str(trainer.output / "tensorboard"), purge_step=trainer.step)
+        writer = SummaryWriter(str(output / "tensorboard"), purge_step=trainer.step)
     finished = trainer.fit(
         [
             Progress(cfg.frequent, logger, writer),
@@ -119,7 +154,7 @@ def main(arguments: list[str]) -> int:
     if not finished:
         logger.info(f"Stopped at step {trainer.step}; the same command with resume=True goes on from there")
         return 130
-    logger.info(f"Done. Model, log and checkpoints are in {trainer.output}")
+    logger.info(f"Done. Model, log and checkpoints are in {output}")
     return 0
 
 

@@ -1,35 +1,56 @@
 """All that a run is, in a folder: written whole or not at all, read by any number of ranks.
 
-checkpoints/step-00001200/
-    checkpoint.json             step, ranks, seed, best score; size and checksum of every other file
-    backbone.safetensors        weights, BatchNorm statistics averaged over the ranks (+ config.json: a model)
-    optimizer.safetensors       the backbone's momentum, and what else the compiled step keeps
-    rank-00000.safetensors      that rank's rows of the class centres and their momentum; its BatchNorm statistics
+    checkpoints/step-00001200/
+        checkpoint.json             step, ranks, best score, config; size and checksum of every other file
+        backbone.safetensors        weights, BatchNorm statistics averaged over the ranks (+ config.json: a model)
+        optimizer.safetensors       the backbone's momentum, and what else the compiled step keeps
+        rank-00000.safetensors      that rank's rows of the class centres and their momentum; its BatchNorm statistics
+
+The position in the data and the learning rate follow from the step, the order of the data from config.seed.
 """
 
 import json
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from deploy.weights import WEIGHTS, save_backbone
+from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
 from utils.errors import UserError
 from utils.runtime import Runtime
 from utils.tensor_file import open_tensors, read_tensors, write_tensors
 
-_PREFIX, _DESCRIPTION = "step-", "checkpoint.json"
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    return folder / f"{_PREFIX}{step:08d}"
+_PREFIX, _PARTIAL, _ABOUT, _OPTIMIZER = "step-", ".partial", "checkpoint.json", "optimizer.safetensors"
+_STATISTICS = "statistics."
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and not path.name.endswith(".partial"))
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and path.suffix != _PARTIAL)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def set_aside_later(folder: Path, step: int) -> Path | None:
+    """Moves checkpoints of after `step` out of the way of a run that starts there, in place of those moved before.
+
+    They are of another course of training: a later `resume=True` must not take them for this one's. Returns where
+    they are now, or None where there were none.
+    """
+    later = [path for path in list_checkpoints(folder) if step_of(path) > step]
+    if not later:
+        return None
+    aside = folder.with_name(folder.name + ".previous")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for path in later:
+        path.rename(aside / path.name)
+    return aside
 
 
 def save_checkpoint(
@@ -38,67 +59,75 @@ def save_checkpoint(
     backbone: dict[str, np.ndarray],
     optimizer: dict[str, np.ndarray],
     rank_tensors: dict[str, np.ndarray],
+    statistics: dict[str, np.ndarray],
     runtime: Runtime,
     keep: int,
 ) -> Path:
-    """Writes `folder/step-N` (N = about["step"]) and drops all but the newest `keep`. A collective.
+    """Writes `folder/step-N` and drops all but the newest `keep` and the best. A collective.
 
-    about: plain values, with step, network, embedding_size. Every rank writes its own `rank_tensors`; rank 0 the rest.
-    Raises OSError on every rank where any of them could not write (a full disk); what stood before still stands.
+    about: plain values, with step, best_step, network, embedding_size. Every rank writes its own `rank_tensors` and
+    BatchNorm `statistics`; rank 0 the rest. No rank holds more than it trains with. Raises OSError, on every rank,
+    where any of them could not write (a full disk); what stood before still stands.
     """
-    target = checkpoint_path(folder, about["step"])
-    partial = target.with_name(target.name + ".partial")
-    if runtime.is_main:
-        shutil.rmtree(partial, ignore_errors=True)
-    failure = _attempt(lambda: partial.mkdir(parents=True, exist_ok=True), runtime)
-    if failure is None:
-        failure = _attempt(lambda: _write_rank(partial, runtime.rank, rank_tensors), runtime)
-    if failure is None:
-        failure = _attempt(lambda: runtime.is_main and _finish(partial, target, about, backbone, optimizer), runtime)
-    if failure is not None:
+    target = folder / f"{_PREFIX}{about['step']:08d}"
+    partial = target.with_name(target.name + _PARTIAL)
+    own = rank_tensors | {_STATISTICS + name: array for name, array in statistics.items()}
+
+    def begin() -> None:
         if runtime.is_main:
-            shutil.rmtree(partial, ignore_errors=True)
-        raise failure
+            for left in folder.glob(f"*{_PARTIAL}"):
+                shutil.rmtree(left, ignore_errors=True)
+            partial.mkdir(parents=True)
+
+    def write_shard() -> None:
+        name = f"rank-{runtime.rank:05d}.safetensors"
+        seal = write_tensors(partial / name, own)
+        (partial / f"{name}.json").write_text(json.dumps(seal))
+
+    def finish() -> None:
+        if runtime.is_main:
+            _write_shared(partial, about, backbone, optimizer)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
+            _sync_folder(folder)
+
+    for part in (begin, write_shard, finish):
+        error = _attempt(part, runtime)
+        if error is not None:
+            if runtime.is_main:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise error
     if runtime.is_main:
         for old in list_checkpoints(folder)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+            if step_of(old) != about["best_step"]:
+                shutil.rmtree(old, ignore_errors=True)
     return target
 
 
-def _attempt(write, runtime: Runtime) -> OSError | None:
-    """Runs `write`; the error, on every rank, where it failed on any of them."""
+def _attempt(part: Callable[[], None], runtime: Runtime) -> OSError | None:
+    """Does `part` on every rank; the error, on every rank, where it failed on any."""
     error = None
     try:
-        write()
+        part()
     except OSError as found:
         error = found
     failed = runtime.sum_over_ranks(np.array([error is not None], np.float32))[0]
     return error or (OSError("another rank could not write its share") if failed else None)
 
 
-def _write_rank(partial: Path, rank: int, tensors: dict[str, np.ndarray]) -> None:
-    name = f"rank-{rank:05d}.safetensors"
-    seal = write_tensors(partial / name, tensors)
-    (partial / f"{name}.json").write_text(json.dumps(seal))
-
-
-def _finish(partial: Path, target: Path, about: dict, backbone: dict, optimizer: dict) -> None:
+def _write_shared(partial: Path, about: dict, backbone: dict, optimizer: dict) -> None:
     files = {}
     for seal in partial.glob("rank-*.json"):
         files[seal.stem] = json.loads(seal.read_text())
         seal.unlink()
-    files["optimizer.safetensors"] = write_tensors(partial / "optimizer.safetensors", optimizer)
-    weights = save_backbone(partial, backbone, about["network"], about["embedding_size"])
-    for path in (weights, weights.with_name("config.json")):
-        files[path.name] = _seal(path)
-    with open(partial / _DESCRIPTION, "w") as file:
+    files[_OPTIMIZER] = write_tensors(partial / _OPTIMIZER, optimizer)
+    save_backbone(partial, backbone, about["network"], about["embedding_size"])
+    files |= {name: _seal(partial / name) for name in (WEIGHTS, DESCRIPTION)}
+    with open(partial / _ABOUT, "w") as file:
         json.dump({**about, "files": files}, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     _sync_folder(partial)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
-    _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -115,43 +144,48 @@ def _seal(path: Path) -> dict:
     with open(path, "rb") as file:
         while chunk := file.read(1 << 24):
             checksum = zlib.crc32(chunk, checksum)
-    return {"bytes": path.stat().st_size, "crc32": checksum}
+        return {"bytes": file.tell(), "crc32": checksum}
 
 
 class Checkpoint:
-    """A checkpoint to resume from. Opening it checks every file's size and checksum.
+    """A checkpoint to resume from. Opening it checks the size and checksum of every file; the ranks share that work.
 
-    Raises UserError naming the first file that is missing, truncated or altered.
+    A collective. Raises UserError, on every rank, naming the files that are missing, truncated or altered.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
         self.folder = folder
         try:
-            self.about = json.loads((folder / _DESCRIPTION).read_text())
+            self.about = json.loads((folder / _ABOUT).read_text())
             files = self.about["files"]
-        except (OSError, ValueError, KeyError):
-            raise UserError(f"{folder} is not a whole checkpoint: {_DESCRIPTION} is missing or damaged") from None
-        for name, seal in files.items():
-            if not (folder / name).is_file() or _seal(folder / name) != seal:
-                raise UserError(f"{folder} is not a whole checkpoint: {name} is missing, truncated or altered")
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{folder} is not a whole checkpoint: {_ABOUT} is missing or damaged") from None
+        bad = np.zeros(len(files), np.float32)
+        for number, (name, seal) in enumerate(files.items()):
+            if number % runtime.ranks == runtime.rank:
+                path = folder / name
+                bad[number] = not path.is_file() or path.stat().st_size != seal["bytes"] or _seal(path) != seal
+        damaged = [name for name, flag in zip(files, runtime.sum_over_ranks(bad), strict=True) if flag]
+        if damaged:
+            raise UserError(f"{folder} is not a whole checkpoint: {', '.join(damaged)} missing, truncated or altered")
 
-    def backbone(self) -> dict[str, np.ndarray]:
-        return read_tensors(self.folder / WEIGHTS)
+    def backbone(self, rank: int, ranks: int) -> dict[str, np.ndarray]:
+        """The backbone for a rank: with the BatchNorm statistics that it itself had gathered if `ranks` wrote this."""
+        state = read_tensors(self.folder / WEIGHTS)
+        if ranks == self.about["ranks"]:
+            with open_tensors(self._shard(rank)) as file:
+                own = [name for name in file.keys() if name.startswith(_STATISTICS)]  # noqa: SIM118
+                state |= {name.removeprefix(_STATISTICS): file.get_tensor(name) for name in own}
+        return state
 
     def optimizer(self) -> dict[str, np.ndarray]:
-        return read_tensors(self.folder / "optimizer.safetensors")
-
-    def rank_statistics(self, rank: int) -> dict[str, np.ndarray]:
-        """The BatchNorm statistics that this rank itself had gathered."""
-        prefix = "statistics."
-        with open_tensors(self.folder / f"rank-{rank:05d}.safetensors") as file:
-            return {name[len(prefix) :]: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+        return read_tensors(self.folder / _OPTIMIZER)
 
     def head_rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it."""
+        """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it; reads no others."""
         parts, first = [], 0
-        for shard in sorted(self.folder.glob("rank-*.safetensors")):
-            with open_tensors(shard) as file:
+        for rank in range(self.about["ranks"]):
+            with open_tensors(self._shard(rank)) as file:
                 if name not in file.keys():  # noqa: SIM118
                     continue
                 rows = file.get_slice(name)
@@ -161,12 +195,21 @@ class Checkpoint:
                 first = last
         return np.concatenate(parts)
 
+    def _shard(self, rank: int) -> Path:
+        return self.folder / f"rank-{rank:05d}.safetensors"
 
-def newest_checkpoint(folder: Path, warn) -> Checkpoint | None:
-    """The newest whole checkpoint of a run; each damaged one on the way is told to `warn(sentence)`."""
-    for path in reversed(list_checkpoints(folder)):
+
+def newest_checkpoint(folder: Path, runtime: Runtime, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint of a run; each damaged one on the way is told to `warn(sentence)`. A collective.
+
+    Raises UserError where there are checkpoints and none is whole.
+    """
+    found = list_checkpoints(folder)
+    for path in reversed(found):
         try:
-            return Checkpoint(path)
+            return Checkpoint(path, runtime)
         except UserError as error:
             warn(f"{error}; trying the one before it")
+    if found:
+        raise UserError(f"no checkpoint in {folder} is whole; start again with resume=False")
     return None

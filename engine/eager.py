@@ -61,7 +61,8 @@ class EagerStep:
     def state(self) -> dict[str, np.ndarray]:
         """As `GraphStep.state`."""
         state = self._optimizer.state_dict()["state"]
-        return {self._names[i]: local_array(held["momentum_buf"]) for i, held in state.items() if held}
+        held = {name: state[number] for number, name in enumerate(self._names) if state[number]}
+        return {name: local_array(buffers["momentum_buf"]) for name, buffers in held.items()}
 
     def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
         """As `GraphStep.restore`."""

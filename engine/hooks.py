@@ -136,14 +136,14 @@ class Verification(Hook):
                     self._writer.add_scalar(f"verification/{name}/accuracy", result.accuracy, trainer.step)
                     self._writer.add_scalar(f"verification/{name}/tar_at_far_1e-3", result.tar, trainer.step)
                 if number == 0 and result.accuracy > trainer.best:
-                    trainer.best = result.accuracy
+                    trainer.best, trainer.best_step = result.accuracy, trainer.step
                     if runtime.is_main:
                         save_backbone(trainer.output / "best", state, cfg.network, cfg.embedding_size)
             self._done_at = trainer.step
 
 
 class Checkpoints(Hook):
-    """A checkpoint every `save_interval` steps, at each epoch's end and when the run ends, also by Ctrl-C.
+    """A checkpoint every `save_interval` steps, at each epoch's end, at the best accuracy and when the run ends.
 
     The backbone alone (`output/backbone.safetensors`) is written at each epoch's end and at the run's. A disk that is
     full costs the checkpoint, not the run.
@@ -155,7 +155,8 @@ class Checkpoints(Hook):
 
     def after_step(self, trainer: Trainer) -> None:
         ends_epoch = trainer.step % trainer.steps_per_epoch == 0
-        if ends_epoch or (self._interval and trainer.step % self._interval == 0):
+        due = self._interval and trainer.step % self._interval == 0
+        if ends_epoch or due or trainer.best_step == trainer.step:
             self._save(trainer, weights=ends_epoch)
 
     def on_end(self, trainer: Trainer) -> None:

@@ -19,6 +19,7 @@ from engine.optim import build_sgd
 from engine.schedule import Schedule
 from engine.stop import StopSignal
 from heads.class_parallel import ClassParallelHead, shard_range
+from utils.config import dump_config
 from utils.errors import UserError
 from utils.runtime import Runtime, local_array, write_local
 
@@ -27,16 +28,17 @@ class Trainer:
     """Trains `cfg.network` on what `loader` gives.
 
     Hooks see it after every step: `step` (done so far), `loss` (of the last step, still on the device), `schedule`,
-    `best` (highest accuracy on the first verification set), `finished`.
+    `best` and `best_step` (highest accuracy on the first verification set, and when), `finished`.
     """
 
     def __init__(self, cfg, runtime: Runtime, loader) -> None:
         self.cfg, self.runtime, self.loader = cfg, runtime, loader
         self.output = Path(cfg.output)
+        self.checkpoints = self.output / "checkpoints"
         self.steps_per_epoch = loader.steps_per_epoch
         self.total_steps = loader.steps_per_epoch * cfg.num_epoch
         self.global_batch = cfg.batch_size * cfg.gradient_acc * runtime.ranks
-        self.step, self.best, self.loss = 0, 0.0, None
+        self.step, self.best, self.best_step, self.loss = 0, 0.0, 0, None
         self.paused_seconds = 0.0
 
         flow.manual_seed(cfg.seed)
@@ -110,23 +112,25 @@ class Trainer:
             "step": self.step,
             "ranks": self.runtime.ranks,
             "global_batch": self.global_batch,
-            "steps_per_epoch": self.steps_per_epoch,
             "num_classes": self.loader.num_classes,
             "network": self.cfg.network,
             "embedding_size": self.cfg.embedding_size,
             "best": self.best,
+            "best_step": self.best_step,
+            "config": dump_config(self.cfg),
         }
-        state = self.train_step.state()
-        own = {f"statistics.{name}": array for name, array in rank_statistics(self.backbone).items()}
-        head_momentum = state.pop("head.weight")
+        optimizer = self.train_step.state()
+        momentum = optimizer.pop("head.weight")
+        head = {}
         if self.cfg.model_parallel or self.runtime.is_main:
-            own |= {"head.weight": local_array(self.head.weight), "head.momentum": head_momentum}
+            head = {"head.weight": local_array(self.head.weight), "head.momentum": momentum}
         return save_checkpoint(
-            self.output / "checkpoints",
+            self.checkpoints,
             about,
             self.backbone_state(),
-            state,
-            own,
+            optimizer,
+            head,
+            rank_statistics(self.backbone),
             self.runtime,
             self.cfg.keep_checkpoints,
         )
@@ -136,14 +140,19 @@ class Trainer:
 
         Raises UserError where it is of another run: other network, classes, or global batch.
         """
-        for key in ("network", "embedding_size"):
-            self._must_agree(checkpoint, key, self.cfg[key])
-        self._must_agree(checkpoint, "num_classes", self.loader.num_classes)
-        self._must_agree(checkpoint, "global_batch", self.global_batch)
         runtime, about = self.runtime, checkpoint.about
-        weights = checkpoint.backbone()
-        if about["ranks"] == runtime.ranks:
-            weights |= checkpoint.rank_statistics(runtime.rank)
+        for key, wanted in (
+            ("network", self.cfg.network),
+            ("embedding_size", self.cfg.embedding_size),
+            ("num_classes", self.loader.num_classes),
+            ("global_batch", self.global_batch),
+        ):
+            if about[key] != wanted:
+                raise UserError(
+                    f"{checkpoint.folder} has {key} {about[key]} but this run has {wanted}; "
+                    "resume it with the config it was written with"
+                )
+        weights = checkpoint.backbone(runtime.rank, runtime.ranks)
         for name, tensor in self.backbone.state_dict().items():
             write_local(tensor, weights[name])
         rows = (0, self.loader.num_classes)
@@ -152,9 +161,4 @@ class Trainer:
         write_local(self.head.weight, checkpoint.head_rows("head.weight", *rows))
         state = checkpoint.optimizer() | {"head.weight": checkpoint.head_rows("head.momentum", *rows)}
         self.train_step.restore(about["step"], state)
-        self.step, self.best = about["step"], about["best"]
-
-    def _must_agree(self, checkpoint: Checkpoint, key: str, wanted) -> None:
-        found = checkpoint.about[key]
-        if found != wanted:
-            raise UserError(f"{checkpoint.folder} has {key} {found} but this run has {wanted}; it cannot be resumed")
+        self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]

@@ -17,18 +17,25 @@ class _TqdmHandler(logging.Handler):
         sys.stdout.flush()
 
 
-def make_logger(is_main: bool, file: Path | None = None) -> logging.Logger:
-    """A logger that prints and appends to `file` on the main rank, and says nothing on the others."""
+_FORMAT = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+
+def make_logger(is_main: bool) -> logging.Logger:
+    """A logger that prints on the main rank, and says nothing on the others."""
     logger = logging.getLogger("train")
     logger.handlers.clear()
     logger.propagate = False
     logger.setLevel(logging.INFO if is_main else logging.CRITICAL)
     if is_main:
-        handlers: list[logging.Handler] = [_TqdmHandler()]
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(logging.FileHandler(file, encoding="utf-8"))
-        for handler in handlers:
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-            logger.addHandler(handler)
+        _add(logger, _TqdmHandler())
     return logger
+
+
+def add_file(logger: logging.Logger, file: Path) -> None:
+    """Appends what follows to `file`, too. Raises OSError."""
+    _add(logger, logging.FileHandler(file, encoding="utf-8"))
+
+
+def _add(logger: logging.Logger, handler: logging.Handler) -> None:
+    handler.setFormatter(_FORMAT)
+    logger.addHandler(handler)

@@ -1,0 +1,87 @@
+"""Runs that are taken up by other numbers of ranks, or after kill -9."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from engine.checkpoint import list_checkpoints, step_of
+from tests.ranks import ROOT, launch_command, rank_environment, run_ranks
+
+FLAT = "tests/engine/flat_worker.py"
+
+
+def losses(output):
+    """{step: loss}"""
+    found = re.findall(r"Loss ([\d.]+) .*Global Step: (\d+)/", (output / "training.log").read_text())
+    return {int(step): float(loss) for loss, step in found}
+
+
+def run_flat(ranks, config, output, *overrides):
+    settings = ["network=flat", "val_targets=()", "frequent=1", "save_interval=2", "keep_checkpoints=9"]
+    return run_ranks(ranks, FLAT, str(config), *settings, f"output={output}", *overrides)
+
+
+@pytest.mark.parametrize("mode", ["--graph", "--eager"])
+def test_any_number_of_ranks_goes_on(config, tmp_path, mode):
+    """1 rank -> 2 -> 3 -> 4 -> 1, two steps each; 48 images are 4 steps of 12 per epoch."""
+    run_flat(1, config, tmp_path / "straight", mode, "batch_size=12")
+    expected = losses(tmp_path / "straight")
+    assert len(expected) == 8
+    before = tmp_path / "straight"
+    for step, ranks in ((2, 2), (4, 3), (6, 4)) if mode == "--graph" else ((2, 2), (4, 1)):
+        output = tmp_path / f"{ranks}"
+        name = f"step-{step:08d}"
+        shutil.copytree(before / "checkpoints" / name, output / "checkpoints" / name)
+        # The config's batch size is for 1 rank; the global batch is kept, and that is said.
+        printed = run_flat(ranks, config, output, mode, "batch_size=12", "resume=True")
+        wanted = 12 // ranks
+        assert f"batch_size is now {wanted}," in printed or wanted == 12
+        found = losses(output)
+        assert sorted(found) == list(range(step + 1, 9))
+        for number, loss in found.items():
+            assert loss == pytest.approx(expected[number], rel=1e-4), (ranks, number)
+        before = output
+
+
+def test_ranks_that_cannot_share_the_global_batch_are_refused(config, tmp_path):
+    run_flat(1, config, tmp_path, "batch_size=8", "num_epoch=1", "warmup_epoch=0")
+    settings = [str(config), "network=flat", "val_targets=()", f"output={tmp_path}", "resume=True"]
+    printed = run_ranks(3, FLAT, *settings, status=2)
+    assert printed.count("cannot share") == 1 and "Traceback" not in printed
+
+
+@pytest.mark.parametrize("whom", ["a rank", "all"])
+def test_kill_9_loses_at_most_the_steps_since_the_last_checkpoint(config, tmp_path, whom):
+    rng = random.Random(whom)
+    output = tmp_path / "out"
+    settings = [str(config), "network=flat", "val_targets=()", "batch_size=4", "num_epoch=5000", f"output={output}"]
+    settings += ["save_interval=2", "frequent=1", "resume=True"]
+    for _ in range(3):
+        process = subprocess.Popen(
+            launch_command(2, FLAT, *settings),
+            cwd=ROOT, env=rank_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        seen = max(losses(output), default=0) if (output / "training.log").exists() else 0
+        deadline = time.time() + 120
+        while not ((output / "training.log").exists() and max(losses(output), default=0) >= seen + 5):
+            assert time.time() < deadline and process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 0.5))
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        assert len(children) == 2
+        reached = max(losses(output))
+        for pid in children[: 1 if whom == "a rank" else 2]:
+            os.kill(int(pid), signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        newest = step_of(list_checkpoints(output / "checkpoints")[-1])
+        assert newest >= reached - 2
+    steps = np.array(re.findall(r"Resuming from .*step-(\d+),", (output / "training.log").read_text() or ""), int)
+    assert (np.diff(steps) > 0).all()

@@ -1,0 +1,140 @@
+"""Checkpoints: whole or not there, whatever happens while they are written; damage is found and named."""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from engine.checkpoint import Checkpoint, list_checkpoints, newest_checkpoint, save_checkpoint, set_aside_later, step_of
+from utils.errors import UserError
+
+
+class OneRank:
+    """A runtime of one rank, without OneFlow, so that it can be forked and killed."""
+
+    rank, ranks, is_main = 0, 1, True
+
+    def sum_over_ranks(self, array):
+        return array
+
+
+def save(folder, step, keep=3, best_step=0, rows=200):
+    about = {"step": step, "ranks": 1, "best": 0.5, "best_step": best_step, "network": "r18", "embedding_size": 8}
+    full = np.full((rows, 8), step, np.float32)
+    return save_checkpoint(
+        folder,
+        about,
+        {"fc.weight": full, "bn.running_mean": full[0]},
+        {"backbone.fc.weight": full},
+        {"head.weight": full, "head.momentum": full + 0.5},
+        {"bn.running_mean": full[1]},
+        OneRank(),
+        keep,
+    )
+
+
+def test_gives_back_what_was_saved(tmp_path):
+    checkpoint = Checkpoint(save(tmp_path / "c", 7), OneRank())
+    assert checkpoint.about["step"] == 7
+    assert (checkpoint.backbone(0, 1)["fc.weight"] == 7).all()
+    assert (checkpoint.optimizer()["backbone.fc.weight"] == 7).all()
+    rows = checkpoint.head_rows("head.momentum", 50, 60)
+    assert rows.shape == (10, 8) and (rows == 7.5).all()
+
+
+def test_keeps_the_newest_and_the_best(tmp_path):
+    for step in range(1, 8):
+        save(tmp_path, step, keep=2, best_step=min(step, 3))
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["3", "6", "7"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete"])
+def test_damage_is_named_and_the_one_before_is_taken(tmp_path, damage):
+    names = sorted(path.name for path in save(tmp_path / "all", 1).iterdir())
+    assert len(names) == 5
+    for name in names:
+        folder = tmp_path / f"{damage}-{name}"
+        save(folder, 1)
+        file = save(folder, 2) / name
+        content = bytearray(file.read_bytes())
+        if damage == "delete":
+            file.unlink()
+        else:
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content if damage == "flip" and name != "checkpoint.json" else content[:-20])
+        told = []
+        found = newest_checkpoint(folder, OneRank(), told.append)
+        assert found.about["step"] == 1
+        assert len(told) == 1 and name in told[0] and "step-00000002" in told[0]
+        (folder / "step-00000001" / "checkpoint.json").unlink()
+        with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
+            newest_checkpoint(folder, OneRank(), told.append)
+
+
+def test_a_run_that_starts_earlier_sets_later_checkpoints_aside(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for step in (2, 4, 6):
+        save(folder, step)
+    aside = set_aside_later(folder, 2)
+    assert [p.name for p in list_checkpoints(folder)] == ["step-00000002"]
+    assert [p.name for p in list_checkpoints(aside)] == ["step-00000004", "step-00000006"]
+    assert set_aside_later(folder, 2) is None
+
+
+def save_for_ever(folder, started):
+    step = max(map(step_of, list_checkpoints(folder)), default=0)
+    started.set()
+    while True:
+        step += 1
+        save(folder, step, rows=20_000)
+
+
+def test_killed_at_any_moment_the_newest_is_whole(tmp_path):
+    """40 kills while checkpoints are written one after the other."""
+    fork = multiprocessing.get_context("fork")
+    rng = random.Random(0)
+    reached = 0
+    for _ in range(40):
+        started = fork.Event()
+        process = fork.Process(target=save_for_ever, args=(tmp_path, started))
+        process.start()
+        assert started.wait(20)
+        time.sleep(rng.uniform(0, 0.15))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        told = []
+        found = newest_checkpoint(tmp_path, OneRank(), told.append)
+        assert told == []  # nothing half-written is taken for whole
+        step = found.about["step"] if found else 0
+        assert step >= reached  # nothing is lost
+        reached = step
+    assert reached > 5
+    save(tmp_path, reached + 1)
+    assert not list(tmp_path.glob("*.partial"))  # what the last kill left is cleared away
+
+
+@contextmanager
+def largest_file(size):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.parametrize("size", [100, 20_000, 100_000])
+def test_a_disk_that_is_full_leaves_the_last_one_intact(tmp_path, size):
+    save(tmp_path, 1)
+    with largest_file(size), pytest.raises(OSError, match="File too large"):
+        save(tmp_path, 2, rows=5000)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert newest_checkpoint(tmp_path, OneRank(), pytest.fail).about["step"] == 1
