@@ -86,7 +86,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _places_of_images(cfg, calibration: Path | None) -> list[Path]:
-    """Where there may be real faces to compare on: the config's verification sets that exist, then the calibration's."""
+    """Where there may be real faces to compare on: the config's verification sets, then the calibration's."""
     folder = cfg.val_path or cfg.ofrecord_path
     sets = [Path(folder, f"{name}.bin") for name in cfg.val_targets] if folder else []
     return [*(path for path in sets if path.is_file()), *([calibration] if calibration else [])]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def compare(embed: Embed, reference: Embed, images: np.ndarray) -> list[Differen
     """The differences at each of BATCH_SIZES; images: (IMAGES, 112, 112, 3) uint8 RGB."""
     wanted = reference(images)
     bounds = np.cumsum((0, *BATCH_SIZES))
-    return [_difference(embed(images[a:b]), wanted[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [_difference(embed(images[a:b]), wanted[a:b]) for a, b in pairwise(bounds)]
 
 
 def worst(differences: Sequence[Difference]) -> Difference:

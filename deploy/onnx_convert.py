@@ -10,9 +10,9 @@ import oneflow as flow
 import onnx
 from oneflow import nn
 from oneflow_onnx.oneflow2onnx.flow2onnx import ProcessFlowGraph
-from onnxsim import simplify
 
 from deploy.onnx_dynamic_batch import make_batch_dynamic
+from deploy.onnx_fold import fold
 from utils.errors import UserError
 
 INPUT, OUTPUT = "input.1", "embedding"  # the input's name is that of InsightFace's models
@@ -53,13 +53,11 @@ def to_onnx(network: nn.Module, opset: int = 11) -> onnx.ModelProto:
     except (ValueError, onnx.checker.ValidationError) as error:
         raise UserError(f"this network cannot be exported: {str(error).splitlines()[0]}") from None
     del other
-    model, _ = simplify(model)
-    _name_stably(model.graph)
-    model.ir_version = _IR_VERSIONS[opset]
-    model.producer_name = "oneflow"
-    model.graph.name = "backbone"
-    del model.graph.value_info[:]
-    return model
+    graph = fold(model.graph)
+    _name_stably(graph)
+    graph.name = "backbone"
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    return onnx.helper.make_model(graph, producer_name="oneflow", opset_imports=opsets, ir_version=_IR_VERSIONS[opset])
 
 
 def _trace(network: nn.Module, parameters: Mapping[str, _Parameter], batch: int, opset: int) -> onnx.ModelProto:
