@@ -6,13 +6,15 @@ set -euo pipefail
 repository=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 arguments=("$@")
 if [[ ! $PWD -ef $repository ]]; then
+    # Keys and options that take a path; other values are taken for paths if they hold a slash.
+    names='output|ofrecord_path|val_path|pretrained|model_path|out_path|calibration'
     before=
     for i in "${!arguments[@]}"; do
         argument=${arguments[i]}
-        if [[ $argument =~ ^([-a-z_]+=)([^\(\[\"\'].*/.*)$ ]] ||
-            [[ $argument =~ ^(-*(output|ofrecord_path|val_path|pretrained|model_path|out_path|calibration)=)([^\"\'].*)$ && $argument != *=None ]]; then
-            arguments[i]=${BASH_REMATCH[1]}$(realpath -m -- "${argument#*=}")
-        elif [[ -f $argument || ($argument == */* && -e $argument) || $before == --@(model_path|out_path|calibration) ]]; then
+        if [[ $argument =~ ^([-a-z_]+=)([^\(\[\"\'].*/.*)$ || $argument =~ ^(-*($names)=)[^\"\'] ]]; then
+            value=${argument#*=}
+            [[ $value == None ]] || arguments[i]=${argument%%=*}=$(realpath -m -- "$value")
+        elif [[ $before =~ ^--($names)$ || -f $argument || ($argument == */* && -e $argument) ]]; then
             arguments[i]=$(realpath -m -- "$argument")
         fi
         before=$argument
