@@ -118,7 +118,9 @@ def main(arguments: list[str]) -> int:
     runtime = start_runtime(cfg.device, bool(usable))
     if cfg.fp16 and runtime.device == "cpu":
         raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
-    sets = load_bin_sets(cfg.val_targets, Path(cfg.val_path or cfg.ofrecord_path)) if cfg.val_targets else {}
+    sets = {}
+    if cfg.val_targets:
+        sets = load_bin_sets(cfg.val_targets, Path(cfg.val_path or cfg.ofrecord_path), runtime.rank, runtime.ranks)
     output = Path(cfg.output)
     logger = make_logger(runtime.is_main)
     checkpoint = find_checkpoint(cfg, runtime, logger)
@@ -137,26 +139,29 @@ def main(arguments: list[str]) -> int:
         f"global batch {trainer.global_batch}, {trainer.total_steps} steps in {cfg.num_epoch} epoch(s)"
     )
 
+    if trainer.finished:
+        logger.info(f"The run is complete already; a larger num_epoch or another output starts a new one: {output}")
+        return 0
     writer = None
     if runtime.is_main and cfg.tensorboard:
         from tensorboardX import SummaryWriter
 
         writer = SummaryWriter(str(output / "tensorboard"), purge_step=trainer.step)
+    saving = Checkpoints(cfg.save_interval, cfg.save_all_states, logger)
     finished = trainer.fit(
-        [
-            Progress(cfg.frequent, logger, writer),
-            Verification(sets, cfg.verbose, logger, writer),
-            Checkpoints(cfg.save_interval, cfg.save_all_states, logger),
-        ]
+        [Progress(cfg.frequent, logger, writer), Verification(sets, cfg.verbose, logger, writer), saving]
     )
     if writer:
         writer.close()
+    if not saving.saved:
+        raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")
     if not finished:
-        logger.info(f"Stopped at step {trainer.step}; the same command with resume=True goes on from there")
+        goes_on = "; the same command with resume=True goes on from there" if cfg.save_all_states else ""
+        logger.info(f"Stopped at step {trainer.step}{goes_on}")
         return 130
     logger.info(f"Done. Model, log and checkpoints are in {output}")
     return 0
 
 
 if __name__ == "__main__":
-    run_cli(main, hard_exit=int(os.environ.get("WORLD_SIZE", 1)) > 1)
+    run_cli(main, hard_exit=True)

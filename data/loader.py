@@ -66,24 +66,34 @@ class RecordLoader:
                 f"the dataset in {self.folder} has {self.num_image} records, fewer than one global batch of "
                 f"{batch_size * ranks}; lower batch_size or use fewer ranks"
             )
-        # A part without records (fewer images than parts) cannot be memory-mapped, and has nothing to offer.
-        self._parts = [part for part in manifest.parts if part.records]
+        self._parts = manifest.parts
         self._starts = np.cumsum([0] + [part.records for part in self._parts[:-1]])
         self._index = [np.load(index_path(self.folder / part.name), mmap_mode="r") for part in self._parts]
         self._bytes = [np.memmap(self.folder / part.name, np.uint8, "r") for part in self._parts]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Batches `start` ... of an epoch: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,) int64.
+        """Batches `start` ... of one epoch, as `batches`."""
+        first = epoch * self.steps_per_epoch
+        return self.batches(first + start, first + self.steps_per_epoch)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches of the steps [start, stop) of a run: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,)
+        int64. An epoch's order is made while the one before it is read, so that no step waits at its beginning.
 
         Raises UserError naming part and record where an image does not decode.
         """
-        records, mirrored = self._share(epoch)
         ahead: deque = deque()
+        shares: dict = {}
         with ThreadPoolExecutor(self.num_workers, "decode") as pool:
             try:
-                for step in range(start, self.steps_per_epoch):
-                    ahead.append(pool.submit(self._load, records[step], mirrored[step]))
-                    if len(ahead) >= self.prefetch:
+                for step in range(start, stop):
+                    epoch, number = divmod(step, self.steps_per_epoch)
+                    for wanted in {epoch, min(epoch + 1, (stop - 1) // self.steps_per_epoch)} - shares.keys():
+                        shares[wanted] = pool.submit(self._share, wanted)
+                    shares.pop(epoch - 1, None)
+                    records, mirrored = shares[epoch].result()
+                    ahead.append(pool.submit(self._load, records[number], mirrored[number]))
+                    if len(ahead) > self.prefetch:
                         yield ahead.popleft().result()
                 while ahead:
                     yield ahead.popleft().result()
@@ -140,8 +150,8 @@ class SyntheticLoader:
         drawn = np.random.default_rng([seed, rank]).random((4, batch_size, 3, 112, 112), np.float32)
         self._images = drawn * 2 - 1
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Batches `start` ... of an epoch, as `RecordLoader.epoch`."""
-        for step in range(start, self.steps_per_epoch):
-            labels = np.random.default_rng([self.seed, epoch, step, self.rank])
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches of the steps [start, stop) of a run, as `RecordLoader.batches`."""
+        for step in range(start, stop):
+            labels = np.random.default_rng([self.seed, step, self.rank])
             yield self._images[step % 4], labels.integers(0, self.num_classes, self.batch_size)

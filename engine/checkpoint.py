@@ -87,7 +87,8 @@ def save_checkpoint(
     def finish() -> None:
         if runtime.is_main:
             _write_shared(partial, about, backbone, optimizer)
-            shutil.rmtree(target, ignore_errors=True)
+            if target.exists():  # damaged, or of another course of the same run
+                target.rename(target.with_name(target.name + ".replaced" + _PARTIAL))
             partial.rename(target)
             _sync_folder(folder)
 
@@ -120,6 +121,8 @@ def _write_shared(partial: Path, about: dict, backbone: dict, optimizer: dict) -
     for seal in partial.glob("rank-*.json"):
         files[seal.stem] = json.loads(seal.read_text())
         seal.unlink()
+    if len(files) != about["ranks"]:
+        raise OSError(f"{len(files)} of {about['ranks']} ranks wrote into {partial}; all nodes must share this folder")
     files[_OPTIMIZER] = write_tensors(partial / _OPTIMIZER, optimizer)
     save_backbone(partial, backbone, about["network"], about["embedding_size"])
     files |= {name: _seal(partial / name) for name in (WEIGHTS, DESCRIPTION)}

@@ -78,19 +78,21 @@ class GraphStep:
         for name, tensor in self._graph.state_dict().items():
             if name.endswith(_MOMENTUM):
                 found[name.removeprefix("model.").removesuffix(_MOMENTUM)] = local_array(tensor)
-            elif name not in ("model", _STEP):
+            elif name != "model":
                 found[name] = local_array(tensor)
         return found
 
     def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
         """Goes on after `step` steps; only before the first call. `state` as `state()` gave it."""
-        placement, broadcast = self._runtime.placement, flow.sbp.broadcast
+        # nn.Graph keeps its step and loss scale on the first rank's host, also on CUDA (auto_train_step.cpp and
+        # dynamic_loss_scale_schedule_pass.cpp of OneFlow). Under a loss scale its step counts updates, not batches.
+        host = {"placement": flow.placement("cpu", ranks=[0]), "sbp": flow.sbp.broadcast}
         loaded = {}
-        for name, array in state.items():
+        for name, array in ({_STEP: np.array([step])} | state).items():
             parameter = self._parameters.get(name)
-            key = name if parameter is None else f"model.{name}{_MOMENTUM}"
-            sbp = broadcast if parameter is None else parameter.sbp
-            loaded[key] = flow.tensor(array).to_global(placement=placement, sbp=sbp)
-        first = flow.placement(placement.type, ranks=[0])
-        loaded[_STEP] = flow.tensor([step], dtype=flow.int64, placement=first, sbp=broadcast)
+            if parameter is None:
+                loaded[name] = flow.tensor(array, **host)
+            else:
+                share = flow.tensor(array).to_global(placement=self._runtime.placement, sbp=parameter.sbp)
+                loaded[f"model.{name}{_MOMENTUM}"] = share
         self._graph.load_state_dict(loaded)

@@ -1,20 +1,19 @@
 """What happens around the steps: progress, verification, checkpoints. All ranks run the same hooks in one order."""
 
 import logging
-import math
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import oneflow as flow
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from deploy.embedder import Embedder
-from deploy.weights import save_backbone
 from engine.trainer import Trainer
 from evaluation.bin_set import BinSet
 from evaluation.embed import describe, verify_set
-from utils.errors import UserError
 
 
 class Hook:
@@ -30,8 +29,7 @@ class Hook:
 class Progress(Hook):
     """Speed, loss, learning rate and time left: a tqdm bar on a terminal, a line in the log every `frequent` steps.
 
-    The losses in between stay on the device, and their mean is read once per line. Raises UserError, on all ranks,
-    where it is not finite.
+    The losses in between stay on the device, and their mean is read once per line.
     """
 
     def __init__(self, frequent: int, logger: logging.Logger, writer: SummaryWriter | None) -> None:
@@ -62,13 +60,7 @@ class Progress(Hook):
         self._losses = []
 
     def _report(self, trainer: Trainer) -> None:
-        losses = [loss.to_global(sbp=flow.sbp.broadcast).to_local().mean() for loss in self._losses]
-        loss = float(flow.stack(losses).mean().numpy())
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss} by step {trainer.step}; try a smaller lr, a longer warmup_epoch"
-                + (", or fp16=False" if trainer.cfg.fp16 else ", or clip_grad_norm where it is off")
-            )
+        loss = trainer.mean_loss(self._losses)
         seconds = time.perf_counter() - trainer.paused_seconds - self._clock
         rate = len(self._losses) / seconds
         lr = trainer.schedule.at(trainer.step - 1)
@@ -97,7 +89,7 @@ def _duration(seconds: float) -> str:
 class Verification(Hook):
     """Accuracy on the verification sets every `verbose` steps (0: only at the end) and when the run is complete.
 
-    Each rank embeds a share of every set. The backbone that did best on the first set is kept in `output/best`.
+    Each rank embeds a share of every set. The first set says which backbone is the best so far.
     """
 
     def __init__(
@@ -106,14 +98,9 @@ class Verification(Hook):
         self._sets, self._verbose, self._logger, self._writer = sets, verbose, logger, writer
         self._highest: dict[str, float] = {}
         self._embedder: Embedder | None = None
-        self._done_at = -1
 
     def after_step(self, trainer: Trainer) -> None:
-        if self._verbose and trainer.step % self._verbose == 0:
-            self._verify(trainer)
-
-    def on_end(self, trainer: Trainer) -> None:
-        if trainer.finished and self._done_at != trainer.step:
+        if trainer.finished or (self._verbose and trainer.step % self._verbose == 0):
             self._verify(trainer)
 
     def _verify(self, trainer: Trainer) -> None:
@@ -137,21 +124,19 @@ class Verification(Hook):
                     self._writer.add_scalar(f"verification/{name}/tar_at_far_1e-3", result.tar, trainer.step)
                 if number == 0 and result.accuracy > trainer.best:
                     trainer.best, trainer.best_step = result.accuracy, trainer.step
-                    if runtime.is_main:
-                        save_backbone(trainer.output / "best", state, cfg.network, cfg.embedding_size)
-            self._done_at = trainer.step
 
 
 class Checkpoints(Hook):
     """A checkpoint every `save_interval` steps, at each epoch's end, at the best accuracy and when the run ends.
 
-    The backbone alone (`output/backbone.safetensors`) is written at each epoch's end and at the run's. A disk that is
-    full costs the checkpoint, not the run.
+    The backbone alone (`output/backbone.safetensors`) is written at each epoch's end and at the run's, and the best
+    one into `output/best`. A disk that is full costs the checkpoint, not the run.
     """
 
     def __init__(self, save_interval: int, all_states: bool, logger: logging.Logger) -> None:
         self._interval, self._all_states, self._logger = save_interval, all_states, logger
-        self._saved_at = -1
+        self._tried_at = -1
+        self.saved = True  # whether the last try succeeded
 
     def after_step(self, trainer: Trainer) -> None:
         ends_epoch = trainer.step % trainer.steps_per_epoch == 0
@@ -160,18 +145,24 @@ class Checkpoints(Hook):
             self._save(trainer, weights=ends_epoch)
 
     def on_end(self, trainer: Trainer) -> None:
-        if trainer.step and self._saved_at != trainer.step:
+        if self._tried_at != trainer.step or not self.saved:
             self._save(trainer, weights=True)
 
     def _save(self, trainer: Trainer, weights: bool) -> None:
+        self._tried_at, self.saved = trainer.step, True
         with trainer.paused():
-            try:
-                if self._all_states:
-                    self._logger.info(f"Checkpoint: {trainer.save()}")
-                if weights:
-                    state = trainer.backbone_state()
-                    if trainer.runtime.is_main:
-                        save_backbone(trainer.output, state, trainer.cfg.network, trainer.cfg.embedding_size)
-                self._saved_at = trainer.step
-            except OSError as error:
-                self._logger.warning(f"Could not save at step {trainer.step}: {error}; the run goes on without")
+            trainer.mean_loss([trainer.loss])  # weights that are no numbers are not worth saving
+            state = trainer.backbone_state()
+            if self._all_states:
+                self._try(lambda: self._logger.info(f"Checkpoint: {trainer.save(state)}"), trainer)
+            if trainer.runtime.is_main:
+                for folder, wanted in (("", weights), ("best", trainer.best_step == trainer.step)):
+                    if wanted:
+                        self._try(partial(trainer.save_weights, trainer.output / folder, state), trainer)
+
+    def _try(self, write: Callable[[], None], trainer: Trainer) -> None:
+        try:
+            write()
+        except OSError as error:
+            self.saved = False
+            self._logger.warning(f"Could not save at step {trainer.step}: {error}")

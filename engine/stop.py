@@ -1,4 +1,4 @@
-"""Ending a run cleanly on Ctrl-C or SIGTERM: every rank after the same step."""
+"""Ending a run cleanly on Ctrl-C, SIGTERM or a lost terminal: every rank after the same step."""
 
 import signal
 import time
@@ -26,7 +26,7 @@ class StopSignal:
         self._interval = self._left = 1  # steps between agreements, and until the next
 
     def __enter__(self) -> "StopSignal":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._request)
         return self
 

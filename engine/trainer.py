@@ -1,7 +1,7 @@
 """A run: the loop, and the state it carries."""
 
+import math
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import oneflow as flow
 
 from backbones import get_model
-from data.loader import Batch
+from deploy.weights import save_backbone
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.eager import EagerStep
@@ -77,7 +77,7 @@ class Trainer:
         with StopSignal(self.runtime) as stop:
             for hook in hooks:
                 hook.on_start(self)
-            for images, labels in self._batches():
+            for images, labels in self.loader.batches(self.step, self.total_steps):
                 self.loss = self.train_step(images, labels)
                 self.step += 1
                 for hook in hooks:
@@ -88,12 +88,6 @@ class Trainer:
                 hook.on_end(self)
         return self.finished
 
-    def _batches(self) -> Iterator[Batch]:
-        """This rank's batches from the current step to the end of the run."""
-        while not self.finished:
-            epoch, done = divmod(self.step, self.steps_per_epoch)
-            yield from self.loader.epoch(epoch, start=done)
-
     @contextmanager
     def paused(self):
         """Time spent inside counts as no training time; steps still under way are waited for first."""
@@ -102,16 +96,39 @@ class Trainer:
         yield
         self.paused_seconds += time.perf_counter() - start
 
+    def mean_loss(self, losses: list[flow.Tensor]) -> float:
+        """The mean of the losses of some steps, read from the device. A collective.
+
+        Raises UserError, on all ranks, where it is no number.
+        """
+        mean = flow.stack([loss.mean() for loss in losses]).mean()
+        value = float(mean.to_global(sbp=flow.sbp.broadcast).to_local().numpy())
+        if not math.isfinite(value):
+            hint = "fp16=False" if self.cfg.fp16 else "clip_grad_norm=5.0"
+            raise UserError(
+                f"the loss is {value} by step {self.step}; try a smaller lr, a longer warmup_epoch, or {hint}"
+            )
+        return value
+
     def backbone_state(self) -> dict[str, np.ndarray]:
         """The backbone for evaluation and others, equal on all ranks. A collective."""
         return averaged_state(self.backbone, self.runtime)
 
-    def save(self) -> Path:
-        """Writes a checkpoint into the run's output. A collective. Raises OSError, on every rank."""
+    def save_weights(self, folder: Path, state: dict[str, np.ndarray]) -> None:
+        """Writes the backbone alone, for others; on the main rank. Raises OSError."""
+        save_backbone(folder, state, self.cfg.network, self.cfg.embedding_size)
+
+    def save(self, state: dict[str, np.ndarray]) -> Path:
+        """Writes a checkpoint into the run's output, `state` as `backbone_state` gives it. A collective.
+
+        Raises OSError, on every rank.
+        """
         about = {
             "step": self.step,
             "ranks": self.runtime.ranks,
             "global_batch": self.global_batch,
+            "steps_per_epoch": self.steps_per_epoch,
+            "seed": self.cfg.seed,
             "num_classes": self.loader.num_classes,
             "network": self.cfg.network,
             "embedding_size": self.cfg.embedding_size,
@@ -127,7 +144,7 @@ class Trainer:
         return save_checkpoint(
             self.checkpoints,
             about,
-            self.backbone_state(),
+            state,
             optimizer,
             head,
             rank_statistics(self.backbone),
@@ -138,7 +155,7 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint, written by any number of ranks; before the first step.
 
-        Raises UserError where it is of another run: other network, classes, or global batch.
+        Raises UserError where it is of another run: other network, classes, global batch, data or seed.
         """
         runtime, about = self.runtime, checkpoint.about
         for key, wanted in (
@@ -146,6 +163,8 @@ class Trainer:
             ("embedding_size", self.cfg.embedding_size),
             ("num_classes", self.loader.num_classes),
             ("global_batch", self.global_batch),
+            ("steps_per_epoch", self.steps_per_epoch),
+            ("seed", self.cfg.seed),
         ):
             if about[key] != wanted:
                 raise UserError(

@@ -6,15 +6,27 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.bin_set import BinSet
-from evaluation.verification import VerificationResult, verify
+from evaluation.verification import FOLDS, VerificationResult, verify
+from utils.errors import UserError
+
+_CHECKED = 256  # images decoded at a time when a set is looked through
 
 Embed = Callable[[np.ndarray], np.ndarray]
 Gather = Callable[[np.ndarray, list[int]], np.ndarray]
 
 
-def load_bin_sets(names: list[str], folder: Path) -> dict[str, BinSet]:
-    """The named sets, `folder/NAME.bin`. Raises UserError where one is missing or damaged."""
-    return {name: BinSet.load(folder / f"{name}.bin") for name in names}
+def load_bin_sets(names: list[str], folder: Path, rank: int = 0, ranks: int = 1) -> dict[str, BinSet]:
+    """The named sets, `folder/NAME.bin`, every image decoded once (by one of the ranks) to see that it can be.
+
+    Raises UserError where a set is missing, damaged or too small.
+    """
+    sets = {name: BinSet.load(folder / f"{name}.bin") for name in names}
+    for images in sets.values():
+        if len(images.issame) < FOLDS:
+            raise UserError(f"{images.path} holds {len(images.issame)} pairs; {FOLDS} folds need at least {FOLDS}")
+        for start in range(rank * _CHECKED, len(images), ranks * _CHECKED):
+            images.decode(start, min(start + _CHECKED, len(images)))
+    return sets
 
 
 def embed_set(
@@ -30,6 +42,8 @@ def embed_set(
     for start in range(bounds[rank], bounds[rank + 1], batch_size):
         pixels = images.decode(start, min(start + batch_size, bounds[rank + 1]))
         rows.append(np.hstack([embed(pixels), embed(np.ascontiguousarray(pixels[:, :, ::-1]))]))
+    if not rows:  # more ranks than images
+        rows = [np.tile(embed(images.decode(0, 1))[:0], 2)]
     both = np.concatenate(rows)
     if gather:
         both = gather(both, list(np.diff(bounds)))

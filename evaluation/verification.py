@@ -13,6 +13,7 @@ from sklearn.preprocessing import normalize
 from utils.errors import UserError
 
 ACCURACY_THRESHOLDS = np.arange(0, 4, 0.01)  # squared distances of unit vectors lie in [0, 4]
+FOLDS = 10
 FAR_THRESHOLDS = np.arange(0, 4, 0.001)
 
 
@@ -31,7 +32,7 @@ class VerificationResult:
 
 
 def verify(
-    embeddings: np.ndarray, flipped: np.ndarray, issame: np.ndarray, folds: int = 10, far_target: float = 1e-3
+    embeddings: np.ndarray, flipped: np.ndarray, issame: np.ndarray, folds: int = FOLDS, far_target: float = 1e-3
 ) -> VerificationResult:
     """Judges the embeddings of a set's images and of their mirror images, (2 x pairs, E), by `issame` (pairs,) bool.
 

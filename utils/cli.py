@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from utils.errors import UserError
@@ -10,16 +11,25 @@ from utils.errors import UserError
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False) -> None:
     """Runs `main(arguments)` and ends the process: 0, what it returns, 2 for a UserError, 130 for Ctrl-C.
 
-    hard_exit: end without OneFlow's own shutdown, which waits for the other ranks even where they will not come.
+    hard_exit: end a failed run on the spot. Otherwise what `main` held is freed first, and a compiled graph among it
+    waits for the other ranks, even where they will not come: nobody would learn that this one has failed.
     """
     try:
-        status = main(sys.argv[1:]) or 0
+        _end(main(sys.argv[1:]) or 0, hard_exit)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        status = 2
+        _end(2, hard_exit)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        status = 130
+        _end(130, hard_exit)
+    except Exception:
+        if not hard_exit:
+            raise
+        traceback.print_exc()
+        _end(1, hard_exit)
+
+
+def _end(status: int, hard_exit: bool) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if hard_exit and status:

@@ -104,8 +104,8 @@ SCHEMA: dict[str, Row] = {
     "loss": _choice(*LOSSES, None),
     "margin_list": Row(
         _numbers,
-        "three numbers (m1, m2, m3), m1 above 0 and m2 in radians, between -pi and pi",
-        lambda value: len(value) == 3 and value[0] > 0 and abs(value[1]) < math.pi,
+        "three numbers (m1, m2, m3), m1 above 0, m2 in radians from 0 to below pi, m3 0 or more",
+        lambda value: len(value) == 3 and value[0] > 0 and 0 <= value[1] < math.pi and value[2] >= 0,
     ),
     "logit_scale": _ABOVE_ZERO,
     "margin_gradient": _choice("exact", "straight_through"),

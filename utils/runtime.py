@@ -50,7 +50,10 @@ def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:
     if device == "auto":
         device = "cuda" if has_cuda else "cpu"
     if device == "cuda":
-        flow.cuda.set_device(flow.env.get_local_rank())
+        local_rank, cards = flow.env.get_local_rank(), flow.cuda.device_count()
+        if local_rank >= cards:
+            raise UserError(f"there are more ranks than cards on this node ({cards}); lower NPROC, or use device=cpu")
+        flow.cuda.set_device(local_rank)
     ranks, rank = flow.env.get_world_size(), flow.env.get_rank()
     return Runtime(device, rank, ranks, flow.env.all_device_placement(device))
 

@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data.loader import epoch_plan
+from data.manifest import read_index
+from data.ofrecord import index_path
 from engine.checkpoint import list_checkpoints
 from tests.ranks import ROOT, launch_command, rank_environment, run_ranks
 from train import main
@@ -135,3 +139,37 @@ def test_a_mistake_ends_with_status_2_and_no_traceback(config):
     printed = run_ranks(2, "train.py", str(config), "batch_size=1000", status=2)
     assert printed.count("fewer than one global batch") == 1, printed
     assert "Traceback" not in printed
+
+
+@pytest.fixture
+def half_rotten(dataset, tmp_path):
+    """The dataset with one image zeroed since its conversion, which only decoding can notice."""
+    folder = Path(shutil.copytree(dataset, tmp_path / "of"))
+    part = folder / "part-00001"
+    entry = read_index(index_path(part))[3]
+    with open(part, "r+b") as file:
+        file.seek(entry["offset"])
+        file.write(bytes(64))
+    return folder
+
+
+@pytest.mark.parametrize("seed", [0, 1])  # of which one meets the image on rank 0, the other on rank 1
+def test_an_error_that_one_rank_meets_ends_all(half_rotten, config, tmp_path, seed):
+    settings = [f"ofrecord_path={half_rotten}", f"seed={seed}", f"output={tmp_path / 'out'}", "batch_size=4"]
+    printed = run_ranks(2, "train.py", str(config), *settings, status=2, timeout=90)
+    assert printed.count("record 3 of") == 1 and "Traceback" not in printed
+
+
+def test_the_other_errors_meet_the_image_on_different_ranks():
+    ranks = set()
+    for seed in (0, 1):
+        order, _ = epoch_plan(48, seed, 0)
+        position = int(np.flatnonzero(order == 12 + 3)[0])
+        ranks.add(position % 8 // 4)
+    assert ranks == {0, 1}
+
+
+def test_a_complete_run_is_not_run_again(run, config):
+    ranks, mode, output, _ = run
+    printed = train(ranks, config, output, f"--{mode}", "resume=True", "keep_checkpoints=9")
+    assert "complete already" in printed and "Traceback" not in printed

@@ -13,6 +13,7 @@ BASE = {
     "gradient_acc": 1,
     "clip": 5.0,
     "model_parallel": True,
+    "fused": False,
 }
 CASES = {
     "arcface": {},
@@ -27,6 +28,7 @@ CASES = {
     "unclipped": {"clip": 0.0},
     "replicated": {"model_parallel": False},
     "replicated_norm": {"model_parallel": False, "batch_norm": True},
+    "fused": {"fused": True},
     "large_scale": {"scale": 100.0},
 }
 SCHEDULE = {"kind": "polynomial", "lr": 0.02, "total_steps": 8, "warmup_steps": 2, "power": 2.0}

@@ -33,6 +33,7 @@ def train(case: str, mode: str, runtime) -> dict[str, np.ndarray]:
         gradient="straight_through" if wanted["straight_through"] else "exact",
         filtering=wanted["filtering"],
         model_parallel=wanted["model_parallel"],
+        fused=wanted["fused"] and mode == "graph",
     )
     model = Classifier(backbone, head)
     start, stop = 0, CLASSES

@@ -20,7 +20,7 @@ def trained(request, tmp_path_factory):
 
 def numpy_training(case, ranks):
     wanted = settings(case)
-    wanted.pop("model_parallel")
+    del wanted["model_parallel"], wanted["fused"]
     rates = [Schedule(**SCHEDULE).at(step) for step in range(STEPS)]
     parameters = initial_parameters(wanted["batch_norm"])
     return reference.train(parameters, batches(wanted["gradient_acc"]), rates, ranks=ranks, **wanted)
