@@ -73,7 +73,7 @@ class ClassParallelHead(nn.Module):
             # Without grad_sbp the gradient comes back as broadcast, and the ranks' BatchNorm weights drift apart.
             embedding = embedding.to_global(sbp=flow.sbp.broadcast, grad_sbp=flow.sbp.split(0))
             labels = labels.to_global(sbp=flow.sbp.broadcast)
-        # The loss is float32 under AMP too: float16 resolves logits near 64 only to 1/32.
+        # Under AMP the product alone is float16, as in arcface_torch; from here on it is float32.
         embedding = nn.functional.normalize(embedding, dim=1)
         centres = nn.functional.normalize(self.weight, dim=1)
         cosine = flow.matmul(embedding, centres, transpose_b=True).to(flow.float32)  # (B, C) S(1)
