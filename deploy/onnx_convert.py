@@ -49,15 +49,18 @@ def to_onnx(network: nn.Module, opset: int = 11) -> onnx.ModelProto:
     model, other = (_trace(network, parameters, batch, opset) for batch in _TRACED)
     try:
         make_batch_dynamic(model, other)
+        del other
+        graph = fold(model.graph)
+        _name_stably(graph)
+        graph.name = "backbone"
+        opsets = [onnx.helper.make_opsetid("", opset)]
+        model = onnx.helper.make_model(
+            graph, producer_name="oneflow", opset_imports=opsets, ir_version=_IR_VERSIONS[opset]
+        )
         onnx.checker.check_model(model)
     except (ValueError, onnx.checker.ValidationError) as error:
         raise UserError(f"this network cannot be exported: {str(error).splitlines()[0]}") from None
-    del other
-    graph = fold(model.graph)
-    _name_stably(graph)
-    graph.name = "backbone"
-    opsets = [onnx.helper.make_opsetid("", opset)]
-    return onnx.helper.make_model(graph, producer_name="oneflow", opset_imports=opsets, ir_version=_IR_VERSIONS[opset])
+    return model
 
 
 def _trace(network: nn.Module, parameters: Mapping[str, _Parameter], batch: int, opset: int) -> onnx.ModelProto:
