@@ -107,6 +107,7 @@ def main(arguments: list[str]) -> int:
 
     choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
+    from engine.checkpoint import Checkpoint
     from engine.hooks import Checkpoints, Progress, Verification
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
@@ -128,6 +129,9 @@ def main(arguments: list[str]) -> int:
     trainer = Trainer(cfg, runtime, loader)
     if checkpoint:
         trainer.resume(checkpoint)
+    else:
+        head = Checkpoint(Path(cfg.pretrained_head), runtime) if cfg.pretrained_head else None
+        trainer.start_from(Path(cfg.pretrained) if cfg.pretrained else None, head)
 
     if runtime.is_main:
         start_output(output, cfg, trainer.step, logger)

@@ -13,6 +13,10 @@ config.network = "r50"  # r18 r34 r50 r100 r200 mbf mbf_large mbf_tiny (backbone
 config.embedding_size = 512  # length of an embedding
 config.dropout = 0.0  # before the last fully connected layer, probability in [0, 1)
 
+config.pretrained = None  # weights to start from: a .safetensors file, or the folder of a run or checkpoint
+config.freeze_backbone = 0  # steps in which only the head is trained, before the whole network is
+config.lr_backbone_scale = 1.0  # the backbone's learning rate is lr times this
+
 # --- head and loss ---
 config.loss = None  # "arcface" | "cosface": shorthand for a margin_list; None: margin_list decides
 config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
@@ -21,6 +25,8 @@ config.margin_gradient = "exact"  # "exact": the true derivative | "straight_thr
 config.interclass_filtering_threshold = 0.0  # non-target cosines above it become 0; 0: off, 0.4 is usual
 config.sample_rate = 1.0  # share of the class centres in each step, (0, 1]; below 1: Partial FC
 config.model_parallel = True  # True: class centres are split over the ranks | False: every rank holds all
+
+config.pretrained_head = None  # class centres to start from: a checkpoint's folder, of the same identities
 
 # --- data ---
 config.ofrecord_path = None  # folder with part-00000 ... and dataset.json, made by tools/mx_recordio_2_ofrecord.py

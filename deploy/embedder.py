@@ -8,8 +8,7 @@ import oneflow as flow
 
 from backbones import get_model
 from deploy.onnx_embedder import OnnxEmbedder
-from deploy.weights import load_backbone
-from utils.errors import UserError
+from deploy.weights import check_fits, load_backbone
 
 
 class Embedder:
@@ -25,10 +24,7 @@ class Embedder:
     def load(self, state: Mapping[str, np.ndarray], source: str = "the weights") -> None:
         """Takes the weights. Raises UserError naming tensors that are missing, unknown or of another shape."""
         wanted = {name: tuple(tensor.shape) for name, tensor in self.network.state_dict().items()}
-        wrong = [n for n in {**wanted, **state} if n not in state or wanted.get(n) != tuple(state[n].shape)]
-        if wrong:
-            names = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-            raise UserError(f"{source} do not fit the network: {names} missing, unknown or of another shape")
+        check_fits(wanted, state, source)
         self.network.load_state_dict({name: flow.tensor(array) for name, array in state.items()})
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

@@ -47,3 +47,11 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{description} does not say network and embedding_size") from None
     return read_tensors(file), about
+
+
+def check_fits(wanted: Mapping[str, tuple[int, ...]], state: Mapping[str, np.ndarray], source: str) -> None:
+    """Raises UserError naming the first tensors of `state` that are missing, unknown or of another shape."""
+    wrong = [name for name in {**wanted, **state} if name not in state or wanted.get(name) != tuple(state[name].shape)]
+    if wrong:
+        names = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise UserError(f"{source} do not fit the network: {names} missing, unknown or of another shape")

@@ -25,16 +25,17 @@ class EagerStep:
         self._runtime, self._gradient_acc = runtime, gradient_acc
         self._step = 0
         self._backbone = model.backbone
-        if runtime.ranks > 1:
+        if runtime.ranks > 1 and not model.frozen:
             self._backbone = DistributedDataParallel(model.backbone, broadcast_buffers=False)
+        self._scales = [group["lr"] / schedule.lr for group in optimizer.param_groups]
         # The optimiser numbers its parameters in the order it was given them.
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
 
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, partial sum."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._schedule.at(self._step)
+        for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
+            group["lr"] = self._schedule.at(self._step) * scale
         micro = zip(np.split(images, self._gradient_acc), np.split(labels, self._gradient_acc), strict=True)
         losses = [self._backward(*batch) for batch in micro]
         for group in self._optimizer.param_groups:
@@ -50,7 +51,9 @@ class EagerStep:
     def _backward(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
         runtime = self._runtime
         embedding = self._backbone(flow.tensor(images).to(runtime.device))
-        if runtime.ranks > 1:
+        if self._model.frozen:
+            embedding = embedding.detach()
+        elif runtime.ranks > 1:
             # The loss is the mean over all ranks already; DDP's average would divide by their number again.
             embedding.register_hook(lambda gradient: gradient * float(runtime.ranks))
         rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
@@ -69,6 +72,8 @@ class EagerStep:
         loaded = self._optimizer.state_dict()
         parameters = dict(self._model.named_parameters())
         for number, name in enumerate(self._names):
+            if name not in state:  # not trained until now
+                continue
             tensor = flow.tensor(state[name])
             if parameters[name].is_global:
                 tensor = tensor.to_global(placement=self._runtime.placement, sbp=parameters[name].sbp)

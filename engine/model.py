@@ -5,11 +5,15 @@ from oneflow import nn
 
 
 class Classifier(nn.Module):
-    """images (B, 3, 112, 112) S(0), labels (B,) S(0) -> the mean loss of the global batch, a scalar."""
+    """images (B, 3, 112, 112) S(0), labels (B,) S(0) -> the mean loss of the global batch, a scalar.
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    frozen: no gradient reaches the backbone.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, frozen: bool = False) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.frozen = backbone, head, frozen
 
     def forward(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
-        return self.head(self.backbone(images), labels)
+        embedding = self.backbone(images)
+        return self.head(embedding.detach() if self.frozen else embedding, labels)

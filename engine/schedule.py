@@ -47,14 +47,19 @@ class Schedule:
         return self.lr * max(left, 0.0) ** self.power
 
     def attach(self, optimizer: Optimizer) -> lr_scheduler._LRScheduler:
-        """The same rates as a OneFlow scheduler, which nn.Graph compiles into the step."""
-        if self.kind == "multistep":  # counted from the run's first step, warm-up included
-            decay, prefix = lr_scheduler.MultiStepLR(optimizer, list(self.milestones), self.decay_rate), False
+        """The same rates as a OneFlow scheduler, which nn.Graph compiles into the step.
+
+        A group of parameters with another rate than `lr` keeps its proportion to it.
+        """
+        w = self.warmup_steps
+        if self.kind == "multistep":
+            decay = lr_scheduler.MultiStepLR(
+                optimizer, [milestone - w for milestone in self.milestones], self.decay_rate
+            )
         else:
-            length = self.total_steps - self.warmup_steps
-            decay, prefix = lr_scheduler.PolynomialLR(optimizer, length, 0.0, self.power), True
-        if self.warmup_steps == 0:
+            decay = lr_scheduler.PolynomialLR(optimizer, self.total_steps - w, 0.0, self.power)
+        if w == 0:
             return decay
         return lr_scheduler.WarmupLR(
-            decay, warmup_factor=0.0, warmup_iters=self.warmup_steps, warmup_method="linear", warmup_prefix=prefix
+            decay, warmup_factor=0.0, warmup_iters=w, warmup_method="linear", warmup_prefix=True
         )

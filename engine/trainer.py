@@ -9,7 +9,7 @@ import numpy as np
 import oneflow as flow
 
 from backbones import get_model
-from deploy.weights import save_backbone
+from deploy.weights import check_fits, load_backbone, save_backbone
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.eager import EagerStep
@@ -61,12 +61,22 @@ class Trainer:
             seed=cfg.seed,
         )
         self.schedule = Schedule.from_config(cfg, self.steps_per_epoch)
-        optimizer = build_sgd(self.backbone, self.head, cfg)
-        model = Classifier(self.backbone, self.head)
+        self._start_phase()
+
+    def _start_phase(self) -> None:
+        """Makes the step of the current phase: head alone in the first `cfg.freeze_backbone` steps, then everything."""
+        cfg = self.cfg
+        self._frozen = self.step < cfg.freeze_backbone
+        # A frozen backbone is used as it is, its BatchNorm statistics too.
+        self.backbone.train(not self._frozen)
+        for parameter in self.head.parameters():
+            parameter.grad = None  # of the phase before; a second graph could not add to it
+        optimizer = build_sgd(self.backbone, self.head, cfg, self._frozen)
+        model = Classifier(self.backbone, self.head, self._frozen)
         if cfg.graph:
-            self.train_step = GraphStep(model, optimizer, self.schedule, runtime, cfg.gradient_acc, cfg.fp16)
+            self.train_step = GraphStep(model, optimizer, self.schedule, self.runtime, cfg.gradient_acc, cfg.fp16)
         else:
-            self.train_step = EagerStep(model, optimizer, self.schedule, runtime, cfg.gradient_acc)
+            self.train_step = EagerStep(model, optimizer, self.schedule, self.runtime, cfg.gradient_acc)
 
     @property
     def finished(self) -> bool:
@@ -78,6 +88,10 @@ class Trainer:
             for hook in hooks:
                 hook.on_start(self)
             for images, labels in self.loader.batches(self.step, self.total_steps):
+                if self._frozen and self.step == self.cfg.freeze_backbone:
+                    state = self.train_step.state()
+                    self._start_phase()
+                    self.train_step.restore(self.step, state)
                 self.loss = self.train_step(images, labels)
                 self.step += 1
                 for hook in hooks:
@@ -174,10 +188,38 @@ class Trainer:
         weights = checkpoint.backbone(runtime.rank, runtime.ranks)
         for name, tensor in self.backbone.state_dict().items():
             write_local(tensor, weights[name])
-        rows = (0, self.loader.num_classes)
-        if self.cfg.model_parallel:
-            rows = shard_range(self.loader.num_classes, runtime.ranks, runtime.rank)
+        rows = self._own_classes()
         write_local(self.head.weight, checkpoint.head_rows("head.weight", *rows))
         state = checkpoint.optimizer() | {"head.weight": checkpoint.head_rows("head.momentum", *rows)}
-        self.train_step.restore(about["step"], state)
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
+        self._start_phase()
+        self.train_step.restore(self.step, state)
+
+    def _own_classes(self) -> tuple[int, int]:
+        """The classes [start, stop) whose centres this rank holds."""
+        if self.cfg.model_parallel:
+            return shard_range(self.loader.num_classes, self.runtime.ranks, self.runtime.rank)
+        return 0, self.loader.num_classes
+
+    def start_from(self, backbone: Path | None, head: Checkpoint | None) -> None:
+        """Takes the weights of a trained backbone, and the class centres of a checkpoint; before the first step.
+
+        Raises UserError where they are of another network, embedding size or number of classes.
+        """
+        cfg = self.cfg
+        if backbone:
+            state, about = load_backbone(backbone)
+            for key in ("network", "embedding_size"):
+                if about[key] != cfg[key]:
+                    raise UserError(f"pretrained={backbone} has {key} {about[key]}, but this run has {cfg[key]}")
+            own = self.backbone.state_dict()
+            check_fits(
+                {name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of pretrained={backbone}"
+            )
+            for name, tensor in own.items():
+                write_local(tensor, state[name])
+        if head:
+            for key, wanted in (("num_classes", self.loader.num_classes), ("embedding_size", cfg.embedding_size)):
+                if head.about[key] != wanted:
+                    raise UserError(f"pretrained_head={head.folder} has {key} {head.about[key]}, but this run {wanted}")
+            write_local(self.head.weight, head.head_rows("head.weight", *self._own_classes()))

@@ -88,7 +88,7 @@ class Network:
 
 
 def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, momentum=0.9, weight_decay=5e-4,
-          clip=5.0, **head):  # fmt: skip
+          clip=5.0, backbone_scale=1.0, **head):  # fmt: skip
     """Losses of every step, the final parameters by name, and the network with its running statistics."""
     net = Network(parameters, ranks, batch_norm)
     velocity = {name: np.zeros_like(value) for name, value in net.p.items()}
@@ -111,7 +111,8 @@ def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc
                 if name.startswith("backbone"):
                     grads[name] *= min(1.0, clip / (norm + 1e-6))
         for name in net.p:
+            rate = lr * backbone_scale if name.startswith("backbone") else lr
             velocity[name] = momentum * velocity[name] + grads[name] + weight_decay * net.p[name]
-            net.p[name] = net.p[name] - lr * velocity[name]
+            net.p[name] = net.p[name] - rate * velocity[name]
         losses.append(loss)
     return np.array(losses), net.p, net

@@ -101,6 +101,9 @@ SCHEMA: dict[str, Row] = {
     "network": Row(_text, 'the name of a backbone, such as "r50"', bool),
     "embedding_size": _count(1),
     "dropout": _BELOW_ONE,
+    "pretrained": _PATH,
+    "freeze_backbone": _count(0),
+    "lr_backbone_scale": _ABOVE_ZERO,
     "loss": _choice(*LOSSES, None),
     "margin_list": Row(
         _numbers,
@@ -112,6 +115,7 @@ SCHEMA: dict[str, Row] = {
     "interclass_filtering_threshold": _BELOW_ONE,
     "sample_rate": _SHARE,
     "model_parallel": _FLAG,
+    "pretrained_head": _PATH,
     "ofrecord_path": _PATH,
     "synthetic": _FLAG,
     "num_classes": _or_none(_count(2)),

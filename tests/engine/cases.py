@@ -14,6 +14,7 @@ BASE = {
     "clip": 5.0,
     "model_parallel": True,
     "fused": False,
+    "backbone_scale": 1.0,
 }
 CASES = {
     "arcface": {},
@@ -29,6 +30,7 @@ CASES = {
     "replicated": {"model_parallel": False},
     "replicated_norm": {"model_parallel": False, "batch_norm": True},
     "fused": {"fused": True},
+    "backbone_scale": {"backbone_scale": 0.3},
     "large_scale": {"scale": 100.0},
 }
 SCHEDULE = {"kind": "polynomial", "lr": 0.02, "total_steps": 8, "warmup_steps": 2, "power": 2.0}

@@ -43,7 +43,15 @@ def train(case: str, mode: str, runtime) -> dict[str, np.ndarray]:
         parameter = dict(model.named_parameters())[name]
         write_local(parameter, values[start:stop] if name == "head.weight" else values)
     optimizer = build_sgd(
-        backbone, head, EasyDict(clip_grad_norm=wanted["clip"], lr=SCHEDULE["lr"], momentum=0.9, weight_decay=5e-4)
+        backbone,
+        head,
+        EasyDict(
+            clip_grad_norm=wanted["clip"],
+            lr=SCHEDULE["lr"],
+            lr_backbone_scale=wanted["backbone_scale"],
+            momentum=0.9,
+            weight_decay=5e-4,
+        ),
     )
     kind = {"graph": GraphStep, "eager": EagerStep}[mode]
     step = kind(model, optimizer, Schedule(**SCHEDULE), runtime, wanted["gradient_acc"])

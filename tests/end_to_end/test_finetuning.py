@@ -1,0 +1,83 @@
+"""Starting from a trained model: new identities, a frozen backbone, and what does not fit."""
+
+import numpy as np
+import pytest
+
+from tests.ranks import run_ranks
+from train import main
+from utils.errors import UserError
+from utils.tensor_file import read_tensors
+
+SETTINGS = ["val_targets=()", "save_interval=2", "keep_checkpoints=9", "warmup_epoch=0"]
+
+
+def train(ranks, config, output, *overrides):
+    return run_ranks(
+        ranks, "train.py", str(config), f"batch_size={8 // ranks}", f"output={output}", *SETTINGS, *overrides
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained")
+    train(1, config, output, "num_epoch=1")
+    return output
+
+
+def backbone(output, step):
+    return read_tensors(output / "checkpoints" / f"step-{step:08d}" / "backbone.safetensors")
+
+
+@pytest.mark.parametrize(("ranks", "mode"), [(1, "--graph"), (2, "--graph"), (2, "--eager")])
+def test_a_frozen_backbone_stays_and_then_moves(trained, config, tmp_path, ranks, mode):
+    train(ranks, config, tmp_path, mode, f"pretrained={trained}", "freeze_backbone=4")
+    start, frozen, thawed = read_tensors(trained / "backbone.safetensors"), backbone(tmp_path, 4), backbone(tmp_path, 6)
+    for name, array in start.items():
+        np.testing.assert_array_equal(frozen[name], array, err_msg=name)
+    moved = [name for name, array in start.items() if not np.array_equal(thawed[name], array)]
+    assert {"fc.weight", "layers.0.0.weight", "features.running_mean"} <= set(moved)
+    heads = [
+        read_tensors(tmp_path / "checkpoints" / f"step-{n:08d}" / "rank-00000.safetensors")["head.weight"]
+        for n in (2, 4)
+    ]
+    assert not np.array_equal(*heads)
+
+
+def test_resuming_in_either_phase_is_the_same_to_the_last_bit(trained, config, tmp_path):
+    import shutil
+
+    settings = [f"pretrained={trained}", "freeze_backbone=4"]
+    train(1, config, tmp_path / "straight", *settings)
+    for step in (2, 6):
+        name = f"checkpoints/step-{step:08d}"
+        shutil.copytree(tmp_path / "straight" / name, tmp_path / str(step) / name)
+        train(1, config, tmp_path / str(step), *settings, "resume=True")
+        expected, found = backbone(tmp_path / "straight", 12), backbone(tmp_path / str(step), 12)
+        for tensor, array in expected.items():
+            np.testing.assert_array_equal(found[tensor], array, err_msg=tensor)
+
+
+def test_a_head_to_start_from(trained, config, tmp_path):
+    checkpoint = trained / "checkpoints" / "step-00000006"
+    train(2, config, tmp_path, f"pretrained={trained}", f"pretrained_head={checkpoint}", "lr=1e-12")
+    parts = [
+        read_tensors(tmp_path / "checkpoints" / "step-00000002" / f"rank-{r:05d}.safetensors")["head.weight"]
+        for r in (0, 1)
+    ]
+    start = read_tensors(checkpoint / "rank-00000.safetensors")["head.weight"]
+    np.testing.assert_allclose(np.concatenate(parts), start, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["embedding_size=32"], "has embedding_size 16, but this run has 32"),
+        (["network=r18"], "has network mbf_tiny, but this run has r18"),
+        (["pretrained=nowhere"], "there is no model at nowhere"),
+        (["pretrained_head=nowhere"], "is not a whole checkpoint"),
+    ],
+)
+def test_what_does_not_fit_is_said(trained, config, tmp_path, overrides, words):
+    with pytest.raises(UserError, match=words):
+        main([str(config), "batch_size=8", f"output={tmp_path / 'o'}", f"pretrained={trained}", *SETTINGS, *overrides])
+    assert not (tmp_path / "o").exists()
