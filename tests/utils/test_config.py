@@ -234,6 +234,9 @@ REFUSED = {
     "network": [None, "", 50],
     "embedding_size": [0, -1, 1.5, "512", None, True],
     "dropout": [-0.1, 1, 1.5],
+    "pretrained": ["", 3, True],
+    "freeze_backbone": [-1, 0.5],
+    "lr_backbone_scale": [0, -1],
     "loss": ["softmax", True, 1],
     "margin_list": [
         (1, 0.5),
@@ -252,6 +255,7 @@ REFUSED = {
     "interclass_filtering_threshold": [-0.1, 1],
     "sample_rate": [0, -0.1, 1.01, True, "1"],
     "model_parallel": [1, 0, "True", None],
+    "pretrained_head": ["", 3, True],
     "ofrecord_path": ["", 3],
     "synthetic": [1, "yes"],
     "num_classes": [0, 1, "forget"],
