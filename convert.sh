@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Exports a trained model as ONNX: ./convert.sh [CONFIG] [--model_path ...] [--out_path ...] [--fp16 | --int8 --calibration FOLDER]
+# Exports a trained model as ONNX: ./convert.sh [CONFIG] [--model_path ...] [--out_path ...] [--help]
 typed=("$@")
 for i in "${!typed[@]}"; do
     # A file that is yet to be written; enter.sh knows only those that exist for paths.
