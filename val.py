@@ -13,9 +13,7 @@ from utils.errors import UserError
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="val.py", description=__doc__)
     parser.add_argument("config", nargs="?", default="configs/demo.py", help="says the sets and where they are")
-    parser.add_argument(
-        "--model_path", type=Path, help="a .safetensors or .onnx file, or a run's folder; default: its output"
-    )
+    parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder; default: its output")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="such as val_targets=lfw,agedb_30 val_path=DIR"
     )
