@@ -5,6 +5,10 @@ import os
 import time
 from pathlib import Path
 
+from utils.environment import enter_environment
+
+enter_environment()
+
 from utils.cli import run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels

@@ -5,7 +5,12 @@ The launcher scripts start as many processes as there are ranks; started alone i
 
 import argparse
 import os
+import shutil
 from pathlib import Path
+
+from utils.environment import enter_environment
+
+enter_environment()
 
 from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
@@ -21,8 +26,8 @@ def parse(arguments: list[str]):
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--graph", dest="graph", action="store_true", default=None, help="compiled step (the default)")
     mode.add_argument("--eager", dest="graph", action="store_false", help="eager step")
-    args = parser.parse_intermixed_args(arguments)
-    cfg = load_config(args.config, args.overrides)
+    args, others = parser.parse_known_intermixed_args(arguments)
+    cfg = load_config(args.config, args.overrides + others)
     if args.graph is not None:
         cfg.graph = args.graph
     if cfg.sample_rate < 1:
@@ -96,6 +101,9 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
         (output / "config.py").write_text(dump_config(cfg))
         add_file(logger, output / "training.log")
         aside = set_aside_later(output / "checkpoints", step)
+        if step == 0 and (output / "best").exists():
+            shutil.rmtree(output / "best.previous", ignore_errors=True)
+            (output / "best").rename(output / "best.previous")
     except OSError as error:
         raise UserError(f"output={output} cannot be written: {error.strerror}") from None
     if aside:
@@ -156,7 +164,10 @@ def main(arguments: list[str]) -> int:
         [Progress(cfg.frequent, logger, writer), Verification(sets, cfg.verbose, logger, writer), saving]
     )
     if writer:
-        writer.close()
+        try:
+            writer.close()
+        except OSError as error:
+            logger.warning(f"The last TensorBoard events could not be written: {error}")
     if not saving.saved:
         raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")
     if not finished:

@@ -21,12 +21,15 @@ def save_backbone(folder: Path, state: Mapping[str, np.ndarray], network: str, e
         "embedding_size": embedding_size,
         "input": "RGB, 112x112, (x / 255 - 0.5) / 0.5, NCHW float32",
     }
-    partial = folder / (WEIGHTS + ".partial")
-    write_tensors(partial, state, {key: str(value) for key, value in about.items()})
-    description = folder / (DESCRIPTION + ".partial")
-    description.write_text(json.dumps(about, indent=2) + "\n")
-    os.replace(description, folder / DESCRIPTION)
-    os.replace(partial, folder / WEIGHTS)
+    weights, description = (folder / (name + ".partial") for name in (WEIGHTS, DESCRIPTION))
+    try:
+        write_tensors(weights, state, {key: str(value) for key, value in about.items()})
+        description.write_text(json.dumps(about, indent=2) + "\n")
+        os.replace(description, folder / DESCRIPTION)
+        os.replace(weights, folder / WEIGHTS)
+    finally:
+        for left in (weights, description):  # of a disk that was full
+            left.unlink(missing_ok=True)
     return folder / WEIGHTS
 
 

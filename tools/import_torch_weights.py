@@ -9,6 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.environment import enter_environment
+
+enter_environment()
+
 from utils.cli import run_cli
 
 

@@ -9,6 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.environment import enter_environment
+
+enter_environment()
+
 import cv2
 
 from data.faces import contact_sheet, make_demo_dataset

@@ -12,6 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.environment import enter_environment
+
+enter_environment()
+
 from data.convert import Settings, convert
 from data.faces import make_demo_dataset
 from data.manifest import MANIFEST_NAME

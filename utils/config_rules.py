@@ -11,6 +11,7 @@ from utils.errors import UserError
 _PART_NUM = "the number of parts is read from dataset.json; remove it"
 _WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
 _RANKS = "the launcher sets the ranks from NPROC, NNODES, NODE_RANK and MASTER_ADDR; remove it"
+_MODE = "the scripts choose: train_graph_distributed.sh or train_ddp.sh; remove it"
 _DECAY = 'write lr_schedule = "multistep" and decay_epoch = (10, 16), in epochs'
 _VAL_PATH = "write val_path, the folder of the .bin sets"
 
@@ -44,6 +45,17 @@ FOREIGN_KEYS = {
     "device_num_per_node": _RANKS,
     "nccl_fusion_threshold_mb": "OneFlow's own value is used; remove it",
     "nccl_fusion_max_ops": "OneFlow's own value is used; remove it",
+    "is_global": _MODE,
+    "is_graph": _MODE,
+    "channel_last": "images are NCHW; remove it",
+    "use_gpu_decode": "num_workers threads per rank decode; remove it",
+    "train_num": "write num_image, or remove it: it is read from dataset.json",
+    "val_image_num": "the size of a set is read from its .bin file; remove it",
+    "head": 'write loss = "arcface" or "cosface", or margin_list',
+    "val_frequence": "write verbose, the steps between verifications",
+    "log_frequent": "write frequent, the steps between progress lines",
+    "scale_grad": "gradients are averaged over the global batch; remove it",
+    "network_kwargs": "write dropout and embedding_size",
     "using_wandb": _WANDB,
     "suffix_run_name": _WANDB,
     "save_artifacts": _WANDB,

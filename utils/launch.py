@@ -12,6 +12,7 @@ On several nodes, run it on each with the same NNODES, MASTER_ADDR, MASTER_PORT 
 """
 
 import argparse
+import ipaddress
 import os
 import socket
 import sys
@@ -109,9 +110,12 @@ def read_layout(options: argparse.Namespace, default_nproc: int) -> Layout:
     else:
         addr = options.master_addr
     try:
-        socket.getaddrinfo(addr, None)
+        found = [entry[4][0] for entry in socket.getaddrinfo(addr, None)]
     except OSError as error:
         raise UserError(f"MASTER_ADDR={addr} is not the address of a machine ({error.strerror}).") from error
+    if nnodes > 1 and all(ipaddress.ip_address(number.split("%")[0]).is_loopback for number in found):
+        # OneFlow tells nodes apart by their address; on the same one they wait for each other for ever.
+        raise UserError(f"MASTER_ADDR={addr} is every machine's own; with NNODES > 1 give node 0's address.")
     port = _whole("MASTER_PORT", options.master_port, 0, 1, 65535)
     if node_rank == 0:
         port = _claim_port(port)

@@ -93,12 +93,12 @@ def test_each_rank_learns_who_it_is(run, script, tmp_path):
         "(here / f'env{rank}').write_text(json.dumps([sys.argv[1:]] + [os.environ[name] for name in names]))"
     )
     port = str(_claim_port(0))
-    node = {"NNODES": "3", "NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    node = {"NNODES": "3", "NODE_RANK": "1", "MASTER_ADDR": "192.0.2.1", "MASTER_PORT": port}
     assert run("--nproc", "2", path, "--graph", "--", "lr=0.1", **node)[0] == 0
     for rank in (2, 3):
         arguments, *known = json.loads((tmp_path / f"env{rank}").read_text())
         assert arguments == ["--graph", "--", "lr=0.1"]
-        assert known == [str(rank), str(rank - 2), "6", "127.0.0.1", port, str(threads_per_rank(2))]
+        assert known == [str(rank), str(rank - 2), "6", "192.0.2.1", port, str(threads_per_rank(2))]
 
 
 def test_two_cpu_ranks_without_a_card_and_given_threads_are_kept(run, script):
@@ -257,6 +257,10 @@ def test_a_preparation_that_fails_is_the_end(run, script, tmp_path):
         ({"NPROC": "two"}, "NPROC=two is not a whole number"),
         ({"NNODES": "-1"}, "NNODES=-1 is not a whole number"),
         ({"NODE_RANK": "1"}, "NODE_RANK=1 is not a whole number from 0 to 0."),
+        (
+            {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"},
+            "MASTER_ADDR=127.0.0.1 is every machine's own",
+        ),
         ({"NNODES": "2"}, "NNODES > 1 needs MASTER_ADDR and MASTER_PORT"),
         ({"NNODES": "2", "MASTER_ADDR": "127.0.0.1"}, "NNODES > 1 needs MASTER_ADDR and MASTER_PORT"),
         ({"MASTER_PORT": "70000"}, "MASTER_PORT=70000 is not a whole number from 1 to 65535."),
