@@ -146,7 +146,11 @@ class _Conversion:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: workers would inherit it
             except (BlockingIOError, PermissionError):  # which of them, POSIX leaves open
                 raise UserError(f"Another conversion is writing into {self._output}.") from None
-            yield
+            try:
+                yield
+            finally:
+                for left in self._output.glob(f"*{TEMPORARY_SUFFIX}"):  # of workers that were ended in their tasks
+                    left.unlink()
 
     def _parameters(self) -> dict[str, object]:
         """What decides the bytes: only an unfinished job with equal parameters is continued."""
