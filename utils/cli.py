@@ -4,6 +4,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from utils.errors import UserError
 
@@ -18,15 +20,24 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False) ->
         _end(main(sys.argv[1:]) or 0, hard_exit)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        _note(f"error: {error}")
         _end(2, hard_exit)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         _end(130, hard_exit)
-    except Exception:
+    except Exception as error:
+        _note("".join(traceback.format_exception_only(error)).strip().partition("\n")[0])
         if not hard_exit:
             raise
         traceback.print_exc()
         _end(1, hard_exit)
+
+
+def _note(sentence: str) -> None:
+    """For the launcher, which tells the other nodes."""
+    if "FAILURE_NOTE" in os.environ:
+        with suppress(OSError):
+            Path(os.environ["FAILURE_NOTE"]).write_text(sentence)
 
 
 def _end(status: int, hard_exit: bool) -> None:

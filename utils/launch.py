@@ -8,7 +8,8 @@ of its own number, which does not exist where a script started it, so the other 
 1 whatever happened; and at Ctrl-C it leaves at once, while a rank may be writing a checkpoint. Here a rank that fails
 ends the others and its exit status is handed on, and a signal to stop is passed on once and waited for.
 
-On several nodes, run it on each with the same NNODES, MASTER_ADDR, MASTER_PORT and NPROC, and its own NODE_RANK.
+On several nodes, run it on each with the same NNODES, MASTER_ADDR, MASTER_PORT and NPROC, and its own NODE_RANK. The
+launchers meet at MASTER_PORT before the ranks start, and then share their fate (see utils/nodes.py).
 """
 
 import argparse
@@ -16,12 +17,16 @@ import ipaddress
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from utils.errors import UserError
 from utils.gpu import usable_cards
-from utils.processes import Patience, Process, run_together
+from utils.nodes import Nodes, Place, gather, join
+from utils.process import Process
+from utils.processes import Patience, run_together
 
 CPU_RANKS = 2  # where there is no card: enough to be a distributed run
 
@@ -66,13 +71,37 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         status = run_together([prepare], patience)
         if status != 0:
             return status
+    try:
+        others, layout = meet(layout)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     # -u: what a rank prints is seen when it prints it, also through a pipe.
     command = [sys.executable, "-u", options.script, *options.arguments]
-    ranks = []
-    for local_rank in range(layout.nproc):
-        own = layout.environment(local_rank)
-        ranks.append(Process(f"rank {own['RANK']}", command, common | own, prefixed=local_rank > 0))
-    return run_together(ranks, patience)
+    with tempfile.TemporaryDirectory(prefix="ranks-") as notes:
+        ranks = []
+        for local_rank in range(layout.nproc):
+            own = layout.environment(local_rank)
+            note = Path(notes, own["RANK"])
+            own["FAILURE_NOTE"] = str(note)
+            name = f"rank {own['RANK']}"
+            ranks.append(Process(name, command, common | own, prefixed=local_rank > 0, note=note))
+        return run_together(ranks, patience, others)
+
+
+def meet(layout: Layout) -> tuple[Nodes | None, Layout]:
+    """Waits until the launchers of all nodes are there. The layout with the port at which the ranks will meet."""
+    if layout.nnodes == 1:
+        return None, layout
+    place = Place(layout.node_rank, layout.nnodes, layout.nproc)
+    if layout.node_rank == 0:
+        rank_port = _claim_port(0)
+        others = gather(place, layout.master_port, rank_port)
+    else:
+        others, rank_port = join(place, layout.master_addr, layout.master_port)
+    return others, replace(layout, master_port=rank_port)
 
 
 def _parse(arguments: list[str], environ: Mapping[str, str]) -> argparse.Namespace:

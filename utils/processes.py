@@ -1,26 +1,18 @@
-"""Runs processes side by side that end together: one that fails ends the others, and none outlives this one.
+"""Runs processes side by side that end together: one that fails ends the others, and none outlives this one."""
 
-Each process leads a session of its own: Ctrl-C then reaches it once, through us, and all it leaves running can be
-found and killed. If we are killed, the kernel kills it.
-"""
-
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-# Exit statuses whose reason the process has told itself: a user's error, Ctrl-C.
-TOLD = (2, 128 + signal.SIGINT)
+from utils.process import ABORTED, STOPPED, USER_ERROR, Process
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_PR_SET_PDEATHSIG = 1  # from sys/prctl.h
-_libc = ctypes.CDLL(None)
+_LOOK = 0.2  # seconds between two looks at the others
 
 
 @dataclass(frozen=True)
@@ -32,86 +24,45 @@ class Patience:
     stopped: float = 60.0  # from a signal that was passed on to SIGKILL: a checkpoint may be being written
 
 
-@dataclass
-class Process:
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    prefixed: bool = False  # its output goes to stderr, each line with its name; else it has our stdout and stderr
-    popen: subprocess.Popen | None = field(default=None, init=False)
-    errors: list[bytes] = field(default_factory=list, init=False)  # a user's error as run_cli prints it, held back
+@dataclass(frozen=True)
+class Failure:
+    """Of one of the others: who, the exit status and the reason."""
 
-    def start(self, signal_mask: set[int]) -> None:
-        launcher = os.getpid()
-
-        def in_the_child() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != launcher:  # it died before the call
-                os._exit(1)
-            signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
-
-        self.popen = subprocess.Popen(
-            self.command,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if self.prefixed else None,
-            stderr=subprocess.STDOUT if self.prefixed else None,
-            start_new_session=True,
-            preexec_fn=in_the_child,
-        )
-
-    def pass_output_on(self) -> None:
-        """To its end, or until nobody reads our stderr: closing the pipe then tells the process."""
-        with suppress(OSError), self.popen.stdout as lines:
-            for line in lines:
-                named = b"[%s] %s\n" % (self.name.encode(), line.rstrip(b"\n"))
-                if line.startswith(b"error: "):
-                    self.errors.append(named)
-                else:
-                    os.write(sys.stderr.fileno(), named)
-
-    def signal(self, number: int) -> None:
-        """To the process alone; it knows how to end what it has started."""
-        self.popen.send_signal(number)
-
-    def kill(self) -> None:
-        """With all it has started."""
-        os.killpg(self.popen.pid, signal.SIGKILL)
-
-    def ended(self) -> bool:
-        """Whether it has ended; if so, nothing of it is left."""
-        if os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return False
-        self.kill()  # before its number is given up by wait()
-        self.popen.wait()
-        return True
-
-    @property
-    def status(self) -> int:
-        """As a shell has it: 128 + the number of the signal that ended it."""
-        code = self.popen.returncode
-        return 128 - code if code < 0 else code
-
-    @property
-    def end(self) -> str:
-        code = self.popen.returncode
-        if code >= 0:
-            return f"{self.name} failed (exit status {code})"
-        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"{self.name} was ended by {signal.Signals(-code).name}{hint}"
+    who: str
+    status: int
+    sentence: str
 
 
-def run_together(processes: list[Process], patience: Patience) -> int:
-    """Runs them to their end. The status of the first that failed, or 0."""
-    return _Watch(processes, patience).run()
+class Others:
+    """Those elsewhere that run and end together with our processes. Here: nobody; on several nodes: `utils.nodes`."""
+
+    def failures(self) -> list[Failure]:
+        return []
+
+    def running(self) -> bool:
+        return False
+
+    def tell_failure(self, status: int, sentence: str) -> None:
+        """That one of our processes has failed."""
+
+    def tell_end(self) -> None:
+        """That none of ours is running any more."""
+
+
+def run_together(processes: list[Process], patience: Patience, others: Others | None = None) -> int:
+    """Runs them to their end, and to that of the others elsewhere. The status of the first that failed, or 0."""
+    return _Watch(processes, patience, others or Others()).run()
 
 
 class _Watch:
-    def __init__(self, processes: list[Process], patience: Patience):
-        self.processes, self.patience = processes, patience
+    def __init__(self, processes: list[Process], patience: Patience, others: Others):
+        self.processes, self.patience, self.others = processes, patience, others
         self.running: list[Process] = []
         self.status = 0
         self.reason: str | None = None  # of a failure that nobody has told
+        self.told = ""  # the user's error that a process has told
+        self.others_failed = False
+        self.left = False  # the others, by a signal
         self.stopped_at: float | None = None  # when a signal to stop was passed on
         self.deadline: float | None = None  # when patience ends with those still running ...
         self.at_deadline: Callable[[], None] | None = None  # ... and what is done to them then
@@ -126,11 +77,19 @@ class _Watch:
                 while self.running:
                     self._wait()
                     self._notice_ends()
+                    self._notice_others()
+                self.deadline = None
+                self.others.tell_end()
+                while self.others.running() and not self.left:
+                    self._wait()
+                self._notice_others()
+                self._settle_status()
                 for reader in readers:
                     reader.join(timeout=1)  # what was written before the end
                 self._show_errors()
                 if self.reason:
                     _say(self.reason)  # last, since OneFlow's ranks print stacks when one of them is gone
+                self._show_others()
             finally:
                 self._kill()
         return self.status
@@ -143,26 +102,38 @@ class _Watch:
 
     def _show_errors(self) -> None:
         """Of the others, unless the first process has told its own: a mistake in a config is every rank's."""
-        if self.processes[0].status != 2:
+        if self.processes[0].status != USER_ERROR:
             for process in self.processes:
                 os.write(sys.stderr.fileno(), b"".join(process.errors))
 
+    def _settle_status(self) -> None:
+        """The reason's: where ours only lost the others, theirs."""
+        if self.status == ABORTED:
+            self.status = next((f.status for f in self.others.failures() if f.status != ABORTED), ABORTED)
+
+    def _show_others(self) -> None:
+        for failure in self.others.failures():
+            if failure.status == ABORTED and self.status != ABORTED:
+                continue
+            known = self.stopped_at is not None if failure.status == STOPPED else failure.sentence == self.told
+            if not known:  # a mistake in a config is every node's
+                _say(f"{failure.who}: {failure.sentence}.")
+
     def _wait(self) -> None:
-        """For a signal (a process' end is one) or the deadline."""
+        """For a signal (a process' end is one) or the deadline; with others elsewhere, for a moment at most."""
         held = _STOP_SIGNALS | {signal.SIGCHLD}
-        if self.deadline is None:
-            number = signal.sigwait(held)
-        else:
-            info = signal.sigtimedwait(held, max(0.0, self.deadline - time.monotonic()))
-            if info is None:
-                self.deadline = None
-                self.at_deadline()
-                return
-            number = info.si_signo
-        if number in _STOP_SIGNALS:
-            self._stop(number)
+        moments = [_LOOK] if self.others.running() else []
+        if self.deadline is not None:
+            moments.append(max(0.0, self.deadline - time.monotonic()))
+        info = signal.sigtimedwait(held, min(moments)) if moments else signal.sigwaitinfo(held)
+        if info is not None and info.si_signo in _STOP_SIGNALS:
+            self._stop(info.si_signo)
+        elif info is None and self.deadline is not None and time.monotonic() >= self.deadline:
+            self.deadline = None
+            self.at_deadline()
 
     def _stop(self, number: int) -> None:
+        self.left = not self.running
         if self.stopped_at is None:
             self.stopped_at = time.monotonic()
             for process in self.running:
@@ -173,19 +144,45 @@ class _Watch:
             self._kill()
 
     def _notice_ends(self) -> None:
-        for process in [process for process in self.running if process.ended()]:
+        ended = [process for process in self.running if process.ended()]
+        for process in sorted(ended, key=lambda process: process.status == ABORTED):  # the reason first
             self.running.remove(process)
+            if process.status == USER_ERROR:
+                self.told = self.told or process.noted
             if process.status != 0 and self.status == 0:
                 self.status = process.status
-                if self.stopped_at is None:
-                    self._first_failure(process)
+                self._first_failure(process)
 
     def _first_failure(self, process: Process) -> None:
-        if process.status in TOLD:
-            self._later(self.patience.told, self._terminate)
+        told = process.status in (USER_ERROR, STOPPED)
+        sentence = (process.noted if told else "") or process.end
+        self.others.tell_failure(process.status, sentence)
+        if self.stopped_at is not None:
+            return
+        if told:
+            self._others_are_about_to_end(process.status)
             return
         self.reason = process.end + ("; the others were ended." if self.running else ".")
         self._terminate()
+
+    def _notice_others(self) -> None:
+        failures = self.others.failures()
+        if not failures or self.others_failed:
+            return
+        self.others_failed = True
+        if self.status != 0:  # ours are about to end
+            return
+        self.status = failures[0].status
+        if self.status in (USER_ERROR, STOPPED):
+            self._others_are_about_to_end(self.status)
+        else:
+            self._terminate()
+
+    def _others_are_about_to_end(self, status: int) -> None:
+        if status == STOPPED:  # the ranks have agreed on it, and may be writing a checkpoint
+            self._later(self.patience.stopped, self._give_up)
+        else:
+            self._later(self.patience.told, self._terminate)
 
     def _terminate(self) -> None:
         for process in self.running:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.launch import _claim_port, threads_per_rank
+from utils.launch import Layout, _claim_port, threads_per_rank
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -93,12 +93,16 @@ def test_each_rank_learns_who_it_is(run, script, tmp_path):
         "(here / f'env{rank}').write_text(json.dumps([sys.argv[1:]] + [os.environ[name] for name in names]))"
     )
     port = str(_claim_port(0))
-    node = {"NNODES": "3", "NODE_RANK": "1", "MASTER_ADDR": "192.0.2.1", "MASTER_PORT": port}
-    assert run("--nproc", "2", path, "--graph", "--", "lr=0.1", **node)[0] == 0
-    for rank in (2, 3):
+    assert run("--nproc", "2", path, "--graph", "--", "lr=0.1", MASTER_PORT=port)[0] == 0
+    for rank in range(2):
         arguments, *known = json.loads((tmp_path / f"env{rank}").read_text())
         assert arguments == ["--graph", "--", "lr=0.1"]
-        assert known == [str(rank), str(rank - 2), "6", "192.0.2.1", port, str(threads_per_rank(2))]
+        assert known == [str(rank), str(rank), "2", "127.0.0.1", port, str(threads_per_rank(2))]
+
+
+def test_ranks_are_numbered_over_the_nodes():
+    own = Layout(nproc=2, nnodes=3, node_rank=1, master_addr="192.0.2.1", master_port=29500).environment(1)
+    assert (own["RANK"], own["LOCAL_RANK"], own["WORLD_SIZE"], own["MASTER_ADDR"]) == ("3", "1", "6", "192.0.2.1")
 
 
 def test_two_cpu_ranks_without_a_card_and_given_threads_are_kept(run, script):
