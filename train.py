@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> int:
 
     choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
-    from engine.checkpoint import Checkpoint
+    from engine.checkpoint import Checkpoint, check_shared
     from engine.hooks import Checkpoints, Progress, Verification
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
@@ -143,6 +143,8 @@ def main(arguments: list[str]) -> int:
 
     if runtime.is_main:
         start_output(output, cfg, trainer.step, logger)
+    if cfg.save_all_states:
+        check_shared(output, runtime)
     for card in refused:
         logger.warning(card.refusal)
     logger.info("Configuration:\n" + format_config(cfg))

@@ -11,7 +11,9 @@ The position in the data and the learning rate follow from the step, the order o
 
 import json
 import os
+import secrets
 import shutil
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,7 @@ from utils.tensor_file import open_tensors, read_tensors, write_tensors
 
 _PREFIX, _PARTIAL, _ABOUT, _OPTIMIZER = "step-", ".partial", "checkpoint.json", "optimizer.safetensors"
 _STATISTICS = "statistics."
+_APPEARS = 30.0  # seconds until a file that one machine wrote must be seen by another; NFS remembers that long
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -51,6 +54,31 @@ def set_aside_later(folder: Path, step: int) -> Path | None:
     for path in later:
         path.rename(aside / path.name)
     return aside
+
+
+def check_shared(folder: Path, runtime: Runtime) -> None:
+    """Makes sure that all ranks write into the same folder, by a file that rank 0 makes there. A collective.
+
+    Raises UserError, on every rank, naming those that do not see it in time.
+    """
+    number = secrets.randbelow(1 << 24) if runtime.is_main else 0
+    token = folder / f".seen-by-all-{int(runtime.sum_over_ranks(np.array([number], np.float32))[0])}"
+    if runtime.is_main:
+        token.touch()
+    runtime.sum_over_ranks(np.zeros(1, np.float32))  # now it is there
+    deadline = time.monotonic() + _APPEARS
+    while not (seen := token.exists()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    blind = np.zeros(runtime.ranks, np.float32)
+    blind[runtime.rank] = not seen
+    others = [str(rank) for rank, flag in enumerate(runtime.sum_over_ranks(blind)) if flag]
+    if runtime.is_main:
+        token.unlink()
+    if others:
+        raise UserError(
+            f"output={folder} is not one folder for all machines: what rank 0 writes there, rank {', '.join(others)} "
+            "cannot see; choose one on a disk that they share"
+        )
 
 
 def save_checkpoint(

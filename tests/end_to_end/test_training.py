@@ -169,6 +169,20 @@ def test_the_other_errors_meet_the_image_on_different_ranks():
     assert ranks == {0, 1}
 
 
+def test_an_output_that_the_machines_do_not_share_is_noticed_before_the_first_step(config, tmp_path):
+    worker, output = "tests/end_to_end/apart_worker.py", f"output={tmp_path}/machine-RANK"
+    printed = run_ranks(2, worker, str(config), "batch_size=4", "val_targets=()", output, status=2)
+    assert printed.count("what rank 0 writes there, rank 1 cannot see") == 1
+    assert "Global Step" not in printed and "Traceback" not in printed
+
+
+def test_the_model_is_saved_even_where_checkpoints_cannot_be(config, tmp_path):
+    (tmp_path / "checkpoints").touch()
+    printed = train(2, config, tmp_path, "num_epoch=1", "val_targets=()", status=2)
+    assert "Could not save at step 6" in printed and "step 6 could not be saved" in printed
+    assert read_tensors(tmp_path / "backbone.safetensors")
+
+
 def test_a_complete_run_is_not_run_again(run, config):
     ranks, mode, output, _ = run
     printed = train(ranks, config, output, f"--{mode}", "resume=True", "keep_checkpoints=9")
