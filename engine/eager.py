@@ -32,12 +32,19 @@ class EagerStep:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, partial sum."""
+    def __call__(self, images: np.ndarray, labels: np.ndarray, upcoming: np.ndarray | None = None) -> flow.Tensor:
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, partial sum.
+
+        upcoming: as for `GraphStep`.
+        """
+        return self.run(images, labels)[0]
+
+    def run(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
+        """The step; the mean loss, and what else the head returns, of all micro-batches one below the other."""
         for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
             group["lr"] = self._schedule.at(self._step) * scale
         micro = zip(np.split(images, self._gradient_acc), np.split(labels, self._gradient_acc), strict=True)
-        losses = [self._backward(*batch) for batch in micro]
+        losses, *others = zip(*(self._backward(*batch) for batch in micro), strict=True)
         for group in self._optimizer.param_groups:
             if "clip_grad_max_norm" in group:
                 flow.nn.utils.clip_grad_norm_(
@@ -46,9 +53,9 @@ class EagerStep:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._step += 1
-        return sum(losses[1:], losses[0])
+        return [sum(losses[1:], losses[0]), *(flow.cat(parts, dim=0) for parts in others)]
 
-    def _backward(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
+    def _backward(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
         runtime = self._runtime
         embedding = self._backbone(flow.tensor(images).to(runtime.device))
         if self._model.frozen:
@@ -57,9 +64,10 @@ class EagerStep:
             # The loss is the mean over all ranks already; DDP's average would divide by their number again.
             embedding.register_hook(lambda gradient: gradient * float(runtime.ranks))
         rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
-        loss = self._model.head(rows, runtime.split_batch(labels)) / self._gradient_acc
-        loss.backward()
-        return loss.detach()
+        objective, loss, *others = self._model.judge(rows, runtime.split_batch(labels))
+        if objective.requires_grad:
+            (objective / self._gradient_acc).backward()
+        return [loss.detach() / self._gradient_acc, *others]
 
     def state(self) -> dict[str, np.ndarray]:
         """As `GraphStep.state`."""

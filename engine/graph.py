@@ -16,10 +16,11 @@ _MOMENTUM, _STEP = "-momentum", "System-Train-TrainStep"
 class TrainGraph(nn.Graph):
     """Forward, loss, backward and update of a global batch, compiled at the first call.
 
-    model(images, labels) -> loss, with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64
-    S(0); B counts all micro-batches of all ranks. Returns the loss, a partial-sum scalar, or one per micro-batch
-    (gradient_acc,); the micro-batches' gradients are averaged. fp16: automatic mixed precision with a dynamic loss
-    scale (CUDA only).
+    model: a `Classifier` with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64 S(0); B
+    counts all micro-batches of all ranks. Returns what the model does but the objective: the loss, a partial-sum
+    scalar, or one per micro-batch (gradient_acc,), and what its head adds, of all micro-batches one below the other;
+    the micro-batches' gradients are averaged. fp16: automatic mixed precision with a dynamic loss scale (CUDA only).
+    An optimiser without parameters leaves only the forward pass.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class TrainGraph(nn.Graph):
     ) -> None:
         super().__init__()
         self.model = model
-        self.add_optimizer(optimizer, lr_sch=scheduler)
+        self._trains = any(group.parameters for group in optimizer.param_groups)
+        if self._trains:
+            self.add_optimizer(optimizer, lr_sch=scheduler)
         self.config.allow_fuse_add_to_output(True)
         self.config.allow_fuse_model_update_ops(True)
         self.config.allow_fuse_cast_scale(True)
@@ -40,12 +43,14 @@ class TrainGraph(nn.Graph):
             self.config.set_gradient_accumulation_steps(gradient_acc)
         if fp16:
             self.config.enable_amp(True)
+        if fp16 and self._trains:
             self.set_grad_scaler(GradScaler(init_scale=2.0**15, growth_factor=2.0, backoff_factor=0.5))
 
-    def build(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
-        loss = self.model(images, labels)
-        loss.backward()
-        return loss
+    def build(self, images: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
+        objective, *found = self.model(images, labels)
+        if self._trains:
+            objective.backward()
+        return tuple(found)
 
 
 class GraphStep:
@@ -68,9 +73,17 @@ class GraphStep:
         self._parameters = dict(model.named_parameters())
         self._runtime = runtime
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray) -> flow.Tensor:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the loss as `TrainGraph`'s."""
-        return self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels))
+    def __call__(self, images: np.ndarray, labels: np.ndarray, upcoming: np.ndarray | None = None) -> flow.Tensor:
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the loss as `TrainGraph`'s.
+
+        upcoming: the labels of the next batch, for steps that prepare it (`SampledStep`); not needed here.
+        """
+        return self.run(images, labels)[0]
+
+    def run(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
+        """The step; returns what `TrainGraph` does."""
+        found = self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels))
+        return [found] if isinstance(found, flow.Tensor) else list(found)
 
     def state(self) -> dict[str, np.ndarray]:
         """The optimiser's state; empty before the first step."""

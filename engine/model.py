@@ -5,15 +5,21 @@ from oneflow import nn
 
 
 class Classifier(nn.Module):
-    """images (B, 3, 112, 112) S(0), labels (B,) S(0) -> the mean loss of the global batch, a scalar.
+    """images (B, 3, 112, 112) S(0), labels (B,) S(0) -> (objective, loss, ...).
 
-    frozen: no gradient reaches the backbone.
+    objective: the scalar to differentiate; loss: the mean of the global batch, a scalar; further tensors are what a
+    `SampledHead` needs to train its centres. frozen: no gradient reaches the backbone.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, frozen: bool = False) -> None:
         super().__init__()
         self.backbone, self.head, self.frozen = backbone, head, frozen
 
-    def forward(self, images: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
+    def forward(self, images: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
         embedding = self.backbone(images)
-        return self.head(embedding.detach() if self.frozen else embedding, labels)
+        return self.judge(embedding.detach() if self.frozen else embedding, labels)
+
+    def judge(self, embedding: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
+        """What `forward` returns, from the embeddings (B, E) S(0)."""
+        found = self.head(embedding, labels)
+        return found if isinstance(found, tuple) else (found, found)

@@ -8,7 +8,7 @@ from heads.cross_entropy import fused_cross_entropy, split_cross_entropy
 from heads.margins import margin_cosine
 
 _INIT_STD = 0.01
-_INIT_BLOCK = 1 << 14
+INIT_BLOCK = 1 << 14
 
 
 def initial_centres(start: int, stop: int, embedding_size: int, seed: int) -> np.ndarray:
@@ -18,9 +18,9 @@ def initial_centres(start: int, stop: int, embedding_size: int, seed: int) -> np
     there are.
     """
     rows = np.empty((stop - start, embedding_size), np.float32)
-    for block in range(start // _INIT_BLOCK, -(-stop // _INIT_BLOCK)):
-        first = block * _INIT_BLOCK
-        lo, hi = max(start, first), min(stop, first + _INIT_BLOCK)
+    for block in range(start // INIT_BLOCK, -(-stop // INIT_BLOCK)):
+        first = block * INIT_BLOCK
+        lo, hi = max(start, first), min(stop, first + INIT_BLOCK)
         drawn = np.random.default_rng([seed, block]).standard_normal((hi - first, embedding_size), np.float32)
         np.multiply(drawn[lo - first :], _INIT_STD, out=rows[lo - start : hi - start])
     return rows

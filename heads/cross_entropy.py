@@ -3,7 +3,7 @@
 import oneflow as flow
 
 # exp(z) summed over 1e8 classes stays inside float32 while |z| is at most this, so no maximum need be taken first.
-_SAFE_LOGIT = 64.0
+SAFE_LOGIT = 64.0
 
 
 def split_cross_entropy(logits: flow.Tensor, target: flow.Tensor, bound: float) -> flow.Tensor:
@@ -13,7 +13,7 @@ def split_cross_entropy(logits: flow.Tensor, target: flow.Tensor, bound: float) 
     -bound; target: (B, 1) each row's own logit. Returns a scalar, the mean over the global batch. Only a sum (and with
     a larger bound a maximum) per row crosses the ranks, never the logits.
     """
-    if bound <= _SAFE_LOGIT:
+    if bound <= SAFE_LOGIT:
         log_total = flow.log(flow.exp(logits).sum(dim=1, keepdim=True))
     else:
         peak = logits.detach().amax(dim=1, keepdim=True)

@@ -34,6 +34,23 @@ def _margin(target: flow.Tensor, m1: float, m2: float, m3: float) -> flow.Tensor
     if m1 == 1.0 and m2 == 0.0:  # CosFace needs no angle, and loses no digits to acos
         return target - m3
     phi = flow.acos(target.clamp(-_EDGE, _EDGE)) * m1 + m2
-    turns = flow.floor(phi.detach() * (1.0 / math.pi))
-    sign = 1.0 - 2.0 * (turns - 2.0 * flow.floor(turns * 0.5))
+    turns, sign = _turns(phi)
     return sign * flow.cos(phi) - 2.0 * turns - m3
+
+
+def _turns(phi: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor]:
+    """k = floor(phi / pi), and (-1)^k."""
+    turns = flow.floor(phi.detach() * (1.0 / math.pi))
+    return turns, 1.0 - 2.0 * (turns - 2.0 * flow.floor(turns * 0.5))
+
+
+def margin_slope(target: flow.Tensor, margins: tuple[float, float, float], gradient: str = "exact") -> flow.Tensor:
+    """The derivative of `margin_cosine` by the target cosine, for those who differentiate by hand; same shape."""
+    m1, m2, _ = margins
+    if gradient == "straight_through" or (m1 == 1.0 and m2 == 0.0):
+        return flow.ones_like(target)
+    theta = flow.acos(target.clamp(-_EDGE, _EDGE))
+    phi = theta * m1 + m2
+    _, sign = _turns(phi)
+    slope = sign * flow.sin(phi) * m1 / flow.sin(theta)
+    return slope.masked_fill(target.abs() >= _EDGE, 0.0)

@@ -88,12 +88,16 @@ class Network:
 
 
 def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, momentum=0.9, weight_decay=5e-4,
-          clip=5.0, backbone_scale=1.0, **head):  # fmt: skip
-    """Losses of every step, the final parameters by name, and the network with its running statistics."""
+          clip=5.0, backbone_scale=1.0, sampled=None, **head):  # fmt: skip
+    """Losses of every step, the final parameters by name, and the network with its running statistics.
+
+    sampled: for every step the classes whose centres take part and train, in order; None: all.
+    """
     net = Network(parameters, ranks, batch_norm)
     velocity = {name: np.zeros_like(value) for name, value in net.p.items()}
     losses = []
-    for (x, labels), lr in zip(batches, rates, strict=True):
+    everything = [np.arange(len(net.p["head.weight"]))] * len(rates)
+    for (x, labels), lr, classes in zip(batches, rates, sampled or everything, strict=True):
         grads = {name: np.zeros_like(value) for name, value in net.p.items()}
         loss = 0.0
         # Each rank cuts its own rows into micro-batches; a micro-batch of the global batch is one of each rank's.
@@ -101,9 +105,11 @@ def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc
         for micro in range(gradient_acc):
             chosen = rows[:, micro].ravel()
             out = net.forward(x[chosen].astype(np.float64))
-            part, d_out, d_centres = head_loss(out, net.p["head.weight"], labels[chosen], **head)
+            slots = np.searchsorted(classes, labels[chosen])
+            part, d_out, d_centres = head_loss(out, net.p["head.weight"][classes], slots, **head)
             loss += part / gradient_acc
-            for name, grad in {**net.backward(d_out), "head.weight": d_centres}.items():
+            grads["head.weight"][classes] += d_centres / gradient_acc
+            for name, grad in net.backward(d_out).items():
                 grads[name] += grad / gradient_acc
         if clip:
             norm = np.sqrt(sum((g**2).sum() for name, g in grads.items() if name.startswith("backbone")))
@@ -112,7 +118,9 @@ def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc
                     grads[name] *= min(1.0, clip / (norm + 1e-6))
         for name in net.p:
             rate = lr * backbone_scale if name.startswith("backbone") else lr
-            velocity[name] = momentum * velocity[name] + grads[name] + weight_decay * net.p[name]
-            net.p[name] = net.p[name] - rate * velocity[name]
+            rows = classes if name == "head.weight" else slice(None)
+            old, weight = velocity[name][rows], net.p[name][rows]
+            velocity[name][rows] = momentum * old + grads[name][rows] + weight_decay * weight
+            net.p[name][rows] = weight - rate * velocity[name][rows]
         losses.append(loss)
     return np.array(losses), net.p, net

@@ -33,6 +33,30 @@ CASES = {
     "backbone_scale": {"backbone_scale": 0.3},
     "large_scale": {"scale": 100.0},
 }
+# Of a head that samples its classes; "labels" may say that they are all one class, or all of the first classes.
+SAMPLED_BASE = BASE | {
+    "classes": CLASSES, "rate": 0.5, "labels": "any", "store": "host", "prefetch": False, "half": False,
+}  # fmt: skip
+SAMPLED_CASES = {
+    **{f"{c}_{rate}": {"classes": c, "rate": rate} for c in (21, 1001) for rate in (1.0, 0.5, 0.1)},
+    "more_positives": {"classes": 1001, "rate": 0.001},
+    "all_the_same": {"classes": 101, "rate": 0.1, "labels": "same"},
+    "rank_without_positive": {"classes": 101, "rate": 0.2, "labels": "first"},
+    "combined": {"classes": 101, "rate": 0.3, "margins": COMBINED},
+    "cosface": {"classes": 101, "rate": 0.3, "margins": COSFACE},
+    "sphere": {"classes": 101, "rate": 0.3, "margins": (1.35, 0.0, 0.0)},
+    "straight_through": {"classes": 101, "rate": 0.3, "straight_through": True},
+    "filtering": {"classes": 101, "rate": 0.3, "filtering": 0.2},
+    "large_scale": {"classes": 101, "rate": 0.3, "scale": 100.0, "filtering": 0.2},
+    "batch_norm": {"classes": 101, "rate": 0.3, "batch_norm": True},
+    "accumulation": {"classes": 101, "rate": 0.3, "gradient_acc": 2},
+    "half": {"classes": 101, "rate": 0.3, "half": True, "gradient_acc": 2},
+    "unclipped": {"classes": 101, "rate": 0.3, "clip": 0.0},
+    "prefetch": {"classes": 101, "rate": 0.5, "prefetch": True},
+    "mmap": {"classes": 101, "rate": 0.3, "store": "mmap", "prefetch": True},
+    "device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},
+    "device_filtering": {"classes": 101, "rate": 0.3, "store": "device", "filtering": 0.2},
+}
 SCHEDULE = {"kind": "polynomial", "lr": 0.02, "total_steps": 8, "warmup_steps": 2, "power": 2.0}
 
 
@@ -40,14 +64,18 @@ def settings(case):
     return {**BASE, **CASES[case]}
 
 
-def initial_parameters(batch_norm):
+def sampled_settings(case):
+    return {**SAMPLED_BASE, **SAMPLED_CASES[case]}
+
+
+def initial_parameters(batch_norm, classes=CLASSES):
     rng = np.random.default_rng(7)
     p = {
         "backbone.0.weight": rng.normal(size=(HIDDEN, IN)) / np.sqrt(IN),
         "backbone.0.bias": rng.normal(size=HIDDEN) * 0.1,
         "backbone.2.weight": rng.normal(size=(EMBEDDING, HIDDEN)) / np.sqrt(HIDDEN),
         "backbone.2.bias": rng.normal(size=EMBEDDING) * 0.1,
-        "head.weight": rng.normal(size=(CLASSES, EMBEDDING)) * 0.1,
+        "head.weight": rng.normal(size=(classes, EMBEDDING)) * 0.1,
     }
     if batch_norm:
         p["backbone.1.weight"] = 1 + rng.normal(size=HIDDEN) * 0.1
@@ -55,10 +83,10 @@ def initial_parameters(batch_norm):
     return {name: array.astype(np.float32) for name, array in p.items()}
 
 
-def batches(gradient_acc):
+def batches(gradient_acc, classes=CLASSES, labels="any"):
     rng = np.random.default_rng(11)
     n = BATCH * gradient_acc
+    below = {"any": classes, "same": 1, "first": classes // 4}[labels]
     return [
-        (rng.normal(size=(n, IN)).astype(np.float32), rng.integers(0, CLASSES, n).astype(np.int64))
-        for _ in range(STEPS)
+        (rng.normal(size=(n, IN)).astype(np.float32), rng.integers(0, below, n).astype(np.int64)) for _ in range(STEPS)
     ]

@@ -1,0 +1,30 @@
+"""Class centres in two bytes a number, rounded up or down at random so that small steps are not lost.
+
+Rounded to the nearest, an update below half the spacing of float16 would never change a weight. With a chance in
+proportion to the distance, the expected value is the exact one (Gupta et al., "Deep Learning with Limited Numerical
+Precision", ICML 2015).
+"""
+
+import numpy as np
+
+
+def to_float16(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """float32 -> float16. noise: random uint32 of the same shape, of which the low 13 bits are used.
+
+    Below 6e-5, where float16 has no more full digits, it rounds to the nearest of its smallest numbers.
+    """
+    bits = values.view(np.uint32) + (noise & np.uint32(0x1FFF))
+    bits &= np.uint32(0xFFFFE000)
+    return bits.view(np.float32).astype(np.float16)
+
+
+def to_bfloat16(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """float32 -> the bits of bfloat16 as uint16. noise: random uint32 of the same shape; the high 16 bits are used."""
+    bits = values.view(np.uint32) + (noise >> np.uint32(16))
+    bits >>= np.uint32(16)
+    return bits.astype(np.uint16)
+
+
+def from_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """The bits of bfloat16 as uint16 -> float32."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)

@@ -1,0 +1,179 @@
+"""Where the class centres of a rank live while only a sample of them trains: in host memory, or in files.
+
+Both kinds hold this rank's rows of the weight and of its momentum, take out the rows of a sample, and put back what a
+step made of them. heads/device_rows.py does the same in the memory of a card.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from heads.class_parallel import INIT_BLOCK, initial_centres
+from heads.half import from_bfloat16, to_bfloat16, to_float16
+from heads.sparse_momentum import SparseMomentum
+
+_BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache
+_EPS = 1e-12  # as nn.functional.normalize
+DTYPES = {"float32": (np.float32, np.float32), "float16": (np.float16, np.uint16)}  # weight, momentum (bfloat16 bits)
+
+
+class HostRows:
+    """Rows [start, stop) of the class centres, (stop - start, E), and their momentum.
+
+    dtype: "float32", or "float16": weights in float16 and momentum in bfloat16, both rounded stochastically, with all
+    arithmetic in float32. Until `load` or the first use the rows are not there; then they are `initial_centres`.
+    """
+
+    def __init__(self, start: int, stop: int, embedding_size: int, rule: SparseMomentum, dtype: str, seed: int) -> None:
+        self.start, self.stop, self.embedding_size, self.dtype = start, stop, embedding_size, dtype
+        self._rule, self._seed = rule, seed
+        self._block = max(1, _BLOCK_BYTES // (4 * embedding_size))
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def _allocate(self) -> dict[str, np.ndarray]:
+        shape = (self.stop - self.start, self.embedding_size)
+        weight, momentum = DTYPES[self.dtype]
+        arrays = {"weight": np.empty(shape, weight), "momentum": np.zeros(shape, momentum)}
+        if self._rule.correct_skipped:
+            arrays["last_step"] = np.full(shape[0], -1, np.int32)
+        return arrays
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """weight, momentum and, with correct_skipped, last_step (rows,): the store itself, not a copy."""
+        if not self._arrays:
+            self._arrays = self._allocate()
+            weight = self._arrays["weight"]
+            for first in range(self.start, self.stop, INIT_BLOCK):
+                last = min(first + INIT_BLOCK, self.stop)
+                weight[first - self.start : last - self.start] = initial_centres(
+                    first, last, self.embedding_size, self._seed
+                )
+        return self._arrays
+
+    def load(self, name: str, rows: np.ndarray) -> None:
+        """Takes over all rows of an array, of either dtype."""
+        if not self._arrays:
+            self._arrays = self._allocate()
+        held = self._arrays[name]
+        if rows.dtype == held.dtype:
+            self._arrays[name] = rows  # not copied: there may be no room for two
+            return
+        for first in range(0, len(held), self._block):
+            block = slice(first, first + self._block)
+            values = from_bfloat16(rows[block]) if rows.dtype == np.uint16 else rows[block].astype(np.float32)
+            if held.dtype == np.uint16:
+                held[block] = to_bfloat16(values, np.full(values.shape, 1 << 31, np.uint32))  # to the nearest
+            else:
+                held[block] = values
+
+    def take(self, rows: np.ndarray, out: np.ndarray, step: int, lr: float) -> None:
+        """Writes the normalised centres of a sample into out, (len(rows), E) float32."""
+        for first in range(0, len(rows), self._block):
+            block = slice(first, first + self._block)
+            w, _ = self._read(rows[block], step, lr)
+            np.divide(w, _norms(w), out=out[block])
+
+    def update(self, rows: np.ndarray, slopes: np.ndarray, directions: np.ndarray, step: int, lr: float) -> None:
+        """Takes a step with the gradient ``slopes.T @ directions`` of the normalised centres, (len(rows), E).
+
+        slopes: (B, len(rows)), directions: (B, E), float32. The gradient is made block by block and never held whole.
+        """
+        arrays = self.arrays()
+        noise = np.random.default_rng([self._seed, step, self.start])
+        for first in range(0, len(rows), self._block):
+            block = slice(first, first + self._block)
+            w, v = self._read(rows[block], step, lr)
+            norms = _norms(w)
+            centres = w / norms
+            gradient = slopes[:, block].T @ directions
+            gradient -= centres * np.einsum("ij,ij->i", gradient, centres)[:, None]
+            gradient /= norms
+            w, v = self._rule.update(w, v, gradient, lr)
+            if self.dtype == "float16":
+                bits = noise.integers(0, 1 << 32, w.shape, np.uint32)
+                w, v = to_float16(w, bits), to_bfloat16(v, bits)
+            arrays["weight"][rows[block]], arrays["momentum"][rows[block]] = w, v
+        if self._rule.correct_skipped:
+            arrays["last_step"][rows] = step
+
+    def _read(self, rows: np.ndarray, step: int, lr: float) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of weight and momentum in float32, having caught up with the steps before `step`."""
+        arrays = self.arrays()
+        w, v = arrays["weight"][rows], arrays["momentum"][rows]
+        if self.dtype == "float16":
+            w, v = w.astype(np.float32), from_bfloat16(v)
+        if self._rule.correct_skipped:
+            m = self._rule.catch_up(step - 1 - arrays["last_step"][rows], lr)[..., None]
+            w, v = m[:, 0, 0] * w + m[:, 0, 1] * v, m[:, 1, 0] * w + m[:, 1, 1] * v
+        return w, v
+
+    def flush(self, step: int) -> None:
+        """Makes what is held last beyond this process, where that is possible."""
+
+
+def _norms(w: np.ndarray) -> np.ndarray:
+    return np.maximum(np.sqrt(np.einsum("ij,ij->i", w, w)), _EPS)[:, None]
+
+
+class MappedRows(HostRows):
+    """`HostRows` in files that all ranks share, for heads larger than memory.
+
+    `folder` holds one NumPy file per array, with the rows of all classes, so that any number of ranks finds its own
+    there; state.json says after which step they were last flushed. Rows change in place, and a killed process leaves
+    those of its last steps behind: after `kill -9` the centres are some steps ahead of the checkpoint they go on with
+    (by less than save_interval), each row whole. `fresh`: start anew, on files of another run set aside by the caller.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        num_classes: int,
+        start: int,
+        stop: int,
+        embedding_size: int,
+        rule: SparseMomentum,
+        dtype: str,
+        seed: int,
+    ) -> None:
+        super().__init__(start, stop, embedding_size, rule, dtype, seed)
+        self.folder, self._num_classes = folder, num_classes
+
+    def create(self) -> None:
+        """Makes the files, all zero; by one rank, before the others use them. Raises OSError."""
+        self.folder.mkdir(parents=True)
+        weight, momentum = DTYPES[self.dtype]
+        shape = (self._num_classes, self.embedding_size)
+        kinds = {"weight": (weight, shape), "momentum": (momentum, shape)}
+        if self._rule.correct_skipped:
+            kinds["last_step"] = (np.int32, shape[:1])
+        for name, (dtype, size) in kinds.items():
+            made = np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, size)
+            if name == "last_step":
+                made[:] = -1
+            made.flush()
+
+    def _allocate(self) -> dict[str, np.ndarray]:
+        names = [path.stem for path in self.folder.glob("*.npy")]
+        return {name: np.load(self.folder / f"{name}.npy", "r+")[self.start : self.stop] for name in names}
+
+    def load(self, name: str, rows: np.ndarray) -> None:
+        if not self._arrays:
+            self._arrays = self._allocate()
+        held = self._arrays[name]
+        super().load(name, rows)
+        if self._arrays[name] is rows:
+            held[:], self._arrays[name] = rows, held
+
+    def open(self) -> int:
+        """Uses the rows as they are in the files; returns the step after which they were last flushed."""
+        self._arrays = self._allocate()
+        return json.loads((self.folder / "state.json").read_text())["step"]
+
+    def flush(self, step: int) -> None:
+        for array in self.arrays().values():
+            array.base.flush() if isinstance(array.base, np.memmap) else array.flush()
+        partial = self.folder / f"state.json.{self.start}"
+        partial.write_text(json.dumps({"step": step}))
+        os.replace(partial, self.folder / "state.json")
