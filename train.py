@@ -30,8 +30,6 @@ def parse(arguments: list[str]):
     cfg = load_config(args.config, args.overrides + others)
     if args.graph is not None:
         cfg.graph = args.graph
-    if cfg.sample_rate < 1:
-        raise UserError("sample_rate below 1 (Partial FC) is not here yet; add sample_rate=1.0 to train the full layer")
     if cfg.fp16 and not cfg.graph:
         raise UserError("fp16=True needs the compiled step, where its loss is scaled; use --graph, or add fp16=False")
     return cfg
@@ -137,6 +135,8 @@ def main(arguments: list[str]) -> int:
     trainer = Trainer(cfg, runtime, loader)
     if checkpoint:
         trainer.resume(checkpoint)
+        if trainer.resume_note:
+            logger.warning(trainer.resume_note)
     else:
         head = Checkpoint(Path(cfg.pretrained_head), runtime) if cfg.pretrained_head else None
         trainer.start_from(Path(cfg.pretrained) if cfg.pretrained else None, head)

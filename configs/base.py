@@ -24,6 +24,10 @@ config.logit_scale = 64.0  # s
 config.margin_gradient = "exact"  # "exact": the true derivative | "straight_through": as arcface_torch trains
 config.interclass_filtering_threshold = 0.0  # non-target cosines above it become 0; 0: off, 0.4 is usual
 config.sample_rate = 1.0  # share of the class centres in each step, (0, 1]; below 1: Partial FC
+config.head_store = "device"  # where class centres live: "device" | "host" memory | "mmap", files all ranks share
+config.head_store_path = None  # folder of those files, on a fast disk of this machine; None: output/head_store
+config.head_dtype = "float32"  # of stored class centres: "float32" | "float16" (half the memory, stochastic rounding)
+config.correct_skipped = False  # True: sampled centres first catch up with the momentum and decay of skipped steps
 config.model_parallel = True  # True: class centres are split over the ranks | False: every rank holds all
 
 config.pretrained_head = None  # class centres to start from: a checkpoint's folder, of the same identities

@@ -23,7 +23,7 @@ import numpy as np
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
 from utils.errors import UserError
 from utils.runtime import Runtime
-from utils.tensor_file import open_tensors, read_tensors, write_tensors
+from utils.tensor_file import open_tensors, read_rows, read_tensors, tensor_shape, tensor_type, write_tensors
 
 _PREFIX, _PARTIAL, _ABOUT, _OPTIMIZER = "step-", ".partial", "checkpoint.json", "optimizer.safetensors"
 _STATISTICS = "statistics."
@@ -212,19 +212,36 @@ class Checkpoint:
     def optimizer(self) -> dict[str, np.ndarray]:
         return read_tensors(self.folder / _OPTIMIZER)
 
+    def has_head(self, name: str) -> bool:
+        """Whether there is a head tensor of that name."""
+        if folder := self.about.get("head_folder"):
+            return self._mapped(folder, name).exists()
+        return any(tensor_shape(self._shard(rank), name) for rank in range(self.about["ranks"]))
+
     def head_rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it; reads no others."""
-        parts, first = [], 0
-        for rank in range(self.about["ranks"]):
-            with open_tensors(self._shard(rank)) as file:
-                if name not in file.keys():  # noqa: SIM118
-                    continue
-                rows = file.get_slice(name)
-                last = first + rows.get_shape()[0]
-                if first < stop and start < last:
-                    parts.append(rows[max(start - first, 0) : min(stop, last) - first])
-                first = last
-        return np.concatenate(parts)
+        """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it; reads no others.
+
+        In the type they were stored in. Class centres that lived in files of their own are read from there.
+        """
+        if folder := self.about.get("head_folder"):
+            return np.array(np.load(self._mapped(folder, name), mmap_mode="r")[start:stop])
+        found = None
+        first = 0
+        for path in map(self._shard, range(self.about["ranks"])):
+            shape = tensor_shape(path, name)
+            if shape is None:
+                continue
+            if found is None:
+                found = np.empty((stop - start, *shape[1:]), tensor_type(path, name))
+            lo, hi = max(start, first), min(stop, first + shape[0])
+            if lo < hi:
+                read_rows(path, name, lo - first, found[lo - start : hi - start])
+            first += shape[0]
+        return found
+
+    @staticmethod
+    def _mapped(folder: str, name: str) -> Path:
+        return Path(folder, name.removeprefix("head.") + ".npy")
 
     def _shard(self, rank: int) -> Path:
         return self.folder / f"rank-{rank:05d}.safetensors"

@@ -82,8 +82,7 @@ class GraphStep:
 
     def run(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
         """The step; returns what `TrainGraph` does."""
-        found = self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels))
-        return [found] if isinstance(found, flow.Tensor) else list(found)
+        return list(self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels)))
 
     def state(self) -> dict[str, np.ndarray]:
         """The optimiser's state; empty before the first step."""

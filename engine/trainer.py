@@ -16,9 +16,14 @@ from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier
 from engine.optim import build_sgd
+from engine.sampled import SampledStep
 from engine.schedule import Schedule
 from engine.stop import StopSignal
-from heads.class_parallel import ClassParallelHead, shard_range
+from heads.build import build_head
+from heads.class_parallel import shard_range
+from heads.half import to_float32
+from heads.row_store import MappedRows
+from heads.sampled import SampledHead
 from utils.config import dump_config
 from utils.errors import UserError
 from utils.runtime import Runtime, local_array, write_local
@@ -40,6 +45,7 @@ class Trainer:
         self.global_batch = cfg.batch_size * cfg.gradient_acc * runtime.ranks
         self.step, self.best, self.best_step, self.loss = 0, 0.0, 0, None
         self.paused_seconds = 0.0
+        self.resume_note: str | None = None  # what `resume` has to tell the user
 
         flow.manual_seed(cfg.seed)
         self.backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
@@ -47,19 +53,7 @@ class Trainer:
             self.backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
         else:
             self.backbone.to(runtime.device)
-        on_cuda = runtime.device == "cuda"
-        self.head = ClassParallelHead(
-            loader.num_classes,
-            cfg.embedding_size,
-            runtime.placement,
-            margins=cfg.margin_list,
-            scale=cfg.logit_scale,
-            gradient=cfg.margin_gradient,
-            filtering=cfg.interclass_filtering_threshold,
-            model_parallel=cfg.model_parallel,
-            fused=cfg.graph and (on_cuda if cfg.fused_ops == "auto" else cfg.fused_ops),
-            seed=cfg.seed,
-        )
+        self.head = build_head(cfg, loader.num_classes, self.global_batch, runtime)
         self.schedule = Schedule.from_config(cfg, self.steps_per_epoch)
         self._start_phase()
 
@@ -73,10 +67,17 @@ class Trainer:
             parameter.grad = None  # of the phase before; a second graph could not add to it
         optimizer = build_sgd(self.backbone, self.head, cfg, self._frozen)
         model = Classifier(self.backbone, self.head, self._frozen)
+        sampled = isinstance(self.head, SampledHead)
+        # Frozen, and with centres trained elsewhere, nothing is left to accumulate.
+        micro = 1 if sampled and self._frozen else cfg.gradient_acc
         if cfg.graph:
-            self.train_step = GraphStep(model, optimizer, self.schedule, self.runtime, cfg.gradient_acc, cfg.fp16)
+            step = GraphStep(model, optimizer, self.schedule, self.runtime, micro, cfg.fp16)
         else:
-            self.train_step = EagerStep(model, optimizer, self.schedule, self.runtime, cfg.gradient_acc)
+            step = EagerStep(model, optimizer, self.schedule, self.runtime, micro)
+        if sampled:
+            travels = cfg.head_store == "mmap" or (cfg.head_store == "host" and self.runtime.device == "cuda")
+            step = SampledStep(step, self.head, self.schedule, self.runtime, micro, prefetch=travels)
+        self.train_step = step
 
     @property
     def finished(self) -> bool:
@@ -87,12 +88,12 @@ class Trainer:
         with StopSignal(self.runtime) as stop:
             for hook in hooks:
                 hook.on_start(self)
-            for images, labels in self.loader.batches(self.step, self.total_steps):
+            for images, labels, upcoming in _with_upcoming(self.loader.batches(self.step, self.total_steps)):
                 if self._frozen and self.step == self.cfg.freeze_backbone:
                     state = self.train_step.state()
                     self._start_phase()
                     self.train_step.restore(self.step, state)
-                self.loss = self.train_step(images, labels)
+                self.loss = self.train_step(images, labels, upcoming)
                 self.step += 1
                 for hook in hooks:
                     hook.after_step(self)
@@ -151,10 +152,18 @@ class Trainer:
             "config": dump_config(self.cfg),
         }
         optimizer = self.train_step.state()
-        momentum = optimizer.pop("head.weight")
         head = {}
-        if self.cfg.model_parallel or self.runtime.is_main:
-            head = {"head.weight": local_array(self.head.weight), "head.momentum": momentum}
+        if isinstance(self.head, SampledHead):
+            store = self.head.store
+            store.flush(self.step)
+            if isinstance(store, MappedRows):
+                about["head_folder"] = str(store.folder.resolve())
+            else:
+                head = {f"head.{name}": rows for name, rows in store.arrays().items()}
+        else:
+            momentum = optimizer.pop("head.weight")
+            if self.cfg.model_parallel or self.runtime.is_main:
+                head = {"head.weight": local_array(self.head.weight), "head.momentum": momentum}
         return save_checkpoint(
             self.checkpoints,
             about,
@@ -188,12 +197,43 @@ class Trainer:
         weights = checkpoint.backbone(runtime.rank, runtime.ranks)
         for name, tensor in self.backbone.state_dict().items():
             write_local(tensor, weights[name])
-        rows = self._own_classes()
-        write_local(self.head.weight, checkpoint.head_rows("head.weight", *rows))
-        state = checkpoint.optimizer() | {"head.weight": checkpoint.head_rows("head.momentum", *rows)}
+        state = checkpoint.optimizer()
+        self._load_centres(checkpoint)
+        if not isinstance(self.head, SampledHead):
+            state["head.weight"] = to_float32(checkpoint.head_rows("head.momentum", *self._own_classes()))
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
         self._start_phase()
         self.train_step.restore(self.step, state)
+
+    def _load_centres(
+        self, checkpoint: Checkpoint, names: tuple[str, ...] = ("weight", "momentum", "last_step")
+    ) -> None:
+        """This rank's class centres from a checkpoint, and what belongs to them."""
+        rows = self._own_classes()
+        if not isinstance(self.head, SampledHead):
+            write_local(self.head.weight, to_float32(checkpoint.head_rows("head.weight", *rows)))
+            return
+        store = self.head.store
+        if isinstance(store, MappedRows):
+            if "momentum" in names and checkpoint.about.get("head_folder") == str(store.folder.resolve()):
+                self.resume_note = store.open(checkpoint.about["step"])
+                return
+            self._create_files(store)
+        for name in names:
+            if name in store.arrays() and checkpoint.has_head(f"head.{name}"):
+                store.load(name, checkpoint.head_rows(f"head.{name}", *rows))
+
+    def _create_files(self, store: MappedRows) -> None:
+        """A collective. Raises UserError, on every rank, where the files cannot be made."""
+        error = None
+        if self.runtime.is_main:
+            try:
+                store.create()
+            except OSError as found:
+                error = found
+        if self.runtime.sum_over_ranks(np.array([error is not None], np.float32))[0]:
+            reason = f": {error.strerror}" if error else ""
+            raise UserError(f"the class centres cannot be stored in {store.folder}{reason}; set head_store_path")
 
     def _own_classes(self) -> tuple[int, int]:
         """The classes [start, stop) whose centres this rank holds."""
@@ -218,8 +258,20 @@ class Trainer:
             )
             for name, tensor in own.items():
                 write_local(tensor, state[name])
+        if isinstance(self.head, SampledHead) and isinstance(self.head.store, MappedRows) and not head:
+            self._create_files(self.head.store)
         if head:
             for key, wanted in (("num_classes", self.loader.num_classes), ("embedding_size", cfg.embedding_size)):
                 if head.about[key] != wanted:
                     raise UserError(f"pretrained_head={head.folder} has {key} {head.about[key]}, but this run {wanted}")
-            write_local(self.head.weight, head.head_rows("head.weight", *self._own_classes()))
+            self._load_centres(head, ("weight",))
+
+
+def _with_upcoming(batches):
+    """(images, labels) ... -> (images, labels, the next batch's labels or None) ..."""
+    batches = iter(batches)
+    current = next(batches, None)
+    while current is not None:
+        following = next(batches, None)
+        yield *current, None if following is None else following[1]
+        current = following

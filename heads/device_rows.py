@@ -4,6 +4,7 @@ import numpy as np
 import oneflow as flow
 
 from heads.class_parallel import initial_centres
+from heads.half import to_float32
 from heads.sparse_momentum import SparseMomentum
 
 
@@ -36,6 +37,7 @@ class DeviceRows:
         return {name: tensor.numpy() for name, tensor in self.tensors().items()}
 
     def load(self, name: str, rows: np.ndarray) -> None:
+        rows = rows if name == "last_step" else to_float32(rows)
         if name == "weight":
             self._allocate(rows)
         else:

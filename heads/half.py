@@ -28,3 +28,8 @@ def to_bfloat16(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:
     """The bits of bfloat16 as uint16 -> float32."""
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """float32 from float32 (as it is), float16, or the bits of bfloat16 as uint16."""
+    return from_bfloat16(values) if values.dtype == np.uint16 else values.astype(np.float32, copy=False)

@@ -6,15 +6,17 @@ step made of them. heads/device_rows.py does the same in the memory of a card.
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from heads.class_parallel import INIT_BLOCK, initial_centres
-from heads.half import from_bfloat16, to_bfloat16, to_float16
+from heads.half import from_bfloat16, to_bfloat16, to_float16, to_float32
 from heads.sparse_momentum import SparseMomentum
 
 _BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache
+_STATE = "state.json"
 _EPS = 1e-12  # as nn.functional.normalize
 DTYPES = {"float32": (np.float32, np.float32), "float16": (np.float16, np.uint16)}  # weight, momentum (bfloat16 bits)
 
@@ -62,7 +64,7 @@ class HostRows:
             return
         for first in range(0, len(held), self._block):
             block = slice(first, first + self._block)
-            values = from_bfloat16(rows[block]) if rows.dtype == np.uint16 else rows[block].astype(np.float32)
+            values = to_float32(rows[block])
             if held.dtype == np.uint16:
                 held[block] = to_bfloat16(values, np.full(values.shape, 1 << 31, np.uint32))  # to the nearest
             else:
@@ -123,7 +125,7 @@ class MappedRows(HostRows):
     `folder` holds one NumPy file per array, with the rows of all classes, so that any number of ranks finds its own
     there; state.json says after which step they were last flushed. Rows change in place, and a killed process leaves
     those of its last steps behind: after `kill -9` the centres are some steps ahead of the checkpoint they go on with
-    (by less than save_interval), each row whole. `fresh`: start anew, on files of another run set aside by the caller.
+    (by less than save_interval), each row whole.
     """
 
     def __init__(
@@ -139,9 +141,14 @@ class MappedRows(HostRows):
     ) -> None:
         super().__init__(start, stop, embedding_size, rule, dtype, seed)
         self.folder, self._num_classes = folder, num_classes
+        self._flushed: int | None = None  # the step, as long as no row has changed since
 
     def create(self) -> None:
-        """Makes the files, all zero; by one rank, before the others use them. Raises OSError."""
+        """Makes the files; by one rank, before any uses them. Those of a run before are set aside. Raises OSError."""
+        if self.folder.exists():
+            aside = self.folder.with_name(self.folder.name + ".previous")
+            shutil.rmtree(aside, ignore_errors=True)
+            self.folder.rename(aside)
         self.folder.mkdir(parents=True)
         weight, momentum = DTYPES[self.dtype]
         shape = (self._num_classes, self.embedding_size)
@@ -153,6 +160,7 @@ class MappedRows(HostRows):
             if name == "last_step":
                 made[:] = -1
             made.flush()
+        self._write_state({"step": 0, "trained_on": False})
 
     def _allocate(self) -> dict[str, np.ndarray]:
         names = [path.stem for path in self.folder.glob("*.npy")]
@@ -166,14 +174,31 @@ class MappedRows(HostRows):
         if self._arrays[name] is rows:
             held[:], self._arrays[name] = rows, held
 
-    def open(self) -> int:
-        """Uses the rows as they are in the files; returns the step after which they were last flushed."""
+    def open(self, step: int) -> str | None:
+        """Goes on with the rows as they are in the files; says so where they are not those of `step`."""
         self._arrays = self._allocate()
-        return json.loads((self.folder / "state.json").read_text())["step"]
+        state = json.loads((self.folder / _STATE).read_text())
+        if state["step"] == step and not state["trained_on"]:
+            return None
+        since = f"step {state['step']}" + (" and some steps more" if state["trained_on"] else "")
+        return (
+            f"The class centres in {self.folder} are those of {since}, not of step {step}; training goes on with them"
+        )
+
+    def update(self, rows: np.ndarray, slopes: np.ndarray, directions: np.ndarray, step: int, lr: float) -> None:
+        if self._flushed is not None:
+            self._write_state({"step": self._flushed, "trained_on": True})
+            self._flushed = None
+        super().update(rows, slopes, directions, step, lr)
 
     def flush(self, step: int) -> None:
+        """Raises OSError."""
         for array in self.arrays().values():
-            array.base.flush() if isinstance(array.base, np.memmap) else array.flush()
-        partial = self.folder / f"state.json.{self.start}"
-        partial.write_text(json.dumps({"step": step}))
-        os.replace(partial, self.folder / "state.json")
+            array.flush()
+        self._write_state({"step": step, "trained_on": False})
+        self._flushed = step
+
+    def _write_state(self, state: dict) -> None:
+        partial = self.folder / f"{_STATE}.{self.start}"  # each rank writes the same
+        partial.write_text(json.dumps(state))
+        os.replace(partial, self.folder / _STATE)

@@ -123,7 +123,34 @@ _ALWAYS: tuple[Clash, ...] = (
     ),
 )
 
+_WHOLE_HEAD = "every rank would hold all class centres; write model_parallel=True"
+
 _TRAINING: tuple[Clash, ...] = (
+    (
+        ("sample_rate", "model_parallel"),
+        lambda cfg: cfg.sample_rate < 1 and not cfg.model_parallel,
+        _WHOLE_HEAD,
+    ),
+    (
+        ("head_store", "model_parallel"),
+        lambda cfg: cfg.head_store != "device" and not cfg.model_parallel,
+        _WHOLE_HEAD,
+    ),
+    (
+        ("head_dtype", "model_parallel"),
+        lambda cfg: cfg.head_dtype != "float32" and not cfg.model_parallel,
+        _WHOLE_HEAD,
+    ),
+    (
+        ("head_store_path", "head_store"),
+        lambda cfg: cfg.head_store_path is not None and cfg.head_store != "mmap",
+        'only head_store="mmap" keeps class centres in files',
+    ),
+    (
+        ("head_dtype", "head_store", "device"),
+        lambda cfg: cfg.head_dtype == "float16" and cfg.head_store == "device" and cfg.device == "cuda",
+        'on a card, float16 centres need head_store="host" or "mmap"',
+    ),
     (
         ("synthetic", "num_classes"),
         lambda cfg: cfg.synthetic and cfg.num_classes is None,

@@ -64,5 +64,10 @@ def local_array(tensor: flow.Tensor) -> np.ndarray:
 
 
 def write_local(tensor: flow.Tensor, values: np.ndarray) -> None:
-    """Overwrites this rank's share of a tensor (all of it where it is local or broadcast) in place."""
-    (tensor.to_local() if tensor.is_global else tensor).copy_(flow.tensor(values))
+    """Overwrites this rank's share of a tensor (all of it where it is local or broadcast) in place.
+
+    The copy may happen later, so `values` must stay as they are.
+    """
+    # from_numpy shares the memory; flow.tensor makes a copy, slowly.
+    source = flow.from_numpy(values) if values.ndim and values.flags.c_contiguous else flow.tensor(values)
+    (tensor.to_local() if tensor.is_global else tensor).copy_(source)

@@ -12,7 +12,15 @@ from safetensors import SafetensorError, safe_open
 
 from utils.errors import UserError
 
-_CODES = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64", "int32": "I32", "uint8": "U8"}
+_CODES = {
+    "float32": "F32",
+    "float16": "F16",
+    "float64": "F64",
+    "int64": "I64",
+    "int32": "I32",
+    "uint16": "U16",
+    "uint8": "U8",
+}
 _CHUNK = 1 << 24  # bytes
 
 
@@ -56,6 +64,31 @@ def open_tensors(path: Path):
         raise UserError(f"{path} does not exist") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def tensor_shape(path: Path, name: str) -> tuple[int, ...] | None:
+    """Of one of the file's tensors; None where there is none of that name. Raises as `open_tensors`."""
+    with open_tensors(path) as file:
+        return tuple(file.get_slice(name).get_shape()) if name in file.keys() else None  # noqa: SIM118
+
+
+def tensor_type(path: Path, name: str) -> np.dtype:
+    """Of a tensor that is there. Raises as `open_tensors`."""
+    with open_tensors(path) as file:
+        return file.get_slice(name)[:0].dtype
+
+
+def read_rows(path: Path, name: str, start: int, out: np.ndarray) -> None:
+    """Fills `out` (n, ...) with the rows from `start` on of one tensor of a file that is known to be whole.
+
+    Nothing else is read or held: the safetensors library maps the file, and what it has touched counts as our memory.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        begin = json.loads(file.read(length))[name]["data_offsets"][0]
+        file.seek(8 + length + begin + start * out[:1].nbytes)
+        if file.readinto(memoryview(out.reshape(-1).view(np.uint8))) != out.nbytes:
+            raise UserError(f"{path} became shorter while it was read")
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
