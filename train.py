@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
     choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
     from engine.checkpoint import Checkpoint, check_shared
-    from engine.hooks import Checkpoints, Progress, Verification
+    from engine.hooks import Checkpoints, DropoutSeeds, Progress, Verification
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
     from utils.gpu import usable_cards
@@ -162,9 +162,8 @@ def main(arguments: list[str]) -> int:
 
         writer = SummaryWriter(str(output / "tensorboard"), purge_step=trainer.step)
     saving = Checkpoints(cfg.save_interval, cfg.save_all_states, logger)
-    finished = trainer.fit(
-        [Progress(cfg.frequent, logger, writer), Verification(sets, cfg.verbose, logger, writer), saving]
-    )
+    verification = Verification(sets, cfg.verbose, logger, writer)
+    finished = trainer.fit([DropoutSeeds(logger), Progress(cfg.frequent, logger, writer), verification, saving])
     if writer:
         try:
             writer.close()

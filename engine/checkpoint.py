@@ -6,7 +6,8 @@
         optimizer.safetensors       the backbone's momentum, and what else the compiled step keeps
         rank-00000.safetensors      that rank's rows of the class centres and their momentum; its BatchNorm statistics
 
-The position in the data and the learning rate follow from the step, the order of the data from config.seed.
+The position in the data and the learning rate follow from the step, the order of the data from config.seed, the masks
+of the eager step's dropout from both; those of the compiled step cannot be set (see `DropoutSeeds` in engine/hooks.py).
 """
 
 import json

@@ -13,6 +13,7 @@ import pytest
 
 from engine.checkpoint import list_checkpoints, step_of
 from tests.ranks import ROOT, launch_command, rank_environment, run_ranks
+from utils.tensor_file import read_tensors
 
 FLAT = "tests/engine/flat_worker.py"
 
@@ -55,6 +56,22 @@ def test_ranks_that_cannot_share_the_global_batch_are_refused(config, tmp_path):
     settings = [str(config), "network=flat", "val_targets=()", f"output={tmp_path}", "resume=True"]
     printed = run_ranks(3, FLAT, *settings, status=2)
     assert printed.count("cannot share") == 1 and "Traceback" not in printed
+
+
+def test_dropout_goes_on_to_the_last_bit_in_eager_mode_and_graph_mode_says_that_it_cannot(config, tmp_path):
+    settings = [str(config), "dropout=0.4", "val_targets=()", "save_interval=5", "keep_checkpoints=9", "batch_size=4"]
+    straight, resumed, graph = (tmp_path / name for name in ("straight", "resumed", "graph"))
+    run_ranks(2, "train.py", *settings, "--eager", f"output={straight}")
+    resume = f"resume={straight / 'checkpoints' / 'step-00000005'}"
+    printed = run_ranks(2, "train.py", *settings, "--eager", f"output={resumed}", resume)
+    assert "draws its masks from the beginning again" not in printed
+    one, two = (output / "checkpoints" / "step-00000012" for output in (straight, resumed))
+    for file in one.glob("*.safetensors"):
+        found = read_tensors(two / file.name)
+        for name, array in read_tensors(file).items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{file.name} {name}")
+    printed = run_ranks(2, "train.py", *settings, "--graph", f"output={graph}", resume)
+    assert "draws its masks from the beginning again" in printed
 
 
 @pytest.mark.parametrize("whom", ["a rank", "all"])
