@@ -28,6 +28,7 @@ from data.ofrecord import TEMPORARY_SUFFIX, PartWriter, file_crc32, index_path, 
 from data.recordio import SPLIT, join_chunks, read_index, read_property, unpack
 from data.workers import worker_pool
 from utils.errors import UserError
+from utils.files import sync
 
 SKIPPED_NAME = "skipped.csv"
 _JOB_FOLDER = "_converting"
@@ -229,6 +230,7 @@ class _Conversion:
             if not (target.exists() and target.samefile(path)):
                 temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
                 shutil.copyfile(path, temporary)
+                sync(temporary)
                 os.replace(temporary, target)
         manifest = Manifest(
             num_records=counts["records"],
@@ -241,7 +243,10 @@ class _Conversion:
             source={"format": "MXNet recordio", "files": parameters["source"]},
         )
         manifest.save(self._output)
+        sync(self._output / MANIFEST_NAME)
+        sync(self._output)  # all names are on the disk before the one that vouches for them
         (self._output / SUCCESS_NAME).touch()
+        sync(self._output)
         shutil.rmtree(self._job)
         return manifest
 

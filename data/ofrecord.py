@@ -145,8 +145,10 @@ class PartWriter:
             self._flush()
 
     def commit(self) -> None:
-        """Give sidecar and part their own names, the part last."""
+        """Give sidecar and part their own names, the part last; what has a name is on the disk."""
         self._flush()
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
         columns = np.array(self._index).reshape(-1, 3).T
         index = np.empty(columns.shape[1], INDEX_DTYPE)
@@ -176,6 +178,8 @@ def write_index(part: Path, index: np.ndarray) -> None:
     temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
     with open(temporary, "wb") as file:
         np.save(file, index)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, target)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
 from utils.errors import UserError
+from utils.files import sync
 from utils.runtime import Runtime
 from utils.tensor_file import open_tensors, read_rows, read_tensors, tensor_shape, tensor_type, write_tensors
 
@@ -119,7 +120,7 @@ def save_checkpoint(
             if target.exists():  # damaged, or of another course of the same run
                 target.rename(target.with_name(target.name + ".replaced" + _PARTIAL))
             partial.rename(target)
-            _sync_folder(folder)
+            sync(folder)
 
     for part in (begin, write_shard, finish):
         error = _attempt(part, runtime)
@@ -159,15 +160,7 @@ def _write_shared(partial: Path, about: dict, backbone: dict, optimizer: dict) -
         json.dump({**about, "files": files}, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
-    _sync_folder(partial)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(partial)
 
 
 def _seal(path: Path) -> dict:
