@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.models import make_model
+
 REPO = Path(__file__).resolve().parents[1]
 
 TELL = """
@@ -125,6 +127,18 @@ def test_val_gets_what_it_is_given(run, tmp_path):
     assert run("val.sh") == (0, False, ["val.py"])
     *_, call = run("val.sh", "demo", "--model_path", "backbone.safetensors", cwd=tmp_path)
     assert call == ["val.py", "demo", "--model_path", str(tmp_path / "backbone.safetensors")]
+
+
+def test_convert_writes_where_the_user_stands(tmp_path):
+    """The real one, in the repository, with a model that has learnt nothing."""
+    make_model(tmp_path / "model", "mbf_tiny", 32)
+    command = [REPO / "convert.sh", "--model_path", "model", "--out_path", "made/face.onnx", "val_path=nowhere"]
+    (tmp_path / "made").mkdir()
+    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert f"{tmp_path}/made/face.onnx: mbf_tiny, fp32" in result.stdout
+    assert (tmp_path / "made/face.onnx").stat().st_size > 10_000
 
 
 def test_every_script_can_be_run():
