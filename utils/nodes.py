@@ -32,6 +32,8 @@ class Place:
 class Nodes(Others):
     """The other nodes' launchers, as this one's sees them."""
 
+    look = 0.2
+
     def __init__(self, place: Place, links: dict[int, socket.socket]) -> None:
         """links: connections to the others on node 0, to node 0 alone on the others."""
         self._place, self._links = place, dict(links)
@@ -67,11 +69,12 @@ class Nodes(Others):
                     *lines, self._unread[node] = (self._unread[node] + data).split(b"\n")
                     for line in lines:
                         self._take(json.loads(line), node)
-                self._lose(node, "its launcher is gone")
+                self._lose(node, f"its launcher at {self._addresses[node]} is gone")
             except BlockingIOError:
                 pass
             except (OSError, ValueError) as error:
-                self._lose(node, f"{getattr(error, 'strerror', None) or error}")
+                why = getattr(error, "strerror", None) or error
+                self._lose(node, f"nothing is heard from {self._addresses[node]} any more ({why})")
 
     def _take(self, message: dict, source: int) -> None:
         if "failed" in message:
@@ -84,8 +87,7 @@ class Nodes(Others):
     def _lose(self, node: int, why: str) -> None:
         self._links.pop(node).close()
         if node in self._running:
-            lost = f"node {node} ({self._addresses[node]}) is lost: {why}"
-            self._take({"node": node, "status": 1, "failed": lost}, node)
+            self._take({"node": node, "status": 1, "failed": why}, node)
             self._take({"node": node, "ended": True}, node)
         if self._place.node != 0:
             self._running.clear()  # of them nothing is heard any more

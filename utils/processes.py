@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from utils.process import ABORTED, STOPPED, USER_ERROR, Process
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_LOOK = 0.2  # seconds between two looks at the others
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Failure:
 
 class Others:
     """Those elsewhere that run and end together with our processes. Here: nobody; on several nodes: `utils.nodes`."""
+
+    look: float | None = None  # seconds between two looks at them
 
     def failures(self) -> list[Failure]:
         return []
@@ -122,7 +123,7 @@ class _Watch:
     def _wait(self) -> None:
         """For a signal (a process' end is one) or the deadline; with others elsewhere, for a moment at most."""
         held = _STOP_SIGNALS | {signal.SIGCHLD}
-        moments = [_LOOK] if self.others.running() else []
+        moments = [] if self.others.look is None else [self.others.look]
         if self.deadline is not None:
             moments.append(max(0.0, self.deadline - time.monotonic()))
         info = signal.sigtimedwait(held, min(moments)) if moments else signal.sigwaitinfo(held)

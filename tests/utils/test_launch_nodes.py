@@ -85,6 +85,12 @@ def test_a_rank_that_only_lost_another_is_not_the_reason(nodes, script, node):
     assert found[1 - node][1].splitlines()[-1].startswith(f"rank {1 - node} was ended by SIGKILL")
 
 
+def test_an_abort_is_the_reason_where_there_is_no_other(nodes, script):
+    found = results(nodes.launch_both(script("if rank == 0: os.abort()\ntime.sleep(100)")))
+    assert [code for code, _ in found] == [128 + signal.SIGABRT] * 2
+    assert found[1][1] == "node 0: rank 0 was ended by SIGABRT.\n"
+
+
 def test_a_users_error_of_one_rank_is_told_on_both(nodes, script):
     path = script(MISTAKE + "    if rank == 0: time.sleep(100)\n    raise UserError('it is missing')\nrun_cli(main)")
     (one, first), (two, second) = results(nodes.launch_both(path))
@@ -111,7 +117,7 @@ def test_a_launcher_that_is_killed_ends_the_other(nodes, script, tmp_path, node)
     wait_for_ranks(tmp_path, 2)
     processes[node].kill()
     status, printed = results(processes)[1 - node]
-    assert (status, printed) == (1, f"node {node}: node {node} (10.0.0.{node + 1}) is lost: its launcher is gone.\n")
+    assert (status, printed) == (1, f"node {node}: its launcher at 10.0.0.{node + 1} is gone.\n")
 
 
 def test_a_machine_that_vanishes_ends_the_other_within_a_minute(nodes, script, tmp_path):
@@ -123,7 +129,7 @@ def test_a_machine_that_vanishes_ends_the_other_within_a_minute(nodes, script, t
     assert time.monotonic() - begin < 50
     for node, (status, printed) in enumerate(found):
         assert status == 1
-        assert f"node {1 - node} (10.0.0.{2 - node}) is lost: " in printed
+        assert f"node {1 - node}: nothing is heard from 10.0.0.{2 - node} any more" in printed
 
 
 def test_ctrl_c_on_one_node_is_waited_for_on_both(nodes, script, tmp_path):
