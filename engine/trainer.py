@@ -55,7 +55,8 @@ class Trainer:
             self.backbone.to(runtime.device)
         self.head = build_head(cfg, loader.num_classes, self.global_batch, runtime)
         self.schedule = Schedule.from_config(cfg, self.steps_per_epoch)
-        self._start_phase()
+        # Made once it is known where the run starts: wrapped in DDP twice, a backbone would average twice.
+        self.train_step: GraphStep | EagerStep | SampledStep | None = None
 
     def _start_phase(self) -> None:
         """Makes the step of the current phase: head alone in the first `cfg.freeze_backbone` steps, then everything."""
@@ -85,6 +86,8 @@ class Trainer:
 
     def fit(self, hooks: list) -> bool:
         """Trains to the end, or until the user stops it; says which by returning `finished`."""
+        if self.train_step is None:
+            self._start_phase()
         with StopSignal(self.runtime) as stop:
             for hook in hooks:
                 hook.on_start(self)

@@ -57,6 +57,16 @@ SAMPLED_CASES = {
     "device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},
     "device_filtering": {"classes": 101, "rate": 0.3, "store": "device", "filtering": 0.2},
 }
+# Three ranks bring nothing new to a formula, but to how classes and batches are shared.
+SHARED_CASES = [
+    "21_1.0", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive", "accumulation", "mmap",
+]  # fmt: skip
+
+
+def sampled_cases(ranks):
+    return SHARED_CASES if ranks > 2 else list(SAMPLED_CASES)
+
+
 SCHEDULE = {"kind": "polynomial", "lr": 0.02, "total_steps": 8, "warmup_steps": 2, "power": 2.0}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from heads.margins import margin_cosine
+from heads.margins import margin_cosine, margin_slope
 
 MARGINS = [(1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (1.0, 0.3, 0.2), (1.35, 0.0, 0.0), (4.0, 0.0, 0.0), (0.9, 0.4, 0.15)]
 ORDINARY = np.linspace(0.05, 3.09, 400)
@@ -81,3 +81,15 @@ def test_cosface_loses_no_digits():
     cosines = np.cos(ORDINARY).astype(np.float32)
     values, _ = apply(cosines, (1.0, 0.0, 0.4), dtype=flow.float32)
     np.testing.assert_array_equal(values, cosines - np.float32(0.4))
+
+
+@pytest.mark.parametrize("gradient", ["exact", "straight_through"])
+@pytest.mark.parametrize(
+    "margins", [(1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (1.35, 0.0, 0.0), (1.0, 0.3, 0.2), (4.0, 0.0, 0.0)]
+)
+def test_slope_is_what_differentiation_gives(margins, gradient):
+    cosines = np.append(np.cos(np.linspace(0.02, 3.12, 200)), [1.0, -1.0]).astype("f")[:, None]
+    target = flow.tensor(cosines, requires_grad=True)
+    margin_cosine(target, margins, gradient).sum().backward()
+    found = margin_slope(flow.tensor(cosines), margins, gradient).numpy()
+    np.testing.assert_allclose(found, target.grad.numpy(), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,117 @@
+"""Runs with sampled class centres, as a user starts and resumes them."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.ranks import run_ranks
+
+FLAT = "tests/engine/flat_worker.py"
+SETTINGS = [
+    "network=flat", "synthetic=True", "num_classes=101", "num_image=96", "val_targets=()", "device=cpu", "frequent=1",
+    "save_interval=4", "keep_checkpoints=9", "embedding_size=16", "num_epoch=2", "lr=0.02", "sample_rate=0.3",
+]  # fmt: skip
+
+
+def run(ranks, output, *overrides, status=0):
+    return run_ranks(ranks, FLAT, "configs/base.py", *SETTINGS, f"output={output}", *overrides, status=status)
+
+
+def losses(output):
+    found = re.findall(r"Loss ([\d.]+) .*Global Step: (\d+)/", (output / "training.log").read_text())
+    return {int(step): float(loss) for loss, step in found}
+
+
+def tensors(checkpoint):
+    """Everything in a checkpoint's files by name, the class centres of all ranks one below the other."""
+    found = {**load_file(checkpoint / "backbone.safetensors"), **load_file(checkpoint / "optimizer.safetensors")}
+    for shard in sorted(checkpoint.glob("rank-*.safetensors")):
+        for name, rows in load_file(shard).items():
+            found[name] = np.concatenate([found[name], rows]) if name in found else rows
+    return found
+
+
+def assert_same(one, other):
+    one, other = tensors(one), tensors(other)
+    assert one.keys() == other.keys() and one
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("--graph",),
+        ("--eager", "gradient_acc=2", "clip_grad_norm=0"),
+        ("--eager", "sample_rate=1.0", "clip_grad_norm=0"),
+        ("--graph", "head_dtype=float16", "correct_skipped=True"),
+        ("--graph", "freeze_backbone=3", "gradient_acc=2"),
+    ],
+    ids=str,
+)
+def test_resumed_is_the_same_to_the_bit(tmp_path, how):
+    """2 ranks: 4 steps and a stop, then the rest, against all of them in a row."""
+    batch = "batch_size=3" if "gradient_acc=2" in how else "batch_size=6"
+    run(2, tmp_path / "whole", batch, *how)
+    (tmp_path / "parts").mkdir()
+    shutil.copytree(
+        tmp_path / "whole" / "checkpoints" / "step-00000004", tmp_path / "parts" / "checkpoints" / "step-00000004"
+    )
+    run(2, tmp_path / "parts", batch, *how, "resume=True")
+    assert len(losses(tmp_path / "whole")) == 16
+    assert_same(*(tmp_path / name / "checkpoints" / "step-00000016" for name in ("whole", "parts")))
+
+
+def test_centres_in_files_train_and_resume_as_those_in_memory(tmp_path):
+    run(2, tmp_path / "memory", "batch_size=6")
+    run(2, tmp_path / "files", "batch_size=6", "head_store=mmap", "num_epoch=1")
+    run(1, tmp_path / "files", "batch_size=12", "head_store=mmap", "num_epoch=1", "resume=True")
+    found = np.load(tmp_path / "files" / "head_store" / "weight.npy")
+    assert found.shape == (101, 16)
+    shorter = tmp_path / "shorter"
+    run(2, shorter, "batch_size=6", "num_epoch=1")
+    np.testing.assert_array_equal(found, tensors(shorter / "checkpoints" / "step-00000008")["head.weight"])
+    about = json.loads((tmp_path / "files" / "checkpoints" / "step-00000008" / "checkpoint.json").read_text())
+    assert about["head_folder"] == str(tmp_path / "files" / "head_store")
+    # ... and the full layer, in memory, goes on from them
+    full = tmp_path / "full"
+    shutil.copytree(tmp_path / "files" / "checkpoints" / "step-00000008", full / "checkpoints" / "step-00000008")
+    run(2, full, "batch_size=6", "sample_rate=1.0", "resume=True")
+    assert sorted(losses(full)) == list(range(9, 17))
+
+
+def test_another_number_of_ranks_goes_on(config, tmp_path):
+    """With every class in the sample, so that ranks see the same classes."""
+
+    def train(ranks, output, *overrides):
+        settings = ["network=flat", "val_targets=()", "frequent=1", "save_interval=2", "keep_checkpoints=9"]
+        settings += ["head_store=host", "batch_size=12", f"output={output}"]
+        run_ranks(ranks, FLAT, str(config), *settings, *overrides)
+
+    train(1, tmp_path / "one")
+    expected = losses(tmp_path / "one")
+    checkpoint = "checkpoints/step-00000004"
+    shutil.copytree(tmp_path / "one" / checkpoint, tmp_path / "three" / checkpoint)
+    train(3, tmp_path / "three", "resume=True")
+    found = losses(tmp_path / "three")
+    assert sorted(found) == list(range(5, 9))
+    for step, loss in found.items():
+        assert loss == pytest.approx(expected[step], rel=1e-4)
+
+
+def test_sampling_everything_is_the_full_layer(tmp_path):
+    run(2, tmp_path / "full", "batch_size=6", "sample_rate=1.0")
+    run(2, tmp_path / "host", "batch_size=6", "sample_rate=1.0", "head_store=host")
+    one, other = losses(tmp_path / "full"), losses(tmp_path / "host")
+    assert one.keys() == other.keys()
+    for step, loss in one.items():
+        assert other[step] == pytest.approx(loss, rel=1e-4)
+
+
+def test_replicated_centres_cannot_be_sampled(tmp_path):
+    printed = run(1, tmp_path, "model_parallel=False", status=2)
+    assert "every rank would hold all class centres" in printed and "Traceback" not in printed

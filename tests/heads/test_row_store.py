@@ -1,0 +1,185 @@
+"""Class centres that are trained a few rows at a time, wherever they live, against dense NumPy."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import oneflow as flow
+import pytest
+
+from heads.class_parallel import initial_centres
+from heads.device_rows import DeviceRows
+from heads.half import from_bfloat16, to_bfloat16, to_float16
+from heads.row_store import HostRows, MappedRows
+from heads.sparse_momentum import SparseMomentum
+from tests.ranks import ROOT, rank_environment
+
+ROWS, E, BATCH = 40, 6, 5
+
+
+def make(kind, rule, folder, dtype="float32"):
+    if kind == "device":
+        return DeviceRows(0, ROWS, E, rule, "cpu", seed=1)
+    if kind == "host":
+        return HostRows(0, ROWS, E, rule, dtype, seed=1)
+    store = MappedRows(folder, ROWS, 0, ROWS, E, rule, dtype, seed=1)
+    store.create()
+    return store
+
+
+def train(store, steps, lr, seed=2):
+    """Some steps on random rows; yields (rows, slopes, directions, the centres that were taken)."""
+    rng = np.random.default_rng(seed)
+    for step in range(steps):
+        rows = np.sort(rng.choice(ROWS, 9, replace=False))
+        slopes = rng.normal(size=(BATCH, 9)).astype("f") * 0.01
+        directions = rng.normal(size=(BATCH, E)).astype("f") * 0.01
+        taken = np.empty((9, E), "f")
+        if isinstance(store, DeviceRows):
+            out = flow.zeros(9, E)
+            store.take(rows, out, step, lr(step))
+            taken = out.numpy()
+            store.update(rows, flow.tensor(slopes), flow.tensor(directions), step, lr(step))
+        else:
+            store.take(rows, taken, step, lr(step))
+            store.update(rows, slopes, directions, step, lr(step))
+        yield rows, slopes, directions, taken
+
+
+def lr_of(step):
+    return 0.1 * (1 - step / 60)
+
+
+@pytest.mark.parametrize("kind", ["host", "device", "mmap"])
+def test_50_steps_equal_numpy(kind, tmp_path):
+    store = make(kind, SparseMomentum(0.9, 5e-4), tmp_path / "rows")
+    w = initial_centres(0, ROWS, E, 1).astype("d")
+    v = np.zeros_like(w)
+    for step, (rows, slopes, directions, taken) in enumerate(train(store, 50, lr_of)):
+        norm = np.linalg.norm(w[rows], axis=1, keepdims=True)
+        unit = w[rows] / norm
+        np.testing.assert_allclose(taken, unit, rtol=1e-4, atol=1e-5)
+        gradient = slopes.T.astype("d") @ directions
+        gradient = (gradient - unit * (gradient * unit).sum(axis=1, keepdims=True)) / norm
+        v[rows] = 0.9 * v[rows] + gradient + 5e-4 * w[rows]
+        w[rows] -= lr_of(step) * v[rows]
+    found = store.arrays()
+    assert np.abs(found["weight"] - initial_centres(0, ROWS, E, 1)).max() > 1e-3
+    np.testing.assert_allclose(found["weight"], w, rtol=1e-4, atol=1e-5 * np.abs(w).max())
+    np.testing.assert_allclose(found["momentum"], v, rtol=1e-4, atol=1e-5 * np.abs(v).max())
+
+
+@pytest.mark.parametrize("kind", ["host", "device"])
+def test_corrected_rows_go_as_in_dense_sgd_whose_gradient_is_zero_meanwhile(kind, tmp_path):
+    store = make(kind, SparseMomentum(0.9, 5e-2, correct_skipped=True), tmp_path / "rows")
+    w = initial_centres(0, ROWS, E, 1).astype("d")
+    v = np.zeros_like(w)
+    for rows, slopes, directions, taken in train(store, 50, lambda step: 0.1):
+        norm = np.linalg.norm(w[rows], axis=1, keepdims=True)
+        unit = w[rows] / norm
+        np.testing.assert_allclose(taken, unit, rtol=1e-4, atol=1e-5)
+        gradient = np.zeros_like(w)
+        part = slopes.T.astype("d") @ directions
+        gradient[rows] = (part - unit * (part * unit).sum(axis=1, keepdims=True)) / norm
+        v = 0.9 * v + gradient + 5e-2 * w
+        w -= 0.1 * v
+    found = store.arrays()
+    last = found["last_step"] == 49  # these have caught up
+    assert 0 < last.sum() < ROWS
+    np.testing.assert_allclose(found["weight"][last], w[last], rtol=1e-4, atol=1e-5 * np.abs(w).max())
+
+
+def test_skipped_rows_stay_as_they_are(tmp_path):
+    store = make("host", SparseMomentum(), tmp_path)
+    before = store.arrays()["weight"].copy()
+    (rows, *_), *_ = list(train(store, 1, lr_of))
+    others = np.setdiff1d(np.arange(ROWS), rows)
+    np.testing.assert_array_equal(store.arrays()["weight"][others], before[others])
+    assert not store.arrays()["momentum"][others].any()
+
+
+@pytest.mark.parametrize("narrow", ["float16", "bfloat16"])
+def test_rounding_is_right_on_average(narrow):
+    rng = np.random.default_rng(0)
+    values = (rng.choice([-1, 1], 64) * rng.uniform(1, 2, 64) * 10.0 ** rng.integers(-4, 3, 64)).astype("f")
+    many = np.repeat(values[:, None], 20000, axis=1)
+    noise = rng.integers(0, 1 << 32, many.shape, np.uint32)
+    rounded = to_float16(many, noise).astype("d") if narrow == "float16" else from_bfloat16(to_bfloat16(many, noise))
+    spacing = np.abs(values) * 2.0 ** (-10 if narrow == "float16" else -7)
+    assert (np.abs(rounded - many) <= spacing[:, None]).all()
+    error = np.abs(rounded.astype("d").mean(axis=1) - values)
+    assert (error < 5 * spacing / np.sqrt(12 * 20000) * np.sqrt(3)).all()
+
+
+def test_steps_below_the_spacing_of_float16_are_not_lost(tmp_path):
+    exact, half = (make("host", SparseMomentum(0.9, 0.0), tmp_path, dtype) for dtype in ("float32", "float16"))
+    for store in (exact, half):
+        for _ in train(store, 50, lambda step: 0.02):
+            pass
+    moved = exact.arrays()["weight"] - initial_centres(0, ROWS, E, 1)
+    error = half.arrays()["weight"].astype("f") - exact.arrays()["weight"]
+    assert half.arrays()["weight"].dtype == np.float16 and half.arrays()["momentum"].dtype == np.uint16
+    assert np.abs(error).mean() < 0.05 * np.abs(moved).mean()
+
+
+@pytest.mark.parametrize("kind", ["host", "mmap", "device"])
+@pytest.mark.parametrize("stored", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_rows_of_either_type_are_taken_over(kind, stored, dtype, tmp_path):
+    if kind == "device" and dtype == "float16":
+        return
+    source = make("host", SparseMomentum(), tmp_path, stored)
+    list(train(source, 3, lr_of))
+    target = make(kind, SparseMomentum(), tmp_path / "rows", dtype)
+    for name, rows in source.arrays().items():
+        target.load(name, rows.copy())
+    for name, rows in source.arrays().items():
+        wide = [from_bfloat16(a) if a.dtype == np.uint16 else a.astype("f") for a in (rows, target.arrays()[name])]
+        tolerance = 2e-2 if name == "momentum" and stored != dtype else 1e-3
+        np.testing.assert_allclose(wide[1], wide[0], rtol=0 if stored == dtype else tolerance, atol=0)
+
+
+def test_files_are_shared_by_any_number_of_ranks_and_remember_their_step(tmp_path):
+    rule = SparseMomentum()
+    whole = make("mmap", rule, tmp_path / "rows")
+    list(train(whole, 3, lr_of))
+    whole.flush(3)
+    for ranks in (2, 3):
+        for rank in range(ranks):
+            start, stop = rank * ROWS // ranks, (rank + 1) * ROWS // ranks
+            share = MappedRows(tmp_path / "rows", ROWS, start, stop, E, rule, "float32", seed=1)
+            assert share.open(3) is None
+            np.testing.assert_array_equal(share.arrays()["weight"], whole.arrays()["weight"][start:stop])
+    assert "of step 3, not of step 2" in whole.open(2)
+    list(train(whole, 1, lr_of))
+    assert "some steps more" in whole.open(3)
+
+
+def test_a_run_before_is_set_aside(tmp_path):
+    first = make("mmap", SparseMomentum(), tmp_path / "rows")
+    list(train(first, 2, lr_of))
+    kept = first.arrays()["weight"].copy()
+    second = make("mmap", SparseMomentum(), tmp_path / "rows")
+    np.testing.assert_array_equal(second.arrays()["weight"], initial_centres(0, ROWS, E, 1))
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.previous" / "weight.npy"), kept)
+
+
+def test_files_survive_kill_9(tmp_path):
+    """Every row is whole: w and v of one of the steps that touched it."""
+    program = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from tests.heads.test_row_store import *\n"
+        "store = make('mmap', SparseMomentum(), Path(sys.argv[1]))\n"
+        "list(train(store, 5, lr_of)); store.flush(5); print('flushed', flush=True)\n"
+        "while True: list(train(store, 5, lr_of))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "rows")]
+    with subprocess.Popen(command, cwd=ROOT, env=rank_environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().strip() == "flushed"
+        os.kill(process.pid, signal.SIGKILL)
+    store = MappedRows(tmp_path / "rows", ROWS, 0, ROWS, E, SparseMomentum(), "float32", seed=1)
+    store.open(5)
+    assert np.isfinite(store.arrays()["weight"]).all() and np.isfinite(store.arrays()["momentum"]).all()
+    list(train(store, 2, lr_of))
