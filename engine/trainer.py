@@ -58,7 +58,7 @@ class Trainer:
         # Made once it is known where the run starts: wrapped in DDP twice, a backbone would average twice.
         self.train_step: GraphStep | EagerStep | SampledStep | None = None
 
-    def _start_phase(self) -> None:
+    def start_phase(self) -> None:
         """Makes the step of the current phase: head alone in the first `cfg.freeze_backbone` steps, then everything."""
         cfg = self.cfg
         self._frozen = self.step < cfg.freeze_backbone
@@ -87,14 +87,14 @@ class Trainer:
     def fit(self, hooks: list) -> bool:
         """Trains to the end, or until the user stops it; says which by returning `finished`."""
         if self.train_step is None:
-            self._start_phase()
+            self.start_phase()
         with StopSignal(self.runtime) as stop:
             for hook in hooks:
                 hook.on_start(self)
             for images, labels, upcoming in _with_upcoming(self.loader.batches(self.step, self.total_steps)):
                 if self._frozen and self.step == self.cfg.freeze_backbone:
                     state = self.train_step.state()
-                    self._start_phase()
+                    self.start_phase()
                     self.train_step.restore(self.step, state)
                 self.loss = self.train_step(images, labels, upcoming)
                 self.step += 1
@@ -205,7 +205,7 @@ class Trainer:
         if not isinstance(self.head, SampledHead):
             state["head.weight"] = to_float32(checkpoint.head_rows("head.momentum", *self._own_classes()))
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
-        self._start_phase()
+        self.start_phase()
         self.train_step.restore(self.step, state)
 
     def _load_centres(

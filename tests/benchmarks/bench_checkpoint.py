@@ -78,6 +78,7 @@ def work(task: str, config: str, output: str, steps: int, mode: str) -> None:
     trainer = Trainer(cfg, runtime, loader)
     found: dict = EasyDict(task=task, rank=runtime.rank, made=memory()["VmHWM"])
     if task == "save":
+        trainer.start_phase()
         if steps == 0:
             parameters = {
                 **dict(trainer.backbone.named_parameters(prefix="backbone")),
