@@ -82,7 +82,7 @@ class EagerStep:
         for number, name in enumerate(self._names):
             if name not in state:  # not trained until now
                 continue
-            tensor = flow.tensor(state[name])
+            tensor = flow.from_numpy(state[name])
             if parameters[name].is_global:
                 tensor = tensor.to_global(placement=self._runtime.placement, sbp=parameters[name].sbp)
             loaded["state"][number] = {"momentum_buf": tensor}

@@ -105,6 +105,6 @@ class GraphStep:
             if parameter is None:
                 loaded[name] = flow.tensor(array, **host)
             else:
-                share = flow.tensor(array).to_global(placement=self._runtime.placement, sbp=parameter.sbp)
+                share = flow.from_numpy(array).to_global(placement=self._runtime.placement, sbp=parameter.sbp)
                 loaded[f"model.{name}{_MOMENTUM}"] = share
         self._graph.load_state_dict(loaded)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from heads.class_parallel import INIT_BLOCK, initial_centres
-from heads.half import from_bfloat16, to_bfloat16, to_float16, to_float32
+from heads.half import from_bfloat16, from_float16, to_bfloat16, to_float16, to_float32
 from heads.sparse_momentum import SparseMomentum
 
 _BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache
@@ -83,18 +83,17 @@ class HostRows:
         slopes: (B, len(rows)), directions: (B, E), float32. The gradient is made block by block and never held whole.
         """
         arrays = self.arrays()
-        noise = np.random.default_rng([self._seed, step, self.start])
+        noise = np.random.SFC64(np.random.SeedSequence([self._seed, step, self.start]))
         for first in range(0, len(rows), self._block):
             block = slice(first, first + self._block)
             w, v = self._read(rows[block], step, lr)
             norms = _norms(w)
-            centres = w / norms
-            gradient = slopes[:, block].T @ directions
-            gradient -= centres * np.einsum("ij,ij->i", gradient, centres)[:, None]
-            gradient /= norms
+            # of the centre w / |w| by w, for a gradient G of the centre: (G - centre (centre . G)) / |w|
+            gradient = (slopes[:, block] / norms[:, 0]).T @ directions
+            gradient -= w * (np.einsum("ij,ij->i", gradient, w)[:, None] / norms**2)
             w, v = self._rule.update(w, v, gradient, lr)
             if self.dtype == "float16":
-                bits = noise.integers(0, 1 << 32, w.shape, np.uint32)
+                bits = noise.random_raw(w.size // 2 + 1).view(np.uint32)[: w.size].reshape(w.shape)
                 w, v = to_float16(w, bits), to_bfloat16(v, bits)
             arrays["weight"][rows[block]], arrays["momentum"][rows[block]] = w, v
         if self._rule.correct_skipped:
@@ -105,7 +104,7 @@ class HostRows:
         arrays = self.arrays()
         w, v = arrays["weight"][rows], arrays["momentum"][rows]
         if self.dtype == "float16":
-            w, v = w.astype(np.float32), from_bfloat16(v)
+            w, v = from_float16(w), from_bfloat16(v)
         if self._rule.correct_skipped:
             m = self._rule.catch_up(step - 1 - arrays["last_step"][rows], lr)[..., None]
             w, v = m[:, 0, 0] * w + m[:, 0, 1] * v, m[:, 1, 0] * w + m[:, 1, 1] * v

@@ -34,10 +34,11 @@ class SparseMomentum:
 
     def update(self, w, v, gradient, lr: float):
         """(w, v) after a step; w, v, gradient: (rows, E) float32. The arguments may be overwritten."""
-        v = v * self.momentum
+        v *= self.momentum
         v += gradient
         v += w * self.weight_decay
-        return w - v * lr, v
+        w -= v * lr
+        return w, v
 
     def catch_up(self, gaps: np.ndarray, lr: float) -> np.ndarray:
         """The matrices (len(gaps), 2, 2) float32 that take a row's (w, v) over `gaps` missed steps."""
