@@ -36,6 +36,7 @@ CASES = {
 # Of a head that samples its classes; "labels" may say that they are all one class, or all of the first classes.
 SAMPLED_BASE = BASE | {
     "classes": CLASSES, "rate": 0.5, "labels": "any", "store": "host", "prefetch": False, "half": False,
+    "loss_scale": False,
 }  # fmt: skip
 SAMPLED_CASES = {
     **{f"{c}_{rate}": {"classes": c, "rate": rate} for c in (21, 1001) for rate in (1.0, 0.5, 0.1)},
@@ -51,6 +52,7 @@ SAMPLED_CASES = {
     "batch_norm": {"classes": 101, "rate": 0.3, "batch_norm": True},
     "accumulation": {"classes": 101, "rate": 0.3, "gradient_acc": 2},
     "half": {"classes": 101, "rate": 0.3, "half": True, "gradient_acc": 2},
+    "loss_scale": {"classes": 101, "rate": 0.3, "half": True, "loss_scale": True},
     "unclipped": {"classes": 101, "rate": 0.3, "clip": 0.0},
     "prefetch": {"classes": 101, "rate": 0.5, "prefetch": True},
     "mmap": {"classes": 101, "rate": 0.3, "store": "mmap", "prefetch": True},

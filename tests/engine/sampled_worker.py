@@ -76,8 +76,9 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
         clip_grad_norm=wanted["clip"], lr=SCHEDULE["lr"], lr_backbone_scale=1.0, momentum=0.9, weight_decay=5e-4
     )
     schedule = Schedule(**SCHEDULE)
-    kind = {"graph": GraphStep, "eager": EagerStep}[mode]
-    inner = kind(Classifier(backbone, head), build_sgd(backbone, head, cfg), schedule, runtime, acc)
+    parts = Classifier(backbone, head), build_sgd(backbone, head, cfg), schedule, runtime, acc
+    # AMP computes in float32 on a CPU, but its loss scale is at work.
+    inner = GraphStep(*parts, fp16=wanted["loss_scale"]) if mode == "graph" else EagerStep(*parts)
     step = SampledStep(inner, head, schedule, runtime, acc, wanted["prefetch"])
     losses, found = [], {}
     shares = []
