@@ -215,10 +215,14 @@ class Checkpoint:
     def head_rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it; reads no others.
 
-        In the type they were stored in. Class centres that lived in files of their own are read from there.
+        In the type they were stored in. Class centres that lived in files of their own are read from there; raises
+        UserError where those are gone.
         """
         if folder := self.about.get("head_folder"):
-            return np.array(np.load(self._mapped(folder, name), mmap_mode="r")[start:stop])
+            try:
+                return np.array(np.load(self._mapped(folder, name), mmap_mode="r")[start:stop])
+            except (OSError, ValueError) as error:
+                raise UserError(f"the class centres of {self.folder} cannot be read: {error}") from None
         found = None
         first = 0
         for path in map(self._shard, range(self.about["ranks"])):

@@ -14,6 +14,7 @@ import numpy as np
 from heads.class_parallel import INIT_BLOCK, initial_centres
 from heads.half import from_bfloat16, from_float16, to_bfloat16, to_float16, to_float32
 from heads.sparse_momentum import SparseMomentum
+from utils.errors import UserError
 
 _BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache
 _STATE = "state.json"
@@ -149,21 +150,36 @@ class MappedRows(HostRows):
             shutil.rmtree(aside, ignore_errors=True)
             self.folder.rename(aside)
         self.folder.mkdir(parents=True)
-        weight, momentum = DTYPES[self.dtype]
-        shape = (self._num_classes, self.embedding_size)
-        kinds = {"weight": (weight, shape), "momentum": (momentum, shape)}
-        if self._rule.correct_skipped:
-            kinds["last_step"] = (np.int32, shape[:1])
-        for name, (dtype, size) in kinds.items():
-            made = np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, size)
+        for name, (dtype, shape) in self._kinds().items():
+            made = np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, shape)
+            # A disk that is full is an error here, and not the end of the process at some later write.
+            with open(self.folder / f"{name}.npy", "rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, made.offset + made.nbytes)
             if name == "last_step":
                 made[:] = -1
             made.flush()
         self._write_state({"step": 0, "trained_on": False})
 
+    def _kinds(self) -> dict[str, tuple[type, tuple[int, ...]]]:
+        """Type and shape of every file's array."""
+        weight, momentum = DTYPES[self.dtype]
+        shape = (self._num_classes, self.embedding_size)
+        kinds = {"weight": (weight, shape), "momentum": (momentum, shape)}
+        return kinds | ({"last_step": (np.int32, shape[:1])} if self._rule.correct_skipped else {})
+
     def _allocate(self) -> dict[str, np.ndarray]:
-        names = [path.stem for path in self.folder.glob("*.npy")]
-        return {name: np.load(self.folder / f"{name}.npy", "r+")[self.start : self.stop] for name in names}
+        found = {}
+        for name, (dtype, shape) in self._kinds().items():
+            path = self.folder / f"{name}.npy"
+            try:
+                whole = np.load(path, "r+")
+            except (OSError, ValueError) as error:
+                raise UserError(f"the class centres in {path} cannot be used: {error}") from None
+            if (whole.dtype, whole.shape) != (dtype, shape):
+                held = f"{whole.shape} {whole.dtype}, not {shape} {np.dtype(dtype)}"
+                raise UserError(f"{path} holds {held}; resume with the head_dtype and embedding_size it was made with")
+            found[name] = whole[self.start : self.stop]
+        return found
 
     def load(self, name: str, rows: np.ndarray) -> None:
         if not self._arrays:
@@ -174,7 +190,10 @@ class MappedRows(HostRows):
             held[:], self._arrays[name] = rows, held
 
     def open(self, step: int) -> str | None:
-        """Goes on with the rows as they are in the files; says so where they are not those of `step`."""
+        """Goes on with the rows as they are in the files; says so where they are not those of `step`.
+
+        Raises UserError where the files are missing, or of other classes, sizes or types.
+        """
         self._arrays = self._allocate()
         state = json.loads((self.folder / _STATE).read_text())
         if state["step"] == step and not state["trained_on"]:

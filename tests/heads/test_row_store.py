@@ -15,6 +15,7 @@ from heads.half import from_bfloat16, to_bfloat16, to_float16
 from heads.row_store import HostRows, MappedRows
 from heads.sparse_momentum import SparseMomentum
 from tests.ranks import ROOT, rank_environment
+from utils.errors import UserError
 
 ROWS, E, BATCH = 40, 6, 5
 
@@ -183,3 +184,21 @@ def test_files_survive_kill_9(tmp_path):
     store.open(5)
     assert np.isfinite(store.arrays()["weight"]).all() and np.isfinite(store.arrays()["momentum"]).all()
     list(train(store, 2, lr_of))
+
+
+def test_files_of_another_head_are_refused(tmp_path):
+    rule = SparseMomentum()
+    list(train(make("mmap", rule, tmp_path / "rows"), 1, lr_of))
+
+    def opened(size=E, dtype="float32", rule=rule):
+        MappedRows(tmp_path / "rows", ROWS, 0, ROWS, size, rule, dtype, seed=1).open(0)
+
+    with pytest.raises(UserError, match=r"not .* float16"):
+        opened(dtype="float16")
+    with pytest.raises(UserError, match=r"\(40, 6\) float32, not \(40, 8\)"):
+        opened(size=8)
+    with pytest.raises(UserError, match=r"last_step\.npy cannot be used"):
+        opened(rule=SparseMomentum(correct_skipped=True))
+    (tmp_path / "rows" / "weight.npy").unlink()
+    with pytest.raises(UserError, match=r"weight\.npy cannot be used"):
+        opened()
