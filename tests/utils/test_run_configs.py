@@ -21,7 +21,7 @@ SIZES = {
 
 def test_the_promised_runs_are_there() -> None:
     networks = ("r18", "r34", "r50", "r100", "mbf")
-    expected = {"demo", "synthetic", "emore_r100"}
+    expected = {"demo", "synthetic", "emore_r100", "speed_r50", "speed_mbf", "speed_head"}
     expected |= {f"{dataset}_{network}" for dataset in ("ms1mv3", "glint360k") for network in networks}
     expected |= {f"webface42m_{network}_pfc02" for network in ("r50", "r100", "mbf")}
     assert set(RUNS) == expected

@@ -1,0 +1,180 @@
+"""What one rank's compiled step holds in memory, read from the job that OneFlow itself would compile.
+
+The job is built but neither compiled nor run: its operators, the backward pass and the update among them, have shapes
+and no memory. So this sees whatever a backbone or head really does, and costs seconds even for a large batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import oneflow as flow
+from oneflow import nn
+from oneflow.core.common import data_type_pb2
+
+from backbones import get_model
+from engine.graph import TrainGraph
+from engine.model import Classifier
+from engine.optim import build_sgd
+from heads.build import build_head, samples
+from heads.sampled import SampledHead
+from heads.sampling import ClassSampler
+from utils.runtime import Runtime
+
+_WIDTHS = {  # bytes
+    data_type_pb2.kBool: 1,
+    data_type_pb2.kInt8: 1,
+    data_type_pb2.kFloat16: 2,
+    data_type_pb2.kFloat: 4,
+    data_type_pb2.kInt32: 4,
+    data_type_pb2.kDouble: 8,
+    data_type_pb2.kInt64: 8,
+}
+_COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognised
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A tensor of the job. Its bytes are fixed + per_column * columns, columns being this rank's share of a batch's
+    classes. born, last: positions of the operators that make it and use it last."""
+
+    part: str
+    fixed: float
+    per_column: float
+    born: int
+    last: int
+    kept: bool  # for the whole run: a weight, a momentum, an input or an output
+
+    def bytes(self, columns: int) -> float:
+        return self.fixed + self.per_column * columns
+
+
+@dataclass(frozen=True)
+class Job:
+    blobs: list[Blob]
+    operators: int
+
+
+def read_job(cfg, ranks: int, device: str = "cpu") -> Job:
+    """The tensors of one of `ranks` ranks' step with `cfg` (its number of classes does not matter)."""
+    job = _build(cfg, ranks, device)
+    shapes, ops = job.helper.lbn2logical_blob_desc, list(job.net.op)
+    produced, last, gradients = {}, {}, set()
+    for position, op in enumerate(ops):
+        inputs, outputs = _ends(op)
+        produced.update(dict.fromkeys(outputs, position))
+        last.update(dict.fromkeys(inputs, position))
+        if "model_diff" in op.user_conf.input:
+            gradients.update(op.user_conf.input["model_diff"].s)
+    blobs = []
+    for name, desc in shapes.items():
+        op = ops[produced[name]] if name in produced else None
+        if op is not None and _kind(op) == "add_n":  # written over its first input
+            continue
+        born = produced.get(name, 0)
+        kept = op is not None and op.WhichOneof("op_type") in ("variable_conf", "input_conf", "output_conf")
+        part = _part(name, op, name in gradients, desc)
+        blobs.append(_blob(part, _bytes(desc), _COLUMNS in desc.shape.dim, born, last.get(name, born), kept))
+    for position, op in enumerate(ops):
+        size, over_classes = _workspace(op, shapes)
+        if size:
+            blobs.append(_blob("workspace", size, over_classes, position, position, False))
+    return Job(blobs, len(ops))
+
+
+def _blob(part: str, size: int, over_classes: bool, born: int, last: int, kept: bool) -> Blob:
+    return Blob(part, *((0, size / _COLUMNS) if over_classes else (size, 0.0)), born, last, kept)
+
+
+class _Gathered(nn.Module):
+    """A head as a rank of several sees it: with all ranks' embeddings and labels, and its own columns only."""
+
+    def __init__(self, head: nn.Module, ranks: int) -> None:
+        super().__init__()
+        self.head, self._ranks = head, ranks
+
+    def forward(self, embedding: flow.Tensor, labels: flow.Tensor):
+        if self._ranks == 1:
+            return self.head(embedding, labels)
+        return self.head(flow.cat([embedding] * self._ranks), flow.cat([labels] * self._ranks))
+
+
+def _build(cfg, ranks: int, device: str):
+    """The job of one rank, `_COLUMNS` wide."""
+    placement = flow.placement(device, ranks=[0])
+    runtime = Runtime(device, 0, 1, placement)
+    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
+    backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
+    if samples(cfg):
+        formula = {"margins": cfg.margin_list, "scale": cfg.logit_scale, "gradient": cfg.margin_gradient}
+        formula |= {"filtering": cfg.interclass_filtering_threshold, "half": cfg.fp16}
+        everything = ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0)
+        head = SampledHead(None, everything, cfg.embedding_size, placement, **formula)
+    else:
+        head = build_head(cfg, _COLUMNS, cfg.batch_size * ranks, runtime)
+    head = _Gathered(head, ranks if cfg.model_parallel else 1)
+    optimizer = build_sgd(backbone, head, cfg)
+    schedule = flow.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
+    graph = TrainGraph(Classifier(backbone, head), optimizer, schedule, cfg.gradient_acc)
+    batch = cfg.batch_size * cfg.gradient_acc
+    images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
+    labels = runtime.split_batch(np.zeros(batch, np.int64))
+    graph.build_graph(images, labels)
+    return graph._full_graph_proto
+
+
+def _kind(op) -> str:
+    return op.user_conf.op_type_name if op.HasField("user_conf") else op.WhichOneof("op_type")
+
+
+def _ends(op) -> tuple[list[str], list[str]]:
+    """The names of an operator's input and output tensors."""
+    if op.HasField("user_conf"):
+        ends = (op.user_conf.input, op.user_conf.output)
+        return tuple([name for group in end.values() for name in group.s] for end in ends)
+    conf = getattr(op, op.WhichOneof("op_type"))
+    found = []
+    for field in ("in", "out"):
+        value = getattr(conf, field, "") if conf.DESCRIPTOR.fields_by_name.get(field) else ""
+        found.append([value] if isinstance(value, str) and value else [])
+    return found[0], [f"{op.name}/{name}" for name in found[1]]
+
+
+def _bytes(desc) -> int:
+    return int(np.prod(desc.shape.dim, dtype=np.int64)) * _WIDTHS[desc.data_type]
+
+
+def _part(name: str, op, gradient: bool, desc) -> str:
+    op_name, shape = name.partition("/")[0], tuple(desc.shape.dim)
+    owner = "head" if op_name.startswith("model.head") else "backbone"
+    if op is not None and op.HasField("variable_conf"):
+        if op_name.endswith("-momentum"):
+            return f"{owner} momentum"
+        return "sampled rows" if op_name.endswith("head.rows") else f"{owner} weights"
+    if _COLUMNS in shape:
+        return "logits" if shape[-1] == _COLUMNS else "centres in use"
+    return "backbone gradients" if gradient else "activations"
+
+
+def _workspace(op, shapes) -> tuple[int, bool]:
+    """Bytes of an operator's temporary buffer on a CPU, and whether they grow with the classes.
+
+    Convolutions unfold one image at a time, forward and in both directions backward (conv_kernels.cpp); reductions
+    copy their input (reduce_kernel.cpp), the norm of a clipped gradient among them, and `where` all three of its own.
+    Of what we use nothing else takes much.
+    """
+    kind, conf = _kind(op), op.user_conf
+    if kind.startswith("multi_reduce_"):
+        return sum(_bytes(shapes[name]) for group in conf.input.values() for name in group.s), False
+    if kind.startswith("reduce_"):
+        large = max((shapes[name] for group in conf.input.values() for name in group.s), key=_bytes)
+        return _bytes(large), _COLUMNS in large.shape.dim
+    if kind == "where":
+        (out,) = conf.output["out"].s
+        return _bytes(shapes[out]) * 9 // 4, _COLUMNS in shapes[out].shape.dim  # a condition is one byte
+    if kind in ("conv2d", "conv_data_grad", "conv_filter_grad"):
+        (small,) = conf.output["out"].s if kind == "conv2d" else conf.input["dy"].s
+        (wide,) = conf.output["dx"].s if kind == "conv_data_grad" else conf.input["in" if kind == "conv2d" else "x"].s
+        channels = shapes[wide].shape.dim[1] // conf.attr["groups"].at_int32
+        places = np.prod(shapes[small].shape.dim[2:]) * np.prod(conf.attr["kernel_size"].at_list_int32.val)
+        return int(channels * places) * 4, False
+    return 0, False

@@ -1,0 +1,104 @@
+"""One rank of a measured run; started by `planning.measure` through the launcher with a file that says what to do.
+
+It trains a few steps of a config on synthetic data and writes what it saw to rank-N.json beside that file.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from planning.memory import held
+from utils.cli import run_cli
+from utils.config import load_config
+from utils.cpu import choose_blas_kernels
+
+
+def main(arguments: list[str]) -> None:
+    orders = json.loads(Path(arguments[0]).read_text())
+    cfg = load_config(orders["config"], orders["overrides"])
+    choose_blas_kernels(os.environ)
+
+    from data.loader import SyntheticLoader
+    from engine.trainer import Trainer
+    from utils.gpu import usable_cards
+    from utils.runtime import start_runtime
+
+    usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    runtime = start_runtime(cfg.device, bool(usable))
+    found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
+    batch = cfg.batch_size * cfg.gradient_acc
+    loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed)
+    trainer = Trainer(cfg, runtime, loader)
+    trainer.start_from(None, None)
+    trainer.start_phase()
+    _make_resident(trainer.head)
+    steps = list(loader.batches(0, orders["warmup"] + orders["steps"]))
+    found["seconds"] = _run(trainer.train_step, steps, found)[orders["warmup"] :]
+    found["peak"] = held()["VmHWM"]
+    found["card"] = _card_memory() if runtime.device == "cuda" else None
+    if orders["backbone"]:
+        alone = _backbone_alone(trainer, cfg, runtime)
+        found["backbone_seconds"] = _run(alone, steps, found)[orders["warmup"] :]
+    Path(arguments[0]).with_name(f"rank-{runtime.rank}.json").write_text(json.dumps(found))
+    sys.stdout.flush()
+    os._exit(0)  # at once: what the trainer holds need not be freed in order
+
+
+def _run(train_step, steps: list, found: dict) -> list[float]:
+    """Seconds of each step, until its loss has been read."""
+    seconds = []
+    for (images, labels), upcoming in zip(steps, [labels for _, labels in steps[1:]] + [None], strict=True):
+        start = time.perf_counter()
+        train_step(images, labels, upcoming).to_local().numpy()
+        seconds.append(time.perf_counter() - start)
+        found["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
+    return seconds
+
+
+def _make_resident(head) -> None:
+    """Writes to all of the momentum: fresh zeros take no memory until then, and in a long run all are written to."""
+    from heads.row_store import HostRows, MappedRows
+
+    store = getattr(head, "store", None)
+    if isinstance(store, HostRows) and not isinstance(store, MappedRows):
+        store.arrays()["momentum"].fill(0)
+
+
+def _backbone_alone(trainer, cfg, runtime):
+    """The same step without a head: its loss is the mean of the squared embeddings."""
+    from oneflow import nn
+
+    from engine.eager import EagerStep
+    from engine.graph import GraphStep
+    from engine.model import Classifier
+    from engine.optim import build_sgd
+
+    class NoHead(nn.Module):
+        def forward(self, embedding, labels):
+            return (embedding * embedding).mean()
+
+    head = NoHead()
+    model, optimizer = Classifier(trainer.backbone, head), build_sgd(trainer.backbone, head, cfg)
+    if cfg.graph:
+        return GraphStep(model, optimizer, trainer.schedule, runtime, cfg.gradient_acc, cfg.fp16)
+    return EagerStep(model, optimizer, trainer.schedule, runtime, cfg.gradient_acc)
+
+
+def _card_memory() -> int | None:
+    """Bytes of the card that this process holds, as nvidia-smi says; None where it does not."""
+    command = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+        used = dict(line.split(", ") for line in lines)
+        return int(used[str(os.getpid())]) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return None
+
+
+if __name__ == "__main__":
+    run_cli(main, hard_exit=True)
