@@ -3,9 +3,9 @@
 OneFlow unfolds one number at a time (4 ns each, forward and twice backward), which takes as long as the products. Here
 whole rows are copied instead, and a batch is one product.
 
-- Layout inside a convolution: (C, H, B, W). Then a row of all images is one piece of memory, the unfolded input
-  (C * 9, H * B * W) is one `gather` of such rows, and with a batch that is split over ranks, S(0), everything inside is
-  split along B too; weight gradients come out as partial sums.
+- Layout inside a convolution: (R, C, H, B / R, W), where R is the number of ranks a global batch is split over, S(0)
+  there too. On each rank a row of all its images is one piece of memory, and the unfolded input is one `gather` of such
+  rows. (With B in the middle and no R, OneFlow would send all of it between the ranks, and BatchNorm see all of it.)
 - Shifting by a column is copying all rows of a channel from one number later or earlier; what wraps around from the
   neighbouring row is made zero before.
 - Backward unfolds the gradient once, for the input's gradient and the weight's alike. Nothing unfolded is kept.
@@ -40,7 +40,7 @@ def use_cpu_kernels(model: nn.Module) -> int:
 class _Conv1x1(nn.Conv2d):
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         """(B, C, H, W) -> (B, O, H, W)."""
-        return _to_images(flow.matmul(self.weight.flatten(1), _to_pixels(x)), x.shape)
+        return _to_images(_product(_weight_rows(self.weight, 1), _to_pixels(x)), x)
 
 
 class _Conv3x3(nn.Conv2d):
@@ -49,7 +49,7 @@ class _Conv3x3(nn.Conv2d):
         if x.requires_grad:
             return _Convolve.apply(x, self.weight)
         # Images of 3 channels are unfolded in no time, their gradient of 64 is not.
-        return _to_images(_product(_weight_rows(self.weight, self.groups), _unfold(x)), x.shape)
+        return _to_images(_product(_weight_rows(self.weight, self.groups), _unfold(x)), x)
 
 
 class _Convolve(autograd.Function):
@@ -58,58 +58,70 @@ class _Convolve(autograd.Function):
     @staticmethod
     def forward(ctx, x: flow.Tensor, weight: flow.Tensor) -> flow.Tensor:
         ctx.save_for_backward(x, weight)
-        groups = x.shape[1] // weight.shape[1]
-        return _to_images(_product(_weight_rows(weight, groups), _unfold(x)), x.shape)
+        return _to_images(_product(_weight_rows(weight, x.shape[1] // weight.shape[1]), _unfold(x)), x)
 
     @staticmethod
     def backward(ctx, gradient: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor]:
         x, weight = ctx.saved_tensors
         outs, ins = weight.shape[0], weight.shape[1]
         groups = x.shape[1] // ins
-        unfolded = _unfold(gradient, mirrored=True)  # (O * 9, H * B * W)
+        unfolded = _unfold(gradient, mirrored=True)  # (R, O * 9, pixels)
         by_group = weight.reshape(groups, outs // groups, ins, _TAPS)
         mirrored = by_group.permute(0, 2, 1, 3).reshape(groups, ins, outs // groups * _TAPS)
-        x_gradient = _to_images(_product(_drop_single(mirrored), unfolded), x.shape)
-        products = _product(_by_group(_to_pixels(x), groups), unfolded, transpose_b=True)
+        x_gradient = _to_images(_product(mirrored, unfolded), x)
+        pixels = _by_group(_to_pixels(x), groups)
+        products = flow.matmul(pixels, _by_group(unfolded, groups), transpose_b=True).sum(dim=0)
         products = products.reshape(groups, ins, outs // groups, _TAPS).permute(0, 2, 1, 3)
         return x_gradient, products.reshape(*weight.shape)
 
 
 def _weight_rows(weight: flow.Tensor, groups: int) -> flow.Tensor:
-    """(O, C / groups, 3, 3) -> (O, C * 9), or with groups (groups, O / groups, C / groups * 9)."""
-    return _by_group(weight.flatten(1), groups)
+    """(O, C / groups, k, k) -> (groups, O / groups, C / groups * k * k)."""
+    return weight.reshape(groups, weight.shape[0] // groups, -1)
 
 
 def _by_group(rows: flow.Tensor, groups: int) -> flow.Tensor:
-    """(N, K) -> (groups, N / groups, K); one group: as it is."""
-    return rows if groups == 1 else rows.reshape(groups, rows.shape[0] // groups, rows.shape[1])
+    """(R, N, K) -> (R, groups, N / groups, K)."""
+    parts, count, size = rows.shape
+    return rows.reshape(parts, groups, count // groups, size)
 
 
-def _drop_single(rows: flow.Tensor) -> flow.Tensor:
-    return rows.flatten(0, 1) if rows.shape[0] == 1 else rows
+def _product(weight_rows: flow.Tensor, unfolded: flow.Tensor) -> flow.Tensor:
+    """(groups, N, K) by (R, groups * K, pixels) -> (R, groups * N, pixels)."""
+    groups, rows, _ = weight_rows.shape
+    parts, _, pixels = unfolded.shape
+    if groups == 1:
+        return flow.matmul(weight_rows.squeeze(0), unfolded)
+    return flow.matmul(weight_rows, _by_group(unfolded, groups)).reshape(parts, groups * rows, pixels)
 
 
-def _product(rows: flow.Tensor, unfolded: flow.Tensor, transpose_b: bool = False) -> flow.Tensor:
-    """rows: (N, K) or (groups, N / groups, K); unfolded: all groups' rows, one below the other."""
-    if rows.ndim == 3:
-        unfolded = _by_group(unfolded, rows.shape[0])
-    return flow.matmul(rows, unfolded, transpose_b=transpose_b)
+def _parts(x: flow.Tensor) -> int:
+    """How many ranks share the batch."""
+    return np.size(x.placement.ranks) if x.is_global and x.sbp == (flow.sbp.split(0),) else 1
+
+
+def _rows_together(x: flow.Tensor) -> flow.Tensor:
+    """(B, C, H, W) -> (R, C, H, B / R, W)."""
+    batch, channels, height, width = x.shape
+    parts = _parts(x)
+    return x.reshape(parts, batch // parts, channels, height, width).permute(0, 2, 3, 1, 4)
 
 
 def _to_pixels(x: flow.Tensor) -> flow.Tensor:
-    """(B, C, H, W) -> (C, H * B * W)."""
-    batch, channels, height, width = x.shape
-    return x.permute(1, 2, 0, 3).reshape(channels, height * batch * width)
+    """(B, C, H, W) -> (R, C, H * B / R * W)."""
+    return _rows_together(x).reshape(_parts(x), x.shape[1], -1)
 
 
-def _to_images(pixels: flow.Tensor, shape: tuple[int, ...]) -> flow.Tensor:
-    """(O, H * B * W), or in groups, -> (B, O, H, W); B, H and W as in `shape`."""
-    batch, _, height, width = shape
-    return pixels.reshape(-1, height, batch, width).permute(2, 0, 1, 3)
+def _to_images(pixels: flow.Tensor, like: flow.Tensor) -> flow.Tensor:
+    """(R, O, H * B / R * W) -> (B, O, H, W); `like`: (B, any, H, W)."""
+    batch, _, height, width = like.shape
+    parts, channels, _ = pixels.shape
+    images = pixels.reshape(parts, channels, height, batch // parts, width).permute(0, 3, 1, 2, 4)
+    return images.reshape(batch, channels, height, width)
 
 
 def _unfold(x: flow.Tensor, mirrored: bool = False) -> flow.Tensor:
-    """(B, C, H, W) -> (C * 9, H * B * W): what each tap of a 3x3 kernel sees; `mirrored`: the last tap first."""
+    """(B, C, H, W) -> (R, C * 9, H * B / R * W): what each tap of a 3x3 kernel sees; `mirrored`: the last tap first."""
     batch, channels, height, width = x.shape
     not_last, not_first, rows = _tables(height, width, mirrored, x.placement if x.is_global else None)
     flat = x.reshape(batch, channels, height * width)
@@ -118,8 +130,8 @@ def _unfold(x: flow.Tensor, mirrored: bool = False) -> flow.Tensor:
     zero_before, zero_after = to_right.narrow(2, width - 1, 1), to_left.narrow(2, 0, 1)
     # The rows of each channel shifted right, one of filler, those of x, one of filler, and those shifted left.
     shifted = flow.cat([zero_before, to_right, filler, flat, filler, to_left, zero_after], dim=2)
-    shifted = shifted.reshape(batch, channels, 3 * height + 2, width).permute(1, 2, 0, 3)
-    return flow._C.gather(shifted, rows, axis=1).reshape(channels * _TAPS, height * batch * width)
+    shifted = _rows_together(shifted.reshape(batch, channels, 3 * height + 2, width))
+    return flow._C.gather(shifted, rows, axis=2).reshape(shifted.shape[0], channels * _TAPS, -1)
 
 
 @cache

@@ -7,6 +7,7 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
+from tests.ranks import run_ranks
 
 CASES = {
     "3x3": ((6, 10, 3, 1, 1), (3, 6, 7, 5)),
@@ -109,3 +110,10 @@ def test_without_gradients():
         plain = model(images).numpy()
         use_cpu_kernels(model)
         np.testing.assert_allclose(model(images).numpy(), plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_step_on_several_ranks_is_the_plain_one(ranks):
+    printed = run_ranks(ranks, "tests/backbones/cpu_kernels_worker.py")
+    difference = float(next(line for line in printed.splitlines() if line.startswith("difference")).split()[1])
+    assert difference < 2e-4
