@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
+from heads.mapped_rows import find
 from utils.errors import UserError
 from utils.files import sync
 from utils.runtime import Runtime
@@ -92,8 +93,11 @@ def save_checkpoint(
     statistics: dict[str, np.ndarray],
     runtime: Runtime,
     keep: int,
+    flush: Callable[[], None] = lambda: None,
 ) -> Path:
     """Writes `folder/step-N` and drops all but the newest `keep` and the best. A collective.
+
+    flush: brings to the disk what this rank keeps in files of its own.
 
     about: plain values, with step, best_step, network, embedding_size. Every rank writes its own `rank_tensors` and
     BatchNorm `statistics`; rank 0 the rest. No rank holds more than it trains with. Raises OSError, on every rank,
@@ -110,6 +114,7 @@ def save_checkpoint(
             partial.mkdir(parents=True)
 
     def write_shard() -> None:
+        flush()
         name = f"rank-{runtime.rank:05d}.safetensors"
         seal = write_tensors(partial / name, own)
         (partial / f"{name}.json").write_text(json.dumps(seal))
@@ -206,23 +211,35 @@ class Checkpoint:
     def optimizer(self) -> dict[str, np.ndarray]:
         return read_tensors(self.folder / _OPTIMIZER)
 
+    def mapped_folder(self) -> Path | None:
+        """Where the class centres are if they live in files of their own (`MappedRows`).
+
+        Where they were, beside this checkpoint (its run may have been moved), or set aside there. Raises UserError
+        where they are gone.
+        """
+        files = self.about.get("head_files")
+        if files is None:
+            return None
+        recorded = Path(files["folder"])
+        found = find(files["identity"], (recorded, self.folder.resolve().parents[1] / recorded.name))
+        if found is None:
+            raise UserError(f"the class centres of {self.folder}, once in {recorded}, are gone or of another run")
+        return found
+
     def has_head(self, name: str) -> bool:
         """Whether there is a head tensor of that name."""
-        if folder := self.about.get("head_folder"):
+        if folder := self.mapped_folder():
             return self._mapped(folder, name).exists()
         return any(tensor_shape(self._shard(rank), name) for rank in range(self.about["ranks"]))
 
     def head_rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it; reads no others.
 
-        In the type they were stored in. Class centres that lived in files of their own are read from there; raises
-        UserError where those are gone.
+        In the type they were stored in. Those that live in files of their own are mapped, not read; changes to the
+        array do not reach the files.
         """
-        if folder := self.about.get("head_folder"):
-            try:
-                return np.array(np.load(self._mapped(folder, name), mmap_mode="r")[start:stop])
-            except (OSError, ValueError) as error:
-                raise UserError(f"the class centres of {self.folder} cannot be read: {error}") from None
+        if folder := self.mapped_folder():
+            return np.load(self._mapped(folder, name), mmap_mode="c")[start:stop]
         found = None
         first = 0
         for path in map(self._shard, range(self.about["ranks"])):
@@ -238,8 +255,8 @@ class Checkpoint:
         return found
 
     @staticmethod
-    def _mapped(folder: str, name: str) -> Path:
-        return Path(folder, name.removeprefix("head.") + ".npy")
+    def _mapped(folder: Path, name: str) -> Path:
+        return folder / (name.removeprefix("head.") + ".npy")
 
     def _shard(self, rank: int) -> Path:
         return self.folder / f"rank-{rank:05d}.safetensors"

@@ -38,10 +38,11 @@ class SampledStep:
         step, lr, runtime = self._step, self._schedule.at(self._step), self._runtime
         sample, fetched = self._ahead or (self._draw(labels, step), None)
         self._head.place(sample, step, lr, fetched)
+        # Drawn before the step is launched: the ranks' exchange of labels would wait for its end.
+        following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
         loss, *found = self._inner.run(images, np.split(sample.labels, runtime.ranks)[runtime.rank])
         self._ahead = None
-        if self._prefetch and upcoming is not None:
-            following = self._draw(upcoming, step + 1)
+        if following:
             self._ahead = following, self._head.fetch(following, step + 1, self._schedule.at(step + 1))
         self._head.update(sample, tuple(found), step, lr, self._gradient_acc)
         if self._ahead:

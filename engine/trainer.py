@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from engine.stop import StopSignal
 from heads.build import build_head
 from heads.class_parallel import shard_range
 from heads.half import to_float32
-from heads.row_store import MappedRows
+from heads.mapped_rows import MappedRows
 from heads.sampled import SampledHead
 from utils.config import dump_config
 from utils.errors import UserError
@@ -155,12 +157,12 @@ class Trainer:
             "config": dump_config(self.cfg),
         }
         optimizer = self.train_step.state()
-        head = {}
+        head, flush = {}, _nothing
         if isinstance(self.head, SampledHead):
             store = self.head.store
-            store.flush(self.step)
             if isinstance(store, MappedRows):
-                about["head_folder"] = str(store.folder.resolve())
+                about["head_files"] = store.about()
+                flush = partial(store.flush, self.step)
             else:
                 head = {f"head.{name}": rows for name, rows in store.arrays().items()}
         else:
@@ -176,6 +178,7 @@ class Trainer:
             rank_statistics(self.backbone),
             self.runtime,
             self.cfg.keep_checkpoints,
+            flush,
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -216,31 +219,39 @@ class Trainer:
         if not isinstance(self.head, SampledHead):
             write_local(self.head.weight, to_float32(checkpoint.head_rows("head.weight", *rows)))
             return
-        store = self.head.store
+        store, source = self.head.store, checkpoint.mapped_folder()
         if isinstance(store, MappedRows):
-            if "momentum" in names and checkpoint.about.get("head_folder") == str(store.folder.resolve()):
+            if "momentum" in names and source and source.resolve() == store.folder.resolve():
+                self._on_main(store.claim, store)
                 self.resume_note = store.open(checkpoint.about["step"])
                 return
-            self._create_files(store)
-        for name in names:
-            if name not in store.arrays():
+            if source and source.name == store.folder.name + ".previous":
+                # `create` may replace what was set aside
+                raise UserError(
+                    f"the class centres of {checkpoint.folder} are in {source}; set head_store_path={source}"
+                )
+            self._on_main(store.create, store)
+        for name in store.kinds(0):
+            if name not in names:
                 continue
             if checkpoint.has_head(f"head.{name}"):
                 store.load(name, checkpoint.head_rows(f"head.{name}", *rows))
             elif name == "last_step":  # a run that corrects from here on: nothing to catch up with
                 store.load(name, np.full(rows[1] - rows[0], checkpoint.about["step"] - 1, np.int32))
 
-    def _create_files(self, store: MappedRows) -> None:
-        """A collective. Raises UserError, on every rank, where the files cannot be made."""
+    def _on_main(self, part: Callable[[], None], store: MappedRows) -> None:
+        """Has the main rank do something with the files. A collective. Raises UserError, on every rank."""
         error = None
         if self.runtime.is_main:
             try:
-                store.create()
-            except OSError as found:
+                part()
+            except (OSError, UserError) as found:
                 error = found
         if self.runtime.sum_over_ranks(np.array([error is not None], np.float32))[0]:
+            if isinstance(error, UserError):
+                raise error
             reason = f": {error.strerror}" if error else ""
-            raise UserError(f"the class centres cannot be stored in {store.folder}{reason}; set head_store_path")
+            raise UserError(f"the class centres cannot be kept in {store.folder}{reason}; see head_store_path")
 
     def _own_classes(self) -> tuple[int, int]:
         """The classes [start, stop) whose centres this rank holds."""
@@ -266,7 +277,7 @@ class Trainer:
             for name, tensor in own.items():
                 write_local(tensor, state[name])
         if isinstance(self.head, SampledHead) and isinstance(self.head.store, MappedRows) and not head:
-            self._create_files(self.head.store)
+            self._on_main(self.head.store.create, self.head.store)
         if head:
             for key, wanted in (("num_classes", self.loader.num_classes), ("embedding_size", cfg.embedding_size)):
                 if head.about[key] != wanted:
@@ -282,3 +293,7 @@ def _with_upcoming(batches):
         following = next(batches, None)
         yield *current, None if following is None else following[1]
         current = following
+
+
+def _nothing() -> None:
+    """What there is to flush where no rank keeps files of its own."""

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import oneflow as flow
+
 from heads.class_parallel import ClassParallelHead, shard_range
 from heads.device_rows import DeviceRows
-from heads.row_store import HostRows, MappedRows
+from heads.mapped_rows import MappedRows
+from heads.row_store import HostRows
 from heads.sampled import SampledHead
 from heads.sampling import ClassSampler
 from heads.sparse_momentum import SparseMomentum
@@ -16,7 +19,7 @@ def build_head(cfg, num_classes: int, global_batch: int, runtime: Runtime) -> Cl
     """A head over all classes where `cfg` neither samples them nor stores them apart, else one of sampled classes.
 
     With `sample_rate` 1.0 and the class centres on the device in float32 it is therefore the full layer itself.
-    Raises UserError where float16 centres are asked for on a CUDA device.
+    Raises UserError where float16 centres are asked for on a CUDA device, or files for the ranks of several machines.
     """
     formula = {
         "margins": cfg.margin_list,
@@ -54,6 +57,8 @@ def _build_store(cfg, num_classes: int, runtime: Runtime) -> HostRows | DeviceRo
     start, stop = shard_range(num_classes, runtime.ranks, runtime.rank)
     rule = SparseMomentum(cfg.momentum, cfg.weight_decay, cfg.correct_skipped)
     if cfg.head_store == "mmap":
+        if flow.env.get_node_size() > 1:
+            raise UserError('head_store="mmap" is for one machine; on several use head_store="host"')
         folder = centres_folder(cfg)
         return MappedRows(folder, num_classes, start, stop, cfg.embedding_size, rule, cfg.head_dtype, cfg.seed)
     if cfg.head_store == "device" and runtime.device == "cuda":

@@ -11,7 +11,8 @@ from heads.sparse_momentum import SparseMomentum
 class DeviceRows:
     """`HostRows` as local tensors of OneFlow on `device`, float32: rows are selected, trained and scattered there.
 
-    Nothing is read back from the device. index_select and indexed assignment take time by the sample, in place.
+    Rows are never read back (with correct_skipped their last steps are). index_select and indexed assignment take time
+    by the sample, in place.
     """
 
     def __init__(
@@ -28,10 +29,17 @@ class DeviceRows:
         return self._tensors
 
     def _allocate(self, weight: np.ndarray) -> None:
-        self._tensors = {"weight": flow.tensor(weight).to(self.device)}
+        self._tensors = {}  # the device may have no room for two
+        self._tensors["weight"] = flow.from_numpy(weight).to(self.device)
         self._tensors["momentum"] = flow.zeros_like(self._tensors["weight"])
         if self._rule.correct_skipped:
             self._tensors["last_step"] = flow.full((len(weight),), -1, dtype=flow.int32, device=self.device)
+
+    def kinds(self, rows: int) -> dict[str, tuple[type, tuple[int, ...]]]:
+        """As `HostRows.kinds`."""
+        shape = (rows, self.embedding_size)
+        kinds = {"weight": (np.float32, shape), "momentum": (np.float32, shape)}
+        return kinds | ({"last_step": (np.int32, shape[:1])} if self._rule.correct_skipped else {})
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.numpy() for name, tensor in self.tensors().items()}
@@ -39,22 +47,21 @@ class DeviceRows:
     def load(self, name: str, rows: np.ndarray) -> None:
         rows = rows if name == "last_step" else to_float32(rows)
         if name == "weight":
-            self._allocate(rows)
+            self._allocate(np.array(rows))
         else:
-            self.tensors()[name].copy_(flow.tensor(rows))
+            self.tensors()[name].copy_(flow.from_numpy(np.array(rows)))
 
     def take(self, rows: np.ndarray, out: flow.Tensor, step: int, lr: float) -> None:
         """Copies the normalised centres of a sample into out, (len(rows), E), on the device."""
         w, _ = self._read(self._index(rows), step, lr)
         out.copy_(flow.nn.functional.normalize(w, dim=1))
 
-    def update(self, rows, slopes: flow.Tensor, directions: flow.Tensor, step: int, lr: float) -> None:
-        """As `HostRows.update`, with slopes and directions as local tensors on the device."""
+    def update(self, rows: np.ndarray, gradient: flow.Tensor, step: int, lr: float) -> None:
+        """Takes a step. gradient: that of the normalised centres of the sample, (len(rows), E), on the device."""
         index = self._index(rows)
         w, v = self._read(index, step, lr)
         norms = w.norm(dim=1, keepdim=True).clamp(min=1e-12)
         centres = w / norms
-        gradient = flow.matmul(slopes, directions, transpose_a=True)
         gradient = (gradient - centres * (gradient * centres).sum(dim=1, keepdim=True)) / norms
         w, v = self._rule.update(w, v, gradient, lr)
         tensors = self.tensors()
@@ -73,6 +80,3 @@ class DeviceRows:
             m = flow.tensor(self._rule.catch_up(step - 1 - last, lr)).to(self.device)
             w, v = m[:, 0, :1] * w + m[:, 0, 1:] * v, m[:, 1, :1] * w + m[:, 1, 1:] * v
         return w, v
-
-    def flush(self, step: int) -> None:
-        """Nothing lasts beyond this process."""

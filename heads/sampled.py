@@ -9,8 +9,7 @@ from heads.margins import margin_cosine, margin_slope
 from heads.row_store import HostRows
 from heads.sampling import ClassSampler, Sample
 
-# Under AMP the product with the class centres runs in float16: probabilities below 6e-8 / 16 count as 0 there, and
-# 4096 images of one class still add up to less than float16's largest number.
+# Under AMP the product with the class centres runs in float16, where probabilities below 6e-8 / 16 count as 0.
 _HALF_RANGE = 16.0
 
 
@@ -71,6 +70,9 @@ class SampledHead(nn.Module):
             filtered = flow.logical_and(logits > self.filtering * scale, flow.logical_not(is_target))
         peak = 0.0
         if scale > SAFE_LOGIT:
+            logits = logits.masked_fill(is_target, -scale)
+            if filtered is not None:
+                logits = logits.masked_fill(filtered, 0.0)
             peak = logits.amax(dim=1, keepdim=True).to_global(sbp=flow.sbp.broadcast)
             peak = flow.maximum(peak, target_logit)
             logits, target_logit = logits - peak, target_logit - peak
@@ -132,15 +134,21 @@ class SampledHead(nn.Module):
         columns = labels[own]
         slopes, directions = slopes.to_local(), directions.to_local() / micro
         targets = target_slopes.to_local()[:, 0]
-        if isinstance(self.store, HostRows):
-            slopes = slopes.numpy()
+        on_host = isinstance(self.store, HostRows)
+        if on_host and not slopes.is_cuda:
+            slopes, directions = slopes.numpy(), directions.numpy()
             slopes[own, columns] = targets.numpy()[own]
-            self.store.update(sample.rows, slopes, directions.numpy(), step, lr)
+            self.store.update(sample.rows, lambda slots: slopes[:, slots].T @ directions, step, lr)
+            return
+        if len(own):
+            where, columns = (flow.tensor(index).to(slopes.device) for index in (own, columns))
+            slopes[where, columns] = targets[where]
+        gradient = flow.matmul(slopes, directions, transpose_a=True)
+        if on_host:  # only rows travel
+            gradient = gradient.numpy()
+            self.store.update(sample.rows, lambda slots: gradient[slots], step, lr)
         else:
-            if len(own):
-                where, columns = (flow.tensor(index).to(slopes.device) for index in (own, columns))
-                slopes[where, columns] = targets[where]
-            self.store.update(sample.rows, slopes, directions, step, lr)
+            self.store.update(sample.rows, gradient, step, lr)
 
 
 def _over_classes(values: flow.Tensor) -> flow.Tensor:

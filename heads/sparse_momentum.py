@@ -41,8 +41,8 @@ class SparseMomentum:
         return w, v
 
     def catch_up(self, gaps: np.ndarray, lr: float) -> np.ndarray:
-        """The matrices (len(gaps), 2, 2) float32 that take a row's (w, v) over `gaps` missed steps."""
-        distinct, which = np.unique(gaps, return_inverse=True)
+        """The matrices (len(gaps), 2, 2) float32 that take a row's (w, v) over `gaps` missed steps (none below 0)."""
+        distinct, which = np.unique(np.maximum(gaps, 0), return_inverse=True)
         step = np.array([[1 - lr * self.weight_decay, -lr * self.momentum], [self.weight_decay, self.momentum]])
         powers = [np.linalg.matrix_power(step, int(gap)) for gap in distinct]
         return np.array(powers, np.float32)[which]

@@ -142,6 +142,11 @@ _TRAINING: tuple[Clash, ...] = (
         _WHOLE_HEAD,
     ),
     (
+        ("correct_skipped", "sample_rate"),
+        lambda cfg: cfg.correct_skipped and cfg.sample_rate == 1,
+        "no class centre is ever skipped; write correct_skipped=False",
+    ),
+    (
         ("head_store_path", "head_store"),
         lambda cfg: cfg.head_store_path is not None and cfg.head_store != "mmap",
         'only head_store="mmap" keeps class centres in files',

@@ -1,6 +1,5 @@
 """Runs with sampled class centres, as a user starts and resumes them."""
 
-import json
 import re
 import shutil
 
@@ -67,21 +66,35 @@ def test_resumed_is_the_same_to_the_bit(tmp_path, how):
 
 
 def test_centres_in_files_train_and_resume_as_those_in_memory(tmp_path):
-    run(2, tmp_path / "memory", "batch_size=6")
-    run(2, tmp_path / "files", "batch_size=6", "head_store=mmap", "num_epoch=1")
-    run(1, tmp_path / "files", "batch_size=12", "head_store=mmap", "num_epoch=1", "resume=True")
+    """Also where the run's folder has been moved meanwhile, and as the start of other heads."""
+    halves = ("batch_size=6", "lr_schedule=multistep", "decay_epoch=(0.5,)")
+    run(2, tmp_path / "memory", *halves)
+    run(2, tmp_path / "begun", *halves, "head_store=mmap", "num_epoch=1")
+    (tmp_path / "begun").rename(tmp_path / "files")
+    run(2, tmp_path / "files", *halves, "head_store=mmap", "resume=True")
+    assert sorted(losses(tmp_path / "files")) == list(range(1, 17))
+    last = "checkpoints/step-00000016"
+    expected = tensors(tmp_path / "memory" / last)["head.weight"]
+    np.testing.assert_array_equal(np.load(tmp_path / "files" / "head_store" / "weight.npy"), expected)
+    assert "head.weight" not in tensors(tmp_path / "files" / last)
+
+    # the full layer, in memory, goes on from them
+    shutil.copytree(tmp_path / "files" / last, tmp_path / "full" / last)
+    run(2, tmp_path / "full", *halves, "sample_rate=1.0", "num_epoch=3", "resume=True")
+    assert sorted(losses(tmp_path / "full")) == list(range(17, 25))
+
+    # and so does a run that starts from them in the same place
+    start = [f"pretrained_head={tmp_path / 'files' / last}", "lr=1e-12", "batch_size=6", "num_epoch=1"]
+    run(2, tmp_path / "files", *start, "head_store=mmap", "head_dtype=float16")
     found = np.load(tmp_path / "files" / "head_store" / "weight.npy")
-    assert found.shape == (101, 16)
-    shorter = tmp_path / "shorter"
-    run(2, shorter, "batch_size=6", "num_epoch=1")
-    np.testing.assert_array_equal(found, tensors(shorter / "checkpoints" / "step-00000008")["head.weight"])
-    about = json.loads((tmp_path / "files" / "checkpoints" / "step-00000008" / "checkpoint.json").read_text())
-    assert about["head_folder"] == str(tmp_path / "files" / "head_store")
-    # ... and the full layer, in memory, goes on from them
-    full = tmp_path / "full"
-    shutil.copytree(tmp_path / "files" / "checkpoints" / "step-00000008", full / "checkpoints" / "step-00000008")
-    run(2, full, "batch_size=6", "sample_rate=1.0", "resume=True")
-    assert sorted(losses(full)) == list(range(9, 17))
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4)
+
+    # without them there is nothing to go on from
+    shutil.rmtree(tmp_path / "files" / "head_store")
+    shutil.rmtree(tmp_path / "files" / "head_store.previous")
+    printed = run(2, tmp_path / "files", "batch_size=6", "head_store=mmap", "resume=True", "num_epoch=2", status=2)
+    assert "are gone or of another run" in printed and "Traceback" not in printed
 
 
 def test_another_number_of_ranks_goes_on(config, tmp_path):

@@ -16,7 +16,8 @@ from engine.sampled import SampledStep
 from engine.schedule import Schedule
 from heads.class_parallel import shard_range
 from heads.device_rows import DeviceRows
-from heads.row_store import HostRows, MappedRows
+from heads.mapped_rows import MappedRows
+from heads.row_store import HostRows
 from heads.sampled import SampledHead
 from heads.sampling import ClassSampler
 from heads.sparse_momentum import SparseMomentum

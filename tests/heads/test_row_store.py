@@ -12,7 +12,8 @@ import pytest
 from heads.class_parallel import initial_centres
 from heads.device_rows import DeviceRows
 from heads.half import from_bfloat16, to_bfloat16, to_float16
-from heads.row_store import HostRows, MappedRows
+from heads.mapped_rows import MappedRows, find, read_state
+from heads.row_store import HostRows
 from heads.sparse_momentum import SparseMomentum
 from tests.ranks import ROOT, rank_environment
 from utils.errors import UserError
@@ -42,10 +43,10 @@ def train(store, steps, lr, seed=2):
             out = flow.zeros(9, E)
             store.take(rows, out, step, lr(step))
             taken = out.numpy()
-            store.update(rows, flow.tensor(slopes), flow.tensor(directions), step, lr(step))
+            store.update(rows, flow.tensor(slopes.T @ directions), step, lr(step))
         else:
             store.take(rows, taken, step, lr(step))
-            store.update(rows, slopes, directions, step, lr(step))
+            store.update(rows, lambda slots, s=slopes, d=directions: s[:, slots].T @ d, step, lr(step))
         yield rows, slopes, directions, taken
 
 
@@ -158,32 +159,72 @@ def test_files_are_shared_by_any_number_of_ranks_and_remember_their_step(tmp_pat
     assert "some steps more" in whole.open(3)
 
 
-def test_a_run_before_is_set_aside(tmp_path):
+def test_trained_centres_are_set_aside_and_found_there(tmp_path):
     first = make("mmap", SparseMomentum(), tmp_path / "rows")
     list(train(first, 2, lr_of))
-    kept = first.arrays()["weight"].copy()
+    kept, identity = first.arrays()["weight"].copy(), first.flush(2)["identity"]
+    os.close(first._lock)
     second = make("mmap", SparseMomentum(), tmp_path / "rows")
     np.testing.assert_array_equal(second.arrays()["weight"], initial_centres(0, ROWS, E, 1))
+    assert find(identity, [tmp_path / "rows"]) == tmp_path / "rows.previous"
     np.testing.assert_array_equal(np.load(tmp_path / "rows.previous" / "weight.npy"), kept)
+    os.close(second._lock)
+    os.close(make("mmap", SparseMomentum(), tmp_path / "rows")._lock)  # nothing was trained in between
+    assert read_state(tmp_path / "rows.previous").identity == identity
 
 
-def test_files_survive_kill_9(tmp_path):
-    """Every row is whole: w and v of one of the steps that touched it."""
+def test_other_files_and_centres_in_use_are_left_alone(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "part-00000").write_text("precious")
+    with pytest.raises(UserError, match="holds other files"):
+        make("mmap", SparseMomentum(), tmp_path / "photos")
+    assert (tmp_path / "photos" / "part-00000").read_text() == "precious"
+    used = make("mmap", SparseMomentum(), tmp_path / "rows")
+    with pytest.raises(UserError, match="another run"):
+        make("mmap", SparseMomentum(), tmp_path / "rows")
+    assert read_state(tmp_path / "rows").identity == used.about()["identity"]
+
+
+def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    first = make("mmap", SparseMomentum(), tmp_path / "rows")
+    list(train(first, 1, lr_of))
+    identity = first.about()["identity"]
+    os.close(first._lock)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space"):
+        make("mmap", SparseMomentum(), tmp_path / "rows")
+    assert read_state(tmp_path / "rows").identity == identity
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows"]
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_files_survive_kill_9(tmp_path, corrected):
     program = (
         "import sys; from pathlib import Path; import numpy as np\n"
         "from tests.heads.test_row_store import *\n"
-        "store = make('mmap', SparseMomentum(), Path(sys.argv[1]))\n"
-        "list(train(store, 5, lr_of)); store.flush(5); print('flushed', flush=True)\n"
-        "while True: list(train(store, 5, lr_of))\n"
+        f"store = make('mmap', SparseMomentum(0.0, 5e-4, {corrected}), Path(sys.argv[1]))\n"
+        "list(train(store, 5, lr_of)); store.flush(5); np.save(sys.argv[2], store.arrays()['weight'])\n"
+        "for step, _ in enumerate(train(store, 10**9, lambda step: 1e-6)): print(step, flush=True)\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "rows")]
+    flushed = tmp_path / "flushed.npy"
+    command = [sys.executable, "-c", program, str(tmp_path / "rows"), str(flushed)]
     with subprocess.Popen(command, cwd=ROOT, env=rank_environment(), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline().strip() == "flushed"
+        while process.stdout.readline().strip() != "40":
+            assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
-    store = MappedRows(tmp_path / "rows", ROWS, 0, ROWS, E, SparseMomentum(), "float32", seed=1)
-    store.open(5)
-    assert np.isfinite(store.arrays()["weight"]).all() and np.isfinite(store.arrays()["momentum"]).all()
-    list(train(store, 2, lr_of))
+    rule = SparseMomentum(0.0, 5e-4, corrected)
+    store = MappedRows(tmp_path / "rows", ROWS, 0, ROWS, E, rule, "float32", seed=1)
+    store.claim()  # the killed process holds nothing
+    assert "some steps more" in store.open(5)
+    assert not np.array_equal(store.arrays()["weight"], np.load(flushed))
+    np.testing.assert_allclose(store.arrays()["weight"], np.load(flushed), atol=1e-4)
+    for *_, taken in train(store, 2, lambda step: 1e-6):
+        np.testing.assert_allclose(np.linalg.norm(taken, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(store.arrays()["weight"], np.load(flushed), atol=1e-4)
 
 
 def test_files_of_another_head_are_refused(tmp_path):
@@ -197,7 +238,7 @@ def test_files_of_another_head_are_refused(tmp_path):
         opened(dtype="float16")
     with pytest.raises(UserError, match=r"\(40, 6\) float32, not \(40, 8\)"):
         opened(size=8)
-    with pytest.raises(UserError, match=r"last_step\.npy cannot be used"):
+    with pytest.raises(UserError, match="correct_skipped=False"):
         opened(rule=SparseMomentum(correct_skipped=True))
     (tmp_path / "rows" / "weight.npy").unlink()
     with pytest.raises(UserError, match=r"weight\.npy cannot be used"):
