@@ -111,12 +111,15 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
 def main(arguments: list[str]) -> int:
     cfg = parse(arguments)
 
-    choose_blas_kernels(os.environ)
+    if cfg.cpu_kernels:
+        choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
+    from backbones.cpu_kernels import use_cpu_kernels
     from engine.checkpoint import Checkpoint, check_shared
     from engine.hooks import Checkpoints, DropoutSeeds, Progress, Verification
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
+    from utils.cpu_wait import sleep_while_waiting
     from utils.gpu import usable_cards
     from utils.logging import make_logger
     from utils.runtime import start_runtime
@@ -133,6 +136,10 @@ def main(arguments: list[str]) -> int:
     checkpoint = find_checkpoint(cfg, runtime, logger)
     loader = build_loader(cfg, runtime)
     trainer = Trainer(cfg, runtime, loader)
+    if cfg.cpu_kernels and runtime.device == "cpu":
+        use_cpu_kernels(trainer.backbone)
+        if cfg.graph:
+            sleep_while_waiting()
     if checkpoint:
         trainer.resume(checkpoint)
         if trainer.resume_note:

@@ -282,6 +282,7 @@ REFUSED = {
     "device": ["gpu", "CUDA", None, 0],
     "graph": [1],
     "fp16": ["O1", 16],
+    "cpu_kernels": ["on", 1, None],
     "fused_ops": ["on", 1, None],
     "seed": [-1, 2**32, 0.5, None],
     "val_targets": [("lfw", "lfw"), ("lfw.bin",), ("a/b",), ("",), (1,), 5, None],
