@@ -146,7 +146,7 @@ SCHEMA: dict[str, Row] = {
     "device": _choice("auto", "cuda", "cpu"),
     "graph": _FLAG,
     "fp16": _FLAG,
-    "cpu_kernels": _FLAG,
+    "cpu_kernels": _choice(True, False, "all"),
     "fused_ops": _choice("auto", True, False),
     # NumPy's generators take no larger seed.
     "seed": Row(_whole, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32),
