@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_cpu_speed [--network r18 r50 mbf] [--ranks 2] [--batch 8] [--rounds 2] [--torch]
 
-Modes: "none", OneFlow's own defaults; "blas", `utils.cpu` alone; "on", also `backbones.cpu_kernels` and
-`utils.cpu_wait`. Every measurement is a run of its own, and the modes take turns, because machines have moods. Prints
+Modes: "none", OneFlow's own defaults; "blas", `utils.cpu` alone; "wait", also `utils.cpu_wait`; "on", also
+`backbones.cpu_kernels`, as training does with cpu_kernels=True; "all", as with cpu_kernels="all". Every measurement is a run of its own, and the modes take turns, because machines have moods. Prints
 img/s by the median and the best step, CPU time per image (which other programs disturb least), and JSON. --torch: also
 PyTorch's step of the same network on as many threads, where a Python has it.
 """
@@ -11,6 +11,7 @@ PyTorch's step of the same network on as many threads, where a Python has it.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.ranks import launch_command
 from tests.torch_python import find_torch_python
 
 ROOT = Path(__file__).resolve().parents[2]
-MODES = ("none", "blas", "on")
+MODES = ("none", "blas", "wait", "on", "all")
 _MARK = "MEASURED "
 _WARM_UP = 2
 
@@ -46,10 +47,10 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
     runtime = start_runtime("cpu")
     loader = SyntheticLoader(cfg.num_classes, 1000, batch, rank=runtime.rank, ranks=runtime.ranks, seed=0)
     trainer = Trainer(cfg, runtime, loader)
-    if mode == "on":
-        use_cpu_kernels(trainer.backbone)
-        if graph:
-            sleep_while_waiting()
+    if mode in ("on", "all"):
+        use_cpu_kernels(trainer.backbone, dense=mode == "all")
+    if mode in ("wait", "on", "all") and graph:
+        sleep_while_waiting()
     trainer.start_phase()
     walls, cpus = [], []
     for images, labels in loader.batches(0, _WARM_UP + steps):
@@ -59,6 +60,7 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
         cpus.append(time.process_time() - cpu)
     if runtime.is_main:
         result = {"seconds": walls[_WARM_UP:], "cpu_seconds": cpus[_WARM_UP:], "blas": blas, "loss": float(loss)}
+        result["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(_MARK + json.dumps(result), flush=True)
     runtime.sum_over_ranks(np.zeros(1, np.float32))  # a rank that leaves early takes the others down
     time.sleep(0.5)
@@ -102,6 +104,7 @@ def summarise(results: list[dict], images: int, processes: int) -> dict:
         "best_cpu_seconds_per_image": round(min(cpu) * processes / images, 4),
         "loss": results[-1].get("loss"),
         "blas": results[-1].get("blas"),
+        "peak_gib": round(max(result.get("peak_gib", 0.0) for result in results), 2),
     }
 
 
@@ -113,7 +116,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="images per rank")
     parser.add_argument("--steps", type=int, default=4, help="per measurement, after two to warm up")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each mode")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=("none", "on"))
     parser.add_argument("--eager", action="store_true", help="the eager step, not the compiled one")
     parser.add_argument("--torch", action="store_true", help="also PyTorch")
     arguments = parser.parse_args()
@@ -135,7 +138,8 @@ def main() -> None:
             cpu_ratio = first["cpu_seconds_per_image"] / row["cpu_seconds_per_image"]
             print(
                 f"{network:9s} {mode:6s} {row['img_per_second']:7.2f} img/s (best {row['best_img_per_second']:.2f}), "
-                f"x {ratio:.2f}; {row['cpu_seconds_per_image']:.3f} CPU s/img, x {cpu_ratio:.2f}; {row['blas'] or ''}",
+                f"x {ratio:.2f}; {row['cpu_seconds_per_image']:.3f} CPU s/img, x {cpu_ratio:.2f}; "
+                f"{row['peak_gib']} GiB a rank; {row['blas']}",
                 flush=True,
             )
     print(json.dumps(report))
