@@ -17,8 +17,8 @@ from planning.memory import available, held
 from utils.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[1]
-_POLL_SECONDS = 0.01
-_RESERVE = 512 << 20  # bytes left to the rest of the machine
+_POLL_SECONDS = 0.05
+_RESERVE = 1 << 30  # bytes left to the rest of the machine
 _NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|out of memory|Unable to allocate|Cannot allocate memory|cudaErrorMemoryAllocation|"
     r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED",
@@ -59,7 +59,7 @@ def measure(
     """Trains `config` with `overrides` on synthetic data; it must say how many classes there are.
 
     backbone: also times the backbone alone, to tell the head's share. limit: bytes that each rank may hold on the
-    host. It is watched from outside, a hundred times a second, and the run killed where a rank holds more; VmHWM shows
+    host. It is watched from outside, twenty times a second, and the run killed where a rank holds more; VmHWM shows
     what was missed between two looks. (RLIMIT_AS would count some GB that OneFlow reserves and never uses, RLIMIT_DATA
     what is allocated and not yet touched.) A run is also ended before the machine itself has no memory left.
 
@@ -87,8 +87,9 @@ def measure(
         if _NO_MEMORY.search(said) or "SIGKILL" in said or status == 128 + signal.SIGKILL:
             match = _NO_MEMORY.search(said)
             return OutOfMemory(match[0] if match else "it was killed", peak)
-        errors = [line for line in said.splitlines() if "error: " in line or "Error: " in line] or said.splitlines()
-        raise UserError(f"the run failed with exit status {status}: {errors[0].strip() if errors else 'silently'}")
+        lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+        errors = [line for line in lines if re.search(r"error: |\w+(Error|Exception)\b", line)] or lines
+        raise UserError(f"the run failed with exit status {status}: {errors[-1]}")
 
 
 def _watch(ranks: int, orders: Path, output, limit: int | None, mapped: bool, timeout: float):
