@@ -3,9 +3,10 @@
     python -m tests.benchmarks.bench_cpu_speed [--network r18 r50 mbf] [--ranks 2] [--batch 8] [--rounds 2] [--torch]
 
 Modes: "none", OneFlow's own defaults; "blas", `utils.cpu` alone; "wait", also `utils.cpu_wait`; "on", also
-`backbones.cpu_kernels`, as training does with cpu_kernels=True; "all", as with cpu_kernels="all". Every measurement is a run of its own, and the modes take turns, because machines have moods. Prints
-img/s by the median and the best step, CPU time per image (which other programs disturb least), and JSON. --torch: also
-PyTorch's step of the same network on as many threads, where a Python has it.
+`backbones.cpu_kernels`, as training does with cpu_kernels=True; "all", as with cpu_kernels="all". Every measurement is
+a run of its own, and the modes take turns, because machines have moods. Prints img/s by the median and the best step,
+CPU time per image (which other programs disturb least), peak memory, and JSON. --torch: also PyTorch's step of the same
+network on as many threads, where a Python has it.
 """
 
 import argparse
