@@ -137,7 +137,8 @@ def main(arguments: list[str]) -> int:
     loader = build_loader(cfg, runtime)
     trainer = Trainer(cfg, runtime, loader)
     if cfg.cpu_kernels and runtime.device == "cpu":
-        use_cpu_kernels(trainer.backbone, dense=cfg.cpu_kernels == "all")
+        if cfg.cpu_kernels == "all":
+            use_cpu_kernels(trainer.backbone)
         if cfg.graph:
             sleep_while_waiting()
     if checkpoint:

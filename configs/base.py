@@ -59,7 +59,7 @@ config.decay_rate = 0.1  # multistep only
 config.device = "auto"  # "auto" (CUDA where this OneFlow has kernels for the card, else CPU) | "cuda" | "cpu"
 config.graph = True  # True: compiled nn.Graph step | False: eager step; train.py --graph / --eager say the same
 config.fp16 = False  # automatic mixed precision with a gradient scaler (CUDA only)
-config.cpu_kernels = True  # quicker on CPU, equal to rounding: True | False | "all" (also 3x3 convs; 5x the memory)
+config.cpu_kernels = True  # quicker on CPU, equal to rounding: True | False | "all" (also convolutions; 5x the memory)
 config.fused_ops = "auto"  # CUDA-only fused kernels: "auto" (on where the device is CUDA) | True | False
 config.seed = 2048  # all randomness comes from it
 
