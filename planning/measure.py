@@ -20,8 +20,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.05
 _RESERVE = 1 << 30  # bytes left to the rest of the machine
 _NO_MEMORY = re.compile(
-    r"MemoryError|bad_alloc|out of memory|Unable to allocate|Cannot allocate memory|cudaErrorMemoryAllocation|"
-    r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED",
+    r"MemoryError|bad_alloc|out of memory(?!\?)|allocate failed|Cannot allocate memory|cudaErrorMemoryAllocation|"
+    r"(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
 
@@ -84,12 +84,20 @@ def measure(
             if limit and measured.peak > limit:
                 return OutOfMemory("it held more than its limit", measured.peak)
             return measured
-        if _NO_MEMORY.search(said) or "SIGKILL" in said or status == 128 + signal.SIGKILL:
-            match = _NO_MEMORY.search(said)
-            return OutOfMemory(match[0] if match else "it was killed", peak)
+        shortage = memory_shortage(status, said)
+        if shortage:
+            return OutOfMemory(shortage, peak)
         lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
         errors = [line for line in lines if re.search(r"error: |\w+(Error|Exception)\b", line)] or lines
         raise UserError(f"the run failed with exit status {status}: {errors[-1]}")
+
+
+def memory_shortage(status: int, said: str) -> str | None:
+    """Why a run that ended with this exit status and output ran out of memory, or None where it did not."""
+    match = _NO_MEMORY.search(said)  # NumPy's, C++'s, OneFlow's and CUDA's words for it
+    if match:
+        return f'it said "{match[0]}"'
+    return "it was killed" if status == 128 + signal.SIGKILL or "was ended by SIGKILL" in said else None
 
 
 def _watch(ranks: int, orders: Path, output, limit: int | None, mapped: bool, timeout: float):

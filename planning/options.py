@@ -36,7 +36,7 @@ class Planner:
         cfg = EasyDict(self.cfg, **head)
         sampled = samples(cfg)
         if sampled not in self._jobs:  # the rest of the head changes numbers, not the job
-            self._jobs[sampled] = read_job(cfg, self.ranks)
+            self._jobs[sampled] = read_job(cfg, self.ranks, self.device)
         return predict(cfg, num_classes, self.ranks, self.device, self._jobs[sampled])
 
     def most_classes(self, room: Room, **head) -> int:

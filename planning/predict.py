@@ -64,7 +64,7 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
     else:
         card["CUDA, cuDNN, cuBLAS"] = _CONTEXT
     if ranks > 1 and device == "cpu":
-        device_parts["exchange between ranks"] = _CONNECTED + (ranks + _EXCHANGED) * device_parts["backbone gradients"]
+        device_parts["exchange between ranks"] += _CONNECTED + (ranks + _EXCHANGED) * device_parts["backbone gradients"]
 
     files = 0
     if samples(cfg):

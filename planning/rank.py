@@ -21,10 +21,13 @@ from utils.cpu import choose_blas_kernels
 def main(arguments: list[str]) -> None:
     orders = json.loads(Path(arguments[0]).read_text())
     cfg = load_config(orders["config"], orders["overrides"])
-    choose_blas_kernels(os.environ)
+    if cfg.cpu_kernels:
+        choose_blas_kernels(os.environ)
 
+    from backbones.cpu_kernels import use_cpu_kernels
     from data.loader import SyntheticLoader
     from engine.trainer import Trainer
+    from utils.cpu_wait import sleep_while_waiting
     from utils.gpu import usable_cards
     from utils.runtime import start_runtime
 
@@ -34,6 +37,10 @@ def main(arguments: list[str]) -> None:
     batch = cfg.batch_size * cfg.gradient_acc
     loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed)
     trainer = Trainer(cfg, runtime, loader)
+    if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
+        use_cpu_kernels(trainer.backbone, dense=cfg.cpu_kernels == "all")
+        if cfg.graph:
+            sleep_while_waiting()
     trainer.start_from(None, None)
     trainer.start_phase()
     if cfg.head_store != "mmap":

@@ -64,6 +64,9 @@ def main(arguments: list[str]) -> None:
         print(f"  {planner.most_classes(room, **head):>13} identities with {words}")
     if suggested:
         print(f"\nSuggested for {classes}: " + " ".join(f"{key}={value}" for key, value in suggested.items()))
+        files = planner.predict(classes, **suggested).files
+        if files:
+            print(f"It needs {show_bytes(files)} of disk.")
     else:
         print(f"\n{classes} identities do not fit; use more ranks, a smaller batch_size, or more memory")
     print("Not counted: what verifying and saving take for a moment.")

@@ -1,0 +1,39 @@
+"""Tables and plots of speed runs."""
+
+from xml.etree import ElementTree
+
+from planning.report import machine, plot, table
+
+GOOD = {"classes": 10_000, "sample_rate": 0.1, "ranks": 2, "images_per_second": 51.24, "step_ms": 2500.0}
+GOOD |= {"head_share": 0.25, "memory_bytes": 3 << 29}
+POINTS = [
+    GOOD,
+    GOOD | {"classes": 1_000_000, "images_per_second": 20.0, "head_share": None},
+    {"classes": 10_000_000, "sample_rate": 0.1, "ranks": 2, "out_of_memory": "it was killed", "memory_bytes": 1},
+]
+
+
+def test_the_table_has_a_row_for_each_point():
+    _, _, first, second, third = table(POINTS).splitlines()
+    assert first == "| 10000 | 0.1 | 2 | 51.2 | 2500 | 25% | 1.50 GiB |"
+    assert second.split("|")[6].strip() == "-"
+    assert "out of memory: it was killed" in third
+
+
+def test_the_plot_is_a_picture_of_all_that_ran():
+    root = ElementTree.fromstring(plot("r50 <64>", POINTS))
+    lines = root.findall("{*}polyline")
+    assert [len(line.get("points").split()) for line in lines] == [2, 2]
+    assert "r50 <64>" in [text.text for text in root.findall("{*}text")]
+    width, height = map(float, root.get("viewBox").split()[2:])
+    for circle in root.findall("{*}circle"):
+        assert 0 < float(circle.get("cx")) < width and 0 < float(circle.get("cy")) < height
+
+
+def test_one_point_or_none_can_be_plotted():
+    for points in (POINTS[:1], POINTS[2:], []):
+        ElementTree.fromstring(plot("few", points))
+
+
+def test_the_machine_is_named():
+    assert machine()["cores"] >= 1 and machine()["oneflow"].startswith("0.9")
