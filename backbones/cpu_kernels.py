@@ -11,31 +11,26 @@ whole rows are copied instead, and a batch is one product.
 - Backward unfolds the gradient once, for the input's gradient and the weight's alike.
 """
 
-from functools import cache
-
 import numpy as np
 import oneflow as flow
 from oneflow import autograd, nn
-from oneflow.framework.graph_build_util import lazy_mode
 
 _TAPS = 9  # of a 3x3 kernel
 
 
-def use_cpu_kernels(model: nn.Module, dense: bool = True) -> int:
+def use_cpu_kernels(model: nn.Module) -> int:
     """Has the convolutions of `model` that this module can compute be computed by it; returns how many.
 
     These are the 3x3 ones of stride 1 and padding 1, with any groups, and the 1x1 ones of stride 1. The modules stay
     the same objects, with the same parameters. For training on CPU: ONNX export needs the plain modules.
 
-    dense: also 3x3 ones of one group, which gain little once the BLAS is fast.
-
     They cost memory: a compiled step gives every tensor in here memory of its own. Peaks at 8 images a rank, OneFlow's
-    own against these: r18 1.9 and 8.0 GB, r50 2.9 and 15.4 GB (dense); mbf 1.4 and 6.3 GB (dense or not).
+    own against these: r18 1.9 and 8.0 GB, r50 2.9 and 15.4 GB, mbf 1.4 and 6.3 GB.
     """
     chosen = [module for module in model.modules() if type(module) is nn.Conv2d and module.bias is None]
     chosen = [module for module in chosen if module.stride == (1, 1) and module.dilation == (1, 1)]
     for module in chosen:
-        if module.kernel_size == (3, 3) and module.padding == (1, 1) and (dense or module.groups > 1):
+        if module.kernel_size == (3, 3) and module.padding == (1, 1):
             module.__class__ = _Conv3x3
         elif module.kernel_size == (1, 1) and module.padding == (0, 0) and module.groups == 1:
             module.__class__ = _Conv1x1
@@ -128,7 +123,7 @@ def _to_images(pixels: flow.Tensor, like: flow.Tensor) -> flow.Tensor:
 def _unfold(x: flow.Tensor, mirrored: bool = False) -> flow.Tensor:
     """(B, C, H, W) -> (R, C * 9, H * B / R * W): what each tap of a 3x3 kernel sees; `mirrored`: the last tap first."""
     batch, channels, height, width = x.shape
-    not_last, not_first, rows = _tables(height, width, mirrored, x.placement if x.is_global else None)
+    not_last, not_first, rows = _tables(height, width, mirrored, x)
     flat = x.reshape(batch, channels, height * width)
     to_right, to_left = flat * not_last, flat * not_first
     filler = flat.narrow(2, 0, width - 1)
@@ -139,23 +134,17 @@ def _unfold(x: flow.Tensor, mirrored: bool = False) -> flow.Tensor:
     return flow._C.gather(shifted, rows, axis=2).reshape(shifted.shape[0], channels * _TAPS, -1)
 
 
-@cache
-def _tables(height: int, width: int, mirrored: bool, placement: flow.placement | None) -> tuple[flow.Tensor, ...]:
+def _tables(height: int, width: int, mirrored: bool, like: flow.Tensor) -> tuple[flow.Tensor, ...]:
     """Masks (H * W,) without each row's last and first column; the rows (9 * H,) that the taps see.
 
-    A row past the end, which `gather` makes zero, stands for those above and below the image.
+    A row past the end, which `gather` makes zero, stands for those above and below the image. Operators make all of
+    them: a constant from outside keeps the name that a graph gave it, which in the next graph is another tensor's.
     """
-    column = np.arange(height * width) % width
-    row = np.arange(height)
-    taps = []
-    for down in (-1, 0, 1):
-        for start in (0, height + 1, 2 * height + 2):
-            inside = (row + down >= 0) & (row + down < height)
-            taps.append(np.where(inside, row + down + start, 3 * height + 2))
-    rows = np.concatenate(taps[::-1] if mirrored else taps)
-    arrays = ((column < width - 1).astype(np.float32), (column > 0).astype(np.float32), rows)
-    with lazy_mode.guard(False):  # constants, also where a graph is being built
-        tensors = [flow.tensor(array) for array in arrays]
-        if placement is not None:
-            tensors = [tensor.to_global(placement=placement, sbp=flow.sbp.broadcast) for tensor in tensors]
-    return tuple(tensors)
+    where = {"placement": like.placement, "sbp": flow.sbp.broadcast} if like.is_global else {}
+    column = flow.arange(width, dtype=flow.float32, **where)
+    not_last, not_first = (flow.ne(column, end).to(flow.float32).repeat(height) for end in (width - 1, 0))
+    outside = flow.arange(3 * height + 2, 3 * height + 3, **where)
+    images = [flow.arange(start, start + height, **where) for start in (0, height + 1, 2 * height + 2)]
+    padded = [flow.cat([outside, image, outside], dim=0) for image in images]
+    taps = [rows.narrow(0, down, height) for down in (0, 1, 2) for rows in padded]
+    return not_last, not_first, flow.cat(taps[::-1] if mirrored else taps, dim=0)

@@ -109,8 +109,8 @@ def _build(cfg, ranks: int, device: str):
     placement = flow.placement("cpu", ranks=[0])
     runtime = Runtime("cpu", 0, 1, placement)
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
-    if cfg.cpu_kernels and device == "cpu":
-        use_cpu_kernels(backbone, dense=cfg.cpu_kernels == "all")
+    if cfg.cpu_kernels == "all" and device == "cpu":
+        use_cpu_kernels(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     if samples(cfg):
         formula = {"margins": cfg.margin_list, "scale": cfg.logit_scale, "gradient": cfg.margin_gradient}

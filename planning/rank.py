@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> None:
     loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed)
     trainer = Trainer(cfg, runtime, loader)
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
-        use_cpu_kernels(trainer.backbone, dense=cfg.cpu_kernels == "all")
+        if cfg.cpu_kernels == "all":
+            use_cpu_kernels(trainer.backbone)
         if cfg.graph:
             sleep_while_waiting()
     trainer.start_from(None, None)

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_cpu_speed [--network r18 r50 mbf] [--ranks 2] [--batch 8] [--rounds 2] [--torch]
 
-Modes: "none", OneFlow's own defaults; "blas", `utils.cpu` alone; "wait", also `utils.cpu_wait`; "on", also
-`backbones.cpu_kernels`, as training does with cpu_kernels=True; "all", as with cpu_kernels="all". Every measurement is
+Modes: "none", OneFlow's own defaults; "haswell", its own BLAS with AVX2 kernels; "blas", `utils.cpu` alone; "on", also
+`utils.cpu_wait`, as training does with cpu_kernels=True; "all", also `backbones.cpu_kernels`. Every measurement is
 a run of its own, and the modes take turns, because machines have moods. Prints img/s by the median and the best step,
 CPU time per image (which other programs disturb least), peak memory, and JSON. --torch: also PyTorch's step of the same
 network on as many threads, where a Python has it.
@@ -24,7 +24,7 @@ from tests.ranks import launch_command
 from tests.torch_python import find_torch_python
 
 ROOT = Path(__file__).resolve().parents[2]
-MODES = ("none", "blas", "wait", "on", "all")
+MODES = ("none", "haswell", "blas", "on", "all")
 _MARK = "MEASURED "
 _WARM_UP = 2
 
@@ -36,7 +36,11 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
 
     keys = [f"network={network}", f"batch_size={batch}", f"graph={graph}", "num_classes=10000", "device=cpu"]
     cfg = load_config("synthetic", [*keys, f"output={tempfile.gettempdir()}"])
-    blas = choose_blas_kernels(os.environ) if mode != "none" else "OneFlow's OpenBLAS as it is"
+    blas = "OneFlow's OpenBLAS as it is" if mode == "none" else "OneFlow's OpenBLAS, Haswell kernels"
+    if mode == "haswell":
+        os.environ["OPENBLAS_CORETYPE"] = "Haswell"
+    elif mode != "none":
+        blas = choose_blas_kernels(os.environ)
     from backbones.cpu_kernels import use_cpu_kernels
     from data.loader import SyntheticLoader
     from engine.trainer import Trainer
@@ -46,9 +50,9 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
     runtime = start_runtime("cpu")
     loader = SyntheticLoader(cfg.num_classes, 1000, batch, rank=runtime.rank, ranks=runtime.ranks, seed=0)
     trainer = Trainer(cfg, runtime, loader)
-    if mode in ("on", "all"):
-        use_cpu_kernels(trainer.backbone, dense=mode == "all")
-    if mode in ("wait", "on", "all") and graph:
+    if mode == "all":
+        use_cpu_kernels(trainer.backbone)
+    if mode in ("on", "all") and graph:
         sleep_while_waiting()
     trainer.start_phase()
     walls, cpus = [], []

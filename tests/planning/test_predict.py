@@ -72,5 +72,5 @@ def test_on_a_card_tensors_share_memory_and_the_host_keeps_what_is_stored_there(
 
 
 def test_kernels_that_copy_are_seen():
-    plain, copying = (planner(1, "cpu", "network=mbf", f"cpu_kernels={on}").predict(100) for on in (False, True))
-    assert copying.host["activations"] != plain.host["activations"]
+    plain, copying = (planner(1, "cpu", "network=mbf", f"cpu_kernels={on}").predict(100) for on in (True, "all"))
+    assert copying.host["activations"] > 3 * plain.host["activations"]
