@@ -1,0 +1,49 @@
+"""Faces to 112x112 pixels by five landmarks, as ArcFace's training sets and the IJB protocols cut them."""
+
+import cv2
+import numpy as np
+
+from utils.errors import UserError
+
+SIZE = 112
+# Left eye, right eye (as seen in the picture), tip of the nose, left and right corner of the mouth; x and y in pixels.
+REFERENCE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float32,
+)
+_LEAST = 1e-6  # spread in parts of the coordinates, and likeness to the template, below which rounding alone is left
+
+_template = REFERENCE.astype(np.float64) @ (1, 1j)
+_template_centre = _template.mean()
+_template -= _template_centre
+
+
+def similarity(landmarks: np.ndarray) -> np.ndarray:
+    """The scaling, rotation and shift, (2, 3) float64, that carry `landmarks` (5, 2) to REFERENCE.
+
+    They leave the least sum of squared distances (Umeyama, 1991, without reflection). With points as complex numbers
+    this is the linear regression z -> a z + b. Raises UserError where no such transform is determined.
+    """
+    if landmarks.shape != REFERENCE.shape:
+        raise ValueError(f"landmarks {landmarks.shape}, not {REFERENCE.shape}")
+    if not np.isfinite(landmarks).all():
+        raise UserError("its landmarks are not all numbers; detect the face again, or leave the image out")
+    points = landmarks.astype(np.float64) @ (1, 1j)
+    centre = points.mean()
+    centred = points - centre
+    spread = np.linalg.norm(centred)
+    product = np.vdot(centred, _template)
+    # Not above also where the squares are beyond float64.
+    if not (spread > _LEAST * np.abs(points).max() and abs(product) > _LEAST * spread * np.linalg.norm(_template)):
+        raise UserError("its landmarks are not those of a face; detect it again, or leave the image out")
+    a = product / spread**2
+    b = _template_centre - a * centre
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The face at `landmarks` (5, 2), x and y in pixels, of `image` (H, W, 3) uint8, as (112, 112, 3) uint8.
+
+    Bilinear, and black outside the image. Raises UserError as `similarity` does.
+    """
+    return cv2.warpAffine(image, similarity(landmarks), (SIZE, SIZE), borderValue=0)
