@@ -4,17 +4,21 @@ The protocol is that of Labeled Faces in the Wild (Huang et al., 2007): threshol
 on the tenth. A pair is accepted where its squared distance is below the threshold.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import normalize
 
+from evaluation.pca import principal_axes
 from utils.errors import UserError
 
 ACCURACY_THRESHOLDS = np.arange(0, 4, 0.01)  # squared distances of unit vectors lie in [0, 4]
 FOLDS = 10
 FAR_THRESHOLDS = np.arange(0, 4, 0.001)
+FAR_TARGET = 1e-3
+_BLOCK = 1 << 14  # pairs whose embeddings are compared at a time
 
 
 @dataclass(frozen=True)
@@ -31,41 +35,79 @@ class VerificationResult:
     pairs: int
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Each pair and each fold behind a `VerificationResult`."""
+
+    result: VerificationResult
+    distances: np.ndarray  # (pairs,) squared, of the embeddings as they are, without PCA
+    accuracies: np.ndarray  # (folds,)
+    thresholds: np.ndarray  # (folds,) squared distances
+
+
 def verify(
-    embeddings: np.ndarray, flipped: np.ndarray, issame: np.ndarray, folds: int = FOLDS, far_target: float = 1e-3
+    embeddings: np.ndarray, flipped: np.ndarray, issame: np.ndarray, folds: int = FOLDS, far_target: float = FAR_TARGET
 ) -> VerificationResult:
     """Judges the embeddings of a set's images and of their mirror images, (2 x pairs, E), by `issame` (pairs,) bool.
+
+    Rows 2k and 2k + 1 are pair k. Raises as `judge`, and ValueError where the shapes disagree.
+    """
+    if embeddings.shape != flipped.shape or embeddings.ndim != 2 or len(embeddings) != 2 * len(issame):
+        raise ValueError(f"embeddings {embeddings.shape} and {flipped.shape} for {len(issame)} pairs")
+    pairs = np.arange(len(embeddings)).reshape(-1, 2)
+    return judge(np.stack([embeddings, flipped], axis=1), pairs, issame, folds, far_target).result
+
+
+def judge(
+    embeddings: np.ndarray,
+    pairs: np.ndarray,
+    issame: np.ndarray,
+    folds: int = FOLDS,
+    far_target: float = FAR_TARGET,
+    pca: int = 0,
+    name: Callable[[int], str] = str,
+) -> Judged:
+    """Judges images' embeddings (N, 2, E), [:, 1] of the mirror images, or (N, 1, E) without them.
+
+    pairs: (pairs, 2) rows of the embeddings; issame: (pairs,) bool; name: of an image, for a person to find it.
 
     Accuracy: on each fold, at the threshold (0 to 4 step 0.01, the first of equals) that is best on the other folds.
     TAR at FAR: on each fold, at the threshold where the FAR of the other folds reaches `far_target`, with FAR taken as
     linear between thresholds 0 to 4 step 0.001, and the largest such threshold; 0, which accepts nothing, where the FAR
     stays below the target (or there are no different pairs).
+    pca: as in InsightFace, accuracy (but not TAR at FAR) is that of the unit embeddings' first so many principal
+    components, fitted on the images of the other folds and normalised again.
 
-    Raises UserError where an embedding is NaN or infinite or there are fewer pairs than folds, ValueError where the
-    shapes disagree.
+    Raises UserError where an embedding is NaN or infinite, there are fewer pairs than folds, fewer than 2 folds, or
+    less than `pca` components.
     """
     issame = np.asarray(issame, dtype=bool)
-    if embeddings.shape != flipped.shape or embeddings.ndim != 2 or len(embeddings) != 2 * len(issame):
-        raise ValueError(f"embeddings {embeddings.shape} and {flipped.shape} for {len(issame)} pairs")
+    if folds < 2:
+        raise UserError(f"{folds} fold(s) are not possible: one is tested by the others, so there must be at least 2")
     if len(issame) < folds:
         raise UserError(f"{folds} folds need at least {folds} pairs, and the verification set has {len(issame)}")
-    _refuse_non_finite(embeddings, flipped)
+    _refuse_non_finite(embeddings, name)
     # As InsightFace: with float32 the rounding alone could carry a distance over a threshold.
-    embeddings, flipped = embeddings.astype(np.float64), flipped.astype(np.float64)
-    distances = pair_distances(combine_flip(embeddings, flipped))
+    views = embeddings.transpose(1, 0, 2).astype(np.float64, order="C")
+    unit = normalize(combine_flip(*views) if len(views) == 2 else views[0])
+    distances = _distances(unit, pairs)
     fold = _fold_of_pair(len(issame), folds)
-    accuracies, thresholds = _accuracy_of_folds(distances, issame, fold)
+    if pca:
+        accuracies, thresholds = _accuracy_after_pca(unit, pairs, issame, fold, pca)
+    else:
+        accuracies, thresholds = _accuracy_of_folds(distances, issame, fold)
     tars, fars = _tar_far_of_folds(distances, issame, fold, far_target)
-    return VerificationResult(
+    result = VerificationResult(
         accuracy=float(accuracies.mean()),
         std=float(accuracies.std()),
         threshold=float(thresholds.mean()),
         tar=float(tars.mean()) if tars.size else float("nan"),
         tar_std=float(tars.std()) if tars.size else float("nan"),
         far=float(fars.mean()) if fars.size else float("nan"),
-        xnorm=float(np.linalg.norm([embeddings, flipped], axis=2).mean()),
+        xnorm=float(np.linalg.norm(views, axis=2).mean()),
         pairs=len(issame),
     )
+    return Judged(result, distances, accuracies, thresholds)
 
 
 def combine_flip(embeddings: np.ndarray, flipped: np.ndarray) -> np.ndarray:
@@ -75,14 +117,22 @@ def combine_flip(embeddings: np.ndarray, flipped: np.ndarray) -> np.ndarray:
 
 def pair_distances(embeddings: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances of the L2-normalised rows 2k and 2k + 1, (2 x pairs, E) -> (pairs,)."""
-    unit = normalize(embeddings)
-    return np.square(unit[0::2] - unit[1::2]).sum(axis=1)
+    return _distances(normalize(embeddings), np.arange(len(embeddings)).reshape(-1, 2))
 
 
-def _refuse_non_finite(embeddings: np.ndarray, flipped: np.ndarray) -> None:
-    bad = np.flatnonzero(~(np.isfinite(embeddings) & np.isfinite(flipped)).all(axis=1))
+def _distances(unit: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances of the rows that `pairs` (pairs, 2) names, (pairs,)."""
+    distances = np.empty(len(pairs))
+    for start in range(0, len(pairs), _BLOCK):
+        first, second = pairs[start : start + _BLOCK].T
+        distances[start : start + _BLOCK] = np.square(unit[first] - unit[second]).sum(axis=1)
+    return distances
+
+
+def _refuse_non_finite(embeddings: np.ndarray, name: Callable[[int], str]) -> None:
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=(1, 2)))
     if bad.size:
-        first = ", ".join(map(str, bad[:5]))
+        first = ", ".join(name(int(image)) for image in bad[:5])
         raise UserError(
             f"the backbone gives NaN or infinity for {bad.size} of {len(embeddings)} verification images "
             f"(the first: {first}): its weights or running statistics have diverged"
@@ -120,6 +170,19 @@ def _accuracy_of_folds(distances: np.ndarray, issame: np.ndarray, fold: np.ndarr
     right = true_accepts + different[:, None] - false_accepts
     best = _training(right).argmax(axis=1)
     return right[np.arange(folds), best] / sizes, ACCURACY_THRESHOLDS[best]
+
+
+def _accuracy_after_pca(
+    unit: np.ndarray, pairs: np.ndarray, issame: np.ndarray, fold: np.ndarray, components: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_accuracy_of_folds`, each fold with the components of the images of all others."""
+    accuracies, thresholds = np.empty((2, fold.max() + 1))
+    for tested in range(len(accuracies)):
+        mean, axes = principal_axes(unit, np.bincount(pairs[fold != tested].ravel(), minlength=len(unit)), components)
+        distances = _distances(normalize((unit - mean) @ axes), pairs)
+        of_folds = _accuracy_of_folds(distances, issame, fold)
+        accuracies[tested], thresholds[tested] = (values[tested] for values in of_folds)
+    return accuracies, thresholds
 
 
 def _tar_far_of_folds(

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from evaluation.verification import combine_flip, pair_distances, verify
+from evaluation.verification import combine_flip, judge, pair_distances, verify
 from utils.errors import UserError
 
 
@@ -16,7 +17,7 @@ def _folds(pairs, folds=10):
     return [list(range(end - size, end)) for end, size in zip(ends, sizes, strict=True)]
 
 
-def _naive(embeddings, flipped, issame, far_target=1e-3):
+def _naive(embeddings, flipped, issame, far_target=1e-3, folds=10):
     pairs = len(issame)
     total = [
         [float(a) + float(b) for a, b in zip(*rows, strict=True)] for rows in zip(embeddings, flipped, strict=True)
@@ -26,7 +27,7 @@ def _naive(embeddings, flipped, issame, far_target=1e-3):
         [sum((a - b) ** 2 for a, b in zip(*unit[2 * k : 2 * k + 2], strict=True)) for k in range(pairs)]
     )
     accuracies, thresholds, tars, fars = [], [], [], []
-    for test in _folds(pairs):
+    for test in _folds(pairs, folds):
         train = np.setdiff1d(np.arange(pairs), test)
 
         def accuracy(threshold, of):
@@ -163,3 +164,70 @@ def test_fewer_pairs_than_folds():
 def test_shapes_that_disagree():
     with pytest.raises(ValueError, match="for 20 pairs"):
         verify(np.ones((38, 4)), np.ones((38, 4)), np.ones(20, bool))
+
+
+@pytest.mark.parametrize("folds", [2, 7])
+def test_images_that_are_in_several_pairs(folds):
+    rng = np.random.default_rng(6)
+    pairs, issame = rng.integers(0, 12, size=(50, 2)), rng.random(50) < 0.5
+    views = rng.normal(size=(12, 2, 5)).astype(np.float32)
+    judged = judge(views, pairs, issame, folds=folds)
+    apart = views[pairs.ravel()].transpose(1, 0, 2)  # as a .bin set would hold them
+    expected = _naive(*apart, issame, folds=folds) | {"xnorm": np.mean(np.linalg.norm(views, axis=2))}
+    assert vars(judged.result) == pytest.approx(expected, abs=1e-6)
+    np.testing.assert_allclose(judged.distances, pair_distances(combine_flip(*apart)), atol=1e-6)
+    assert judged.accuracies.mean() == judged.result.accuracy and len(judged.thresholds) == folds
+
+
+def test_without_mirror_images():
+    rng = np.random.default_rng(7)
+    issame = rng.random(30) < 0.5
+    rows, _ = _separable(rng, 30, 0.5, issame)
+    pairs = np.arange(60).reshape(-1, 2)
+    alone, twice = (judge(views, pairs, issame).result for views in (rows[:, None], np.stack([rows, rows], axis=1)))
+    assert vars(alone) == pytest.approx(vars(twice))
+
+
+@pytest.mark.parametrize("components", [1, 3, 8])
+def test_accuracy_after_pca_is_that_of_the_training_folds_components(components):
+    rng = np.random.default_rng(8)
+    issame = rng.random(60) < 0.5
+    views = np.stack(_separable(rng, 60, 0.8, issame), axis=1) * np.linspace(0.2, 3, 8, dtype=np.float32)
+    pairs = rng.permutation(120).reshape(-1, 2)
+    judged = judge(views, pairs, issame, pca=components)
+
+    unit = views.sum(axis=1, dtype=np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    for number, test in enumerate(_folds(60)):
+        train = np.setdiff1d(np.arange(60), test)
+        model = PCA(components, svd_solver="full").fit(unit[pairs[train].ravel()])
+        reduced = model.transform(unit)
+        reduced /= np.linalg.norm(reduced, axis=1, keepdims=True)
+        distance = np.square(reduced[pairs[:, 0]] - reduced[pairs[:, 1]]).sum(axis=1)
+        right = [np.mean((distance[train] < t) == issame[train]) for t in np.arange(0, 4, 0.01)]
+        threshold = 0.01 * np.argmax(right)
+        assert judged.thresholds[number] == pytest.approx(threshold)
+        assert judged.accuracies[number] == np.mean((distance[test] < threshold) == issame[test])
+    plain = judge(views, pairs, issame)
+    assert (judged.result.tar, judged.result.xnorm) == (plain.result.tar, plain.result.xnorm)
+    np.testing.assert_array_equal(judged.distances, plain.distances)
+
+
+def test_non_finite_embeddings_by_their_names():
+    views = np.ones((40, 1, 4))
+    views[3] = np.nan
+    with pytest.raises(UserError, match=r"1 of 40 .* photo 3\)"):
+        judge(views, np.arange(40).reshape(-1, 2), np.ones(20, bool), name=lambda image: f"photo {image}")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"folds": 1}, "must be at least 2"),
+        ({"folds": 21}, "21 folds need at least 21 pairs"),
+        ({"pca": 5}, "PCA to 5 components is not possible: the embeddings allow 1 to 4"),
+    ],
+)
+def test_options_that_are_not_possible(options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        judge(np.ones((40, 1, 4)), np.arange(40).reshape(-1, 2), np.ones(20, bool), **options)
