@@ -1,0 +1,255 @@
+"""Where the images of an embedding pass come from: folders, list files, OFRecord, `.bin` sets, crops with landmarks.
+
+Every source has `len()`, `decode(start, stop)` -> (n, 112, 112, 3) uint8 RGB, `name(i)`, and `digest()`, by which a
+pass that goes on later knows that the images are still the same. Decoding is safe in several threads at once.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from data.manifest import MANIFEST_NAME, Manifest, read_index
+from data.ofrecord import index_path
+from evaluation.align import align
+from evaluation.bin_set import IMAGE_SHAPE, BinSet
+from utils.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+class ImageSource(Protocol):
+    def __len__(self) -> int: ...
+
+    def decode(self, start: int, stop: int) -> np.ndarray:
+        """Images start ... stop - 1, (stop - start, 112, 112, 3) uint8 RGB. Raises UserError naming a bad one."""
+
+    def name(self, number: int) -> str:
+        """What a person would call the image."""
+
+    def digest(self) -> str:
+        """Differs where the images do. Raises UserError naming a file that is missing."""
+
+
+class FileImages:
+    """Images in files of their own.
+
+    files: paths, absolute or below `root`; they are the names too. list_file and lines say where a file was listed,
+    so that a bad one is found there.
+    """
+
+    def __init__(
+        self, files: Sequence[str], root: Path = Path(), list_file: Path | None = None, lines: Sequence[int] = ()
+    ) -> None:
+        self.files, self.root = files, root
+        self._list_file, self._lines = list_file, lines
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, number: int) -> str:
+        return self.files[number]
+
+    def decode(self, start: int, stop: int) -> np.ndarray:
+        pixels = np.empty((len(self.files[start:stop]), *IMAGE_SHAPE), np.uint8)
+        for offset in range(len(pixels)):
+            pixels[offset] = self._face(start + offset)
+        return pixels
+
+    def digest(self) -> str:
+        """Of the names, sizes and times of change of the files."""
+        return _digest(self._stamps())
+
+    def _face(self, number: int) -> np.ndarray:
+        """(112, 112, 3) uint8 RGB."""
+        image = self._read(number)
+        if image.shape != IMAGE_SHAPE:
+            height, width = image.shape[:2]
+            raise UserError(f"{self._where(number)} is {width}x{height} pixels, not 112x112 as aligned faces are")
+        return image
+
+    def _read(self, number: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        try:
+            encoded = np.fromfile(self.root / self.files[number], np.uint8)
+        except OSError as error:
+            raise UserError(f"{self._where(number)} cannot be read: {error.strerror}") from None
+        image = decode_rgb(encoded)
+        if image is None:
+            raise UserError(f"{self._where(number)} is no image that decodes")
+        return image
+
+    def _stamps(self) -> Iterable[bytes]:
+        for number, file in enumerate(self.files):
+            try:
+                about = os.stat(self.root / file)
+            except OSError as error:
+                raise UserError(f"{self._where(number)} cannot be read: {error.strerror}") from None
+            yield os.fsencode(f"{file}\0{about.st_size} {about.st_mtime_ns}\n")
+
+    def _where(self, number: int) -> str:
+        listed = f"{self._list_file}, line {self._lines[number]}: " if self._list_file else ""
+        return f"{listed}{self.root / self.files[number]}"
+
+
+class FolderImages(FileImages):
+    """The images in a folder and all folders in it, in the order of their paths; names with a leading dot are left out.
+
+    Raises UserError where there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UserError(f"there is no folder of images at {folder}")
+        files = []
+        for path, folders, names in os.walk(folder, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files += [
+                os.path.relpath(os.path.join(path, name), folder)
+                for name in names
+                if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+            ]
+        if not files:
+            raise UserError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+        super().__init__(sorted(files), folder)
+
+
+class ListedImages(FileImages):
+    """The images of a list file: a path a line, absolute or below `root` (default: the list's folder).
+
+    What follows a path is in `columns`, a list of words for each image. The path ends at the first tab or, in a line
+    without one, at the first blank. Empty lines do not count. Raises UserError where the list cannot be read.
+    """
+
+    def __init__(self, list_file: Path, root: Path | None = None) -> None:
+        files, lines, self.columns = [], [], []
+        for number, line in read_lines(list_file):
+            file, _, rest = line.partition("\t") if "\t" in line else line.partition(" ")
+            files.append(file)
+            lines.append(number)
+            self.columns.append(rest.split())
+        if not files:
+            raise UserError(f"{list_file} lists no images")
+        super().__init__(files, list_file.parent if root is None else root, list_file, lines)
+
+
+class LandmarkedImages(FileImages):
+    """Faces cut loosely, aligned by their landmarks, (N, 5, 2) in pixels of each image, as IJB's are."""
+
+    def __init__(self, files: Sequence[str], landmarks: np.ndarray, *where, **listed) -> None:
+        """files and what follows the landmarks: as in FileImages."""
+        if landmarks.shape != (len(files), 5, 2):
+            raise ValueError(f"landmarks {landmarks.shape} for {len(files)} images")
+        super().__init__(files, *where, **listed)
+        self.landmarks = landmarks
+
+    def _face(self, number: int) -> np.ndarray:
+        image = self._read(number)
+        try:
+            return align(image, self.landmarks[number])
+        except UserError as error:
+            raise UserError(f"{self._where(number)}: {error}") from None
+
+    def _stamps(self) -> Iterable[bytes]:
+        yield from super()._stamps()
+        yield np.ascontiguousarray(self.landmarks).tobytes()
+
+
+class RecordImages:
+    """The images of a converted dataset (`dataset.json`, parts and their indices), in the order of the parts.
+
+    Raises UserError for what `Manifest.check` finds.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = Manifest.load(folder)
+        manifest.check(folder)
+        self._parts = manifest.parts
+        self._starts = np.cumsum([0, *(part.records for part in self._parts)])
+        self._index = [read_index(index_path(folder / part.name)) for part in self._parts]
+        self._bytes = [np.memmap(folder / part.name, np.uint8, "r") for part in self._parts]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def name(self, number: int) -> str:
+        part, record = self._place(number)
+        return f"record {record} of {self._parts[part].name}"
+
+    def decode(self, start: int, stop: int) -> np.ndarray:
+        pixels = np.empty((min(stop, len(self)) - start, *IMAGE_SHAPE), np.uint8)
+        for offset in range(len(pixels)):
+            part, record = self._place(start + offset)
+            first, length, _ = self._index[part][record].tolist()
+            image = decode_rgb(self._bytes[part][first : first + length])
+            if image is None or image.shape != IMAGE_SHAPE:
+                raise UserError(
+                    f"{self.name(start + offset)} in {self.folder} is not a 112x112 image that decodes; convert the "
+                    "dataset again with --verify"
+                )
+            pixels[offset] = image
+        return pixels
+
+    def digest(self) -> str:
+        """Of the parts' names and checksums, as dataset.json has them."""
+        return _digest(f"{part.name} {part.crc32}\n".encode() for part in self._parts)
+
+    def _place(self, number: int) -> tuple[int, int]:
+        part = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return part, number - int(self._starts[part])
+
+
+class BinImages(BinSet):
+    """A verification set with names for its images."""
+
+    def name(self, number: int) -> str:
+        return f"image {number} of {self.path.name}"
+
+    def digest(self) -> str:
+        """Of the encoded images."""
+        return _digest(bytes(image) for image in self._images)
+
+
+def open_source(path: Path, root: Path | None = None) -> ImageSource:
+    """The images at `path`: a `.bin` set, a converted dataset's folder, a folder of images, or a list file.
+
+    root: what the list's paths are relative to; default: its folder. Raises UserError where there is no such thing.
+    """
+    if path.is_dir():
+        return RecordImages(path) if (path / MANIFEST_NAME).exists() else FolderImages(path)
+    if not path.is_file():
+        raise UserError(f"there is neither a folder nor a file at {path}")
+    return BinImages.load(path) if path.suffix == ".bin" else ListedImages(path, root)
+
+
+def decode_rgb(encoded: np.ndarray) -> np.ndarray | None:
+    """An encoded image, (bytes,) uint8, as (H, W, 3) uint8 RGB, a gray one too; None where it does not decode."""
+    try:
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
+    except cv2.error:  # such as a size beyond OpenCV's limit
+        return None
+
+
+def read_lines(file: Path) -> Iterable[tuple[int, str]]:
+    """The lines of a UTF-8 text file with their numbers, from 1, without the empty ones. Raises UserError."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if line := line.strip():
+                    yield number, line
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not a text file in UTF-8") from None
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece)
+    return whole.hexdigest()
