@@ -1,0 +1,185 @@
+"""What an evaluation found, as plain data: JSON for programs, CSV for tables, Markdown for people.
+
+A result is of one model on one set. `kind` is "verification" or "ijb"; what a curve says is the same in both.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.curves import Roc, pairs_needed
+from evaluation.verification import FAR_TARGET, Judged
+from utils.errors import UserError
+
+FARS = tuple(10.0**-power for power in range(1, 7))
+_EDGES = np.linspace(-1, 1, 101)  # of cosines
+_POINTS = 500
+_CURVE_KEYS = {"kind", "name", "model", "pairs", "same", "tar_at_far", "auc", "eer", "roc", "histogram"}
+_KEYS = {
+    "verification": _CURVE_KEYS | {"accuracy", "std", "threshold", "xnorm", "folds", "hardest"},
+    "ijb": _CURVE_KEYS | {"setting", "identification"},
+}
+
+
+def far_key(far: float) -> str:
+    """The name of a false accept rate in a result, such as 1e-04."""
+    return f"{far:.0e}"
+
+
+def curve_facts(curve: Roc) -> dict:
+    """What a curve of cosines says: counts, TAR and threshold at the usual FARs, AUC, EER, points and a histogram.
+
+    null stands for what the number of pairs does not allow.
+    """
+    far, tar = curve.sampled(_POINTS)
+    same, different = curve.histogram(_EDGES)
+    return {
+        "pairs": curve.same + curve.different,
+        "same": curve.same,
+        "tar_at_far": {far_key(each): curve.tar_at(each) for each in FARS},
+        "threshold_at_far": {far_key(each): _finite(curve.threshold_at(each)) for each in FARS},
+        "auc": curve.auc,
+        "eer": curve.eer,
+        "roc": {"far": far.tolist(), "tar": tar.tolist()},
+        "histogram": {"edges": _EDGES.tolist(), "same": same.tolist(), "different": different.tolist()},
+    }
+
+
+def verification_result(
+    name: str, model: str, judged: Judged, curve: Roc, hardest: Sequence[dict] = (), pca: int = 0
+) -> dict:
+    """The result of a set of pairs. Thresholds are squared distances d, cosines are 1 - d / 2."""
+    found = judged.result
+    return {
+        "kind": "verification",
+        "name": name,
+        "model": model,
+        **curve_facts(curve),
+        "accuracy": found.accuracy,
+        "std": found.std,
+        "threshold": found.threshold,
+        "cosine": 1 - found.threshold / 2,
+        "pca": pca,
+        "tar_of_folds": {
+            "far_target": FAR_TARGET,
+            "tar": _finite(found.tar),
+            "std": _finite(found.tar_std),
+            "far": _finite(found.far),
+        },
+        "xnorm": found.xnorm,
+        "folds": [
+            {"accuracy": float(accuracy), "threshold": float(threshold)}
+            for accuracy, threshold in zip(judged.accuracies, judged.thresholds, strict=True)
+        ],
+        "hardest": list(hardest),
+    }
+
+
+def measures(result: dict) -> dict[str, str]:
+    """The figures of a result by their names, as people read them."""
+    figures = {}
+    if result["kind"] == "verification":
+        figures["accuracy"] = f"{result['accuracy']:.2%} ± {result['std']:.2%}"
+        figures["threshold"] = f"{result['threshold']:.3f}"
+    for far, tar in result["tar_at_far"].items():
+        figures[f"TAR@FAR={far}"] = show_tar(result, far, tar)
+    figures["AUC"] = "n/a" if result["auc"] is None else f"{result['auc']:.5f}"
+    figures["EER"] = "n/a" if result["eer"] is None else f"{result['eer']:.2%}"
+    if result["kind"] == "verification":
+        figures["XNorm"] = f"{result['xnorm']:.3f}"
+    for name, share in result.get("identification", {}).items():
+        figures[name] = "n/a" if share is None else f"{share:.2%}"
+    return figures
+
+
+def show_tar(result: dict, far: str, tar: float | None) -> str:
+    if tar is not None:
+        return f"{tar:.2%}"
+    needed = pairs_needed(float(far))
+    missing = "same" if result["pairs"] - result["same"] >= needed else f"{needed:,} different"
+    return f"n/a (needs {missing} pairs)"
+
+
+def title(result: dict) -> str:
+    """The set, and how it was evaluated where there are several ways."""
+    return " ".join(filter(None, [result["name"], result.get("setting"), _pca_words(result)]))
+
+
+def write_result(result: dict, folder: Path, stem: str) -> Path:
+    """Writes `stem`.csv, .md and .json into the folder, each whole or not at all; the path of the .json."""
+    write_whole(folder / f"{stem}.csv", _csv(result).encode())
+    write_whole(folder / f"{stem}.md", _markdown(result).encode())
+    path = folder / f"{stem}.json"
+    write_whole(path, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    return path
+
+
+def read_result(path: Path) -> dict:
+    """A result that `write_result` wrote. Raises UserError where it is none."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not a result of an evaluation: {error}") from None
+    if not isinstance(result, dict) or result.get("kind") not in _KEYS:
+        raise UserError(f"{path} is not a result of an evaluation: its kind is neither {' nor '.join(_KEYS)}")
+    missing = _KEYS[result["kind"]] - result.keys()
+    if missing:
+        raise UserError(f"{path} is not a whole result: {', '.join(sorted(missing))} missing")
+    return result
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader sees all of the file or none. Raises UserError where it cannot be written."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _csv(result: dict) -> str:
+    """A line of names and a line of plain numbers; an empty field is a figure that the pairs do not allow."""
+    fields = {key: result.get(key) for key in ("kind", "name", "setting", "model", "pairs", "same")}
+    fields |= {key: result[key] for key in ("accuracy", "std", "threshold", "xnorm", "pca") if key in result}
+    fields |= {f"tar_at_far_{far}": tar for far, tar in result["tar_at_far"].items()}
+    fields |= {"auc": result["auc"], "eer": result["eer"], **result.get("identification", {})}
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([fields.keys(), fields.values()])
+    return lines.getvalue()
+
+
+def _markdown(result: dict) -> str:
+    lines = [f"# {title(result)}", "", f"{result['model']} on {result['pairs']} pairs, {result['same']} of them same."]
+    lines += ["", "| measure | value |", "| --- | ---: |"]
+    lines += [f"| {name} | {value} |" for name, value in measures(result).items()]
+    if "folds" in result:
+        lines += ["", "| fold | accuracy | threshold |", "| ---: | ---: | ---: |"]
+        for number, fold in enumerate(result["folds"], 1):
+            lines.append(f"| {number} | {fold['accuracy']:.2%} | {fold['threshold']:.2f} |")
+    if result.get("hardest"):
+        lines += ["", "| hardest pairs | cosine | images |", "| --- | ---: | --- |"]
+        for pair in result["hardest"]:
+            names = " and ".join(name.replace("|", "\\|") for name in pair["images"])
+            lines.append(f"| {'same' if pair['same'] else 'different'} | {pair['score']:.4f} | {names} |")
+    return "\n".join([*lines, ""])
+
+
+def _pca_words(result: dict) -> str:
+    return f"(PCA {result['pca']})" if result.get("pca") else ""
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

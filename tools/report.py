@@ -1,0 +1,29 @@
+"""Puts results of evaluations on one page: tables, ROC curves, histograms, folds, hardest pairs; models are compared.
+
+python tools/report.py results/r18/lfw.json results/r50/lfw.json results/r50/IJBC.json --out results/report
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+
+from evaluation.report import write_report
+from utils.cli import run_cli
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json", help="of val.py or eval_ijb.py --out")
+    parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="of report.html and PNGs")
+    args = parser.parse_args(arguments)
+    print(f"{write_report(args.results, args.out)} and its pictures beside it")
+
+
+if __name__ == "__main__":
+    run_cli(main)
