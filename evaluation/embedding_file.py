@@ -1,0 +1,174 @@
+"""Embeddings on disk: `X.npy`, (N, views, E) float32, and `X.json` beside it, which says what they are.
+
+[:, 0] are those of the images, [:, 1] those of their mirror images, where there are any. While they are being made
+they are in the folder `X.npy.unfinished`, with a byte for each block of images that is on the disk; several processes
+may write different blocks, also from several machines. The last one to finish gives the files their names.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import sync
+
+BLOCK = 512  # images; what an interruption loses at most, for each process
+_DATA, _ABOUT, _BLOCKS = "embeddings.npy", "about.json", "blocks"
+
+
+class EmbeddingFile:
+    """`path` in the making: taken up where an earlier process left it, or begun.
+
+    about: what the embeddings are of, for X.json. Raises UserError where the path, or an unfinished one, holds those of
+    something else, or cannot be written. `whole` says whether there is nothing left to do.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], about: Mapping[str, object]) -> None:
+        if path.suffix != ".npy":
+            raise UserError(f"embeddings are written to a file that ends in .npy, not to {path}")
+        count, views, size = shape
+        self._path, self._shape = path, shape
+        self._about = {**about, "count": count, "flip": views == 2, "embedding_size": size}
+        self._folder = unfinished(path)
+        self._blocks = -(-count // BLOCK)
+        try:
+            self.whole = path.exists()
+            if not self.whole and not self._folder.exists():
+                self._begin()
+            self._refuse_others()
+            if not self.whole:
+                self._offset = np.load(self._folder / _DATA, mmap_mode="r").offset
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def missing(self, rank: int = 0, ranks: int = 1) -> list[tuple[int, int]]:
+        """The blocks, (start, stop) in images, of this rank's contiguous share that are not on the disk yet."""
+        done = (self._folder / _BLOCKS).read_bytes()
+        first, last = (self._blocks * r // ranks for r in (rank, rank + 1))
+        return [
+            (block * BLOCK, min((block + 1) * BLOCK, self._shape[0])) for block in range(first, last) if not done[block]
+        ]
+
+    def write(self, start: int, rows: np.ndarray) -> None:
+        """A whole block, (stop - start, views, E), which then is on the disk. Raises UserError where it cannot be."""
+        row_bytes = int(np.prod(self._shape[1:])) * 4
+        try:
+            # By writing, not through a memory map: a disk that is full is then an error, and not a signal.
+            self._put(_DATA, self._offset + start * row_bytes, np.ascontiguousarray(rows, np.float32).tobytes())
+            self._put(_BLOCKS, start // BLOCK, b"\1")
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def finish(self) -> bool:
+        """Gives the files their names if every block is there; whether they have them."""
+        # Several ranks may come here at once: all write the same, and the renaming succeeds once.
+        try:
+            if not self.whole and 0 not in (self._folder / _BLOCKS).read_bytes():
+                about = self._folder / f"{_ABOUT}.{os.getpid()}"
+                about.write_text(self._describe())
+                about.replace(description(self._path))
+                (self._folder / _DATA).replace(self._path)
+                sync(self._path.parent)
+                self.whole = True
+        except FileNotFoundError:
+            self.whole = self._path.exists()
+        except OSError as error:
+            raise self._unwritable(error) from None
+        if self.whole:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return self.whole
+
+    def _begin(self) -> None:
+        """Makes the folder at once whole, by renaming: the ranks all try, and one succeeds."""
+        own = self._folder.with_name(f"{self._folder.name}.{os.uname().nodename}.{os.getpid()}")
+        own.mkdir(parents=True)
+        try:
+            (own / _ABOUT).write_text(self._describe())
+            (own / _BLOCKS).write_bytes(bytes(self._blocks))
+            np.lib.format.open_memmap(own / _DATA, "w+", np.float32, self._shape)
+            try:
+                own.rename(self._folder)
+            except OSError:
+                if not self._folder.exists():
+                    raise
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+
+    def _refuse_others(self) -> None:
+        file = description(self._path) if self.whole else self._folder / _ABOUT
+        there = _read_json(file)
+        for key, value in self._about.items():
+            if there.get(key) != value:
+                where = self._path if self.whole else self._folder
+                raise UserError(
+                    f"{where} holds embeddings with {key} = {there.get(key)}, and now it is {value}; write to another "
+                    "file, or remove that one (--force)"
+                )
+
+    def _put(self, name: str, offset: int, data: bytes) -> None:
+        handle = os.open(self._folder / name, os.O_WRONLY)
+        try:
+            while data:
+                written = os.pwrite(handle, data, offset)
+                data, offset = data[written:], offset + written
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _describe(self) -> str:
+        return json.dumps(self._about, indent=2, ensure_ascii=False) + "\n"
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"{self._path} cannot be written: {error.strerror}")
+
+
+def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:
+    """The embeddings in `path`, memory-mapped (N, views, E) float32, and what its X.json says of them.
+
+    Raises UserError where they are missing, unfinished or damaged.
+    """
+    if not path.exists():
+        state = "not finished; the command that began them goes on" if unfinished(path).exists() else "not there"
+        raise UserError(f"the embeddings {path} are {state}")
+    try:
+        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise UserError(f"{path} holds no array of embeddings, or is damaged") from None
+    about = _read_json(description(path))
+    wanted = (about.get("count"), 2 if about.get("flip") else 1, about.get("embedding_size"))
+    if embeddings.dtype != np.float32 or embeddings.shape != wanted:
+        raise UserError(f"{path} is a {embeddings.dtype} array {embeddings.shape}, and its description says {wanted}")
+    return embeddings, about
+
+
+def remove_embeddings(path: Path) -> None:
+    """Removes the files of `path`, finished or not."""
+    for file in (path, description(path)):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(unfinished(path), ignore_errors=True)
+
+
+def description(path: Path) -> Path:
+    """X.json of X.npy."""
+    return path.with_suffix(".json")
+
+
+def unfinished(path: Path) -> Path:
+    """The folder in which X.npy is made."""
+    return path.with_name(path.name + ".unfinished")
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        about = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing; it says what the embeddings beside it are") from None
+    except ValueError:
+        about = None
+    if not isinstance(about, dict):
+        raise UserError(f"{file} is damaged; embed again with --force")
+    return about
