@@ -1,0 +1,69 @@
+"""IJB-B and IJB-C from embeddings of their images: 1:1 verification and 1:N identification of templates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.curves import Roc, roc
+from evaluation.ijb_meta import Ijb, Roster
+from evaluation.search import Searches, search
+from evaluation.templates import Setting, template_features
+from utils.errors import UserError
+
+_CHECKED = 4096  # images looked through at a time
+_ROWS = 256  # templates scored against all others at a time
+
+
+@dataclass(frozen=True)
+class IjbResult:
+    """What a benchmark says about a backbone in one setting."""
+
+    setting: Setting
+    roc: Roc  # of the cosines of pairs of templates
+    galleries: dict[str, Searches]  # by the gallery's name; empty where there is no 1:N
+
+
+def check_embeddings(ijb: Ijb, embeddings: np.ndarray) -> None:
+    """Raises UserError where embeddings are not (N, 2, E) or (N, 1, E) of these N images, or not all finite."""
+    if embeddings.ndim != 3 or len(embeddings) != len(ijb.names) or embeddings.shape[1] not in (1, 2):
+        raise UserError(
+            f"the embeddings are {embeddings.shape}; {ijb.target} has {len(ijb.names)} images, which takes "
+            f"({len(ijb.names)}, 2, E) with mirror images or ({len(ijb.names)}, 1, E) without"
+        )
+    bad = []
+    for start in range(0, len(embeddings), _CHECKED):
+        finite = np.isfinite(embeddings[start : start + _CHECKED]).all(axis=(1, 2))
+        bad.extend(start + np.flatnonzero(~finite))
+    if bad:
+        first = ", ".join(ijb.names[image] for image in bad[:5])
+        raise UserError(f"the embeddings of {len(bad)} of {len(ijb.names)} images have NaN or infinity: {first}")
+
+
+def evaluate_ijb(ijb: Ijb, embeddings: np.ndarray, setting: Setting) -> IjbResult:
+    """Judges embeddings, as `check_embeddings` allows, in one setting; 1:N where galleries were read.
+
+    Raises UserError where the setting needs mirror images and there are none.
+    """
+    features = template_features(embeddings, ijb.detector_scores, ijb.templates, ijb.medias, setting)
+    curve = roc(pair_scores(features, ijb.first, ijb.second), ijb.same)
+
+    def look_for(probes: Roster, gallery: Roster) -> Searches:
+        return search(features[probes.templates], probes.subjects, features[gallery.templates], gallery.subjects)
+
+    galleries = {name: look_for(ijb.probes, gallery) for name, gallery in ijb.galleries.items()}
+    return IjbResult(setting, curve, galleries)
+
+
+def pair_scores(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Inner products of rows `first` and `second`, (P,) each, of features (T, E) float32 -> (P,) float32."""
+    # A table of some templates against all takes far less time than fetching two rows for each pair, as IJB's pairs are
+    # a quarter of all that its galleries and probes make.
+    order = np.argsort(first, kind="stable")
+    starts = np.searchsorted(first[order], np.arange(0, len(features) + _ROWS, _ROWS))
+    scores = np.empty(len(first), np.float32)
+    for number, row in enumerate(range(0, len(features), _ROWS)):
+        pairs = order[starts[number] : starts[number + 1]]
+        if pairs.size:
+            table = features[row : row + _ROWS] @ features.T
+            scores[pairs] = table[first[pairs] - row, second[pairs]]
+    return scores

@@ -1,0 +1,109 @@
+"""From embeddings of images to one feature per template, as IJB is evaluated.
+
+A template is all that is known of a person in one place: images and videos. The frames of a video are averaged first
+(media pooling: Crosswhite et al., 2017), so that a long one does not outvote the images; then the media are summed.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.errors import UserError
+
+_BLOCK = 4096  # images worked on at a time
+
+
+@dataclass(frozen=True)
+class Setting:
+    """InsightFace's test mode of IJB, such as N1D1F2.
+
+    norm: N1 leaves an embedding its norm, by which clear faces weigh more than bad ones; N0 normalises it first.
+    detector: D1 weighs an image by the detector's score.
+    flip: F0 takes the embedding of the image alone, F1 joins it and that of the mirror image end to end, F2 adds them.
+
+    As in InsightFace's ijb_11.py and its published tables. Its other script, ijb_evals.py, calls N1 what is N0 here,
+    and F1 what is F2.
+    """
+
+    norm: bool = True
+    detector: bool = True
+    flip: int = 2
+
+    @classmethod
+    def parse(cls, text: str) -> "Setting":
+        """Raises UserError where it is not of the form N1D1F2."""
+        found = re.fullmatch(r"N([01])D([01])F([012])", text.upper())
+        if not found:
+            raise UserError(f"the setting {text!r} is not possible; it is N0 or N1, D0 or D1, and F0, F1 or F2: N1D1F2")
+        norm, detector, flip = map(int, found.groups())
+        return cls(bool(norm), bool(detector), flip)
+
+    def __str__(self) -> str:
+        return f"N{self.norm:d}D{self.detector:d}F{self.flip}"
+
+
+ALL_SETTINGS = tuple(Setting(norm, detector, flip) for norm in (0, 1) for detector in (0, 1) for flip in (0, 2))
+
+
+def image_features(embeddings: np.ndarray, detector_scores: np.ndarray, setting: Setting) -> np.ndarray:
+    """Embeddings (n, 2, E), [:, 1] of mirror images (or (n, 1, E) for F0), and scores (n,) -> (n, E) float64.
+
+    (n, 2 E) with F1. Raises UserError where the setting needs mirror images and there are none.
+    """
+    if setting.flip and embeddings.shape[1] < 2:
+        raise UserError(f"{setting} needs embeddings of the mirror images, and there are none; take F0")
+    both = embeddings.astype(np.float64)
+    features = (both[:, 0], both.reshape(len(both), -1), both.sum(axis=1))[setting.flip]
+    if not setting.norm:
+        features = _unit(features)
+    return features * detector_scores[:, None] if setting.detector else features
+
+
+def template_features(
+    embeddings: np.ndarray,
+    detector_scores: np.ndarray,
+    templates: np.ndarray,
+    medias: np.ndarray,
+    setting: Setting,
+) -> np.ndarray:
+    """Unit features of templates 0 ... T - 1, (T, E) float32, from their images; zero where these add up to nothing.
+
+    embeddings: (N, 2, E), read by the block, so that they may be a memory-mapped file. templates: (N,), each of
+    0 ... T - 1 at least once. medias: (N,); images of one template and one media are the frames of one video.
+    """
+    features = None
+    for first, last, images, weights in _blocks(templates, medias):
+        part = image_features(embeddings[images], detector_scores[images], setting) * weights[:, None]
+        pooled = _unit(np.add.reduceat(part, np.flatnonzero(np.diff(templates[images], prepend=-1)), axis=0))
+        if features is None:
+            features = np.empty((templates.max() + 1, pooled.shape[1]), np.float32)
+        features[first:last] = pooled
+    return features
+
+
+def _blocks(templates: np.ndarray, medias: np.ndarray) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Templates first ... last - 1 with their images, in order of templates, and each image's weight.
+
+    The sum of means over media is a sum of images, each by 1 over the number of its media's.
+    """
+    order = np.lexsort((medias, templates))
+    ordered = np.stack([templates[order], medias[order]])
+    media_starts = np.flatnonzero(np.r_[True, (np.diff(ordered) != 0).any(axis=0)])
+    frames = np.diff(media_starts, append=len(order))
+    weights = np.repeat(1.0 / frames, frames)
+    starts = np.searchsorted(ordered[0], np.arange(templates.max() + 2))
+    first = 0
+    while first + 1 < len(starts):
+        # At least one template, and as many as end within the block.
+        last = max(first + 1, np.searchsorted(starts, starts[first] + _BLOCK, side="right") - 1)
+        images = slice(starts[first], starts[last])
+        yield first, last, order[images], weights[images]
+        first = last
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1, or 0 where they were."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1.0)
