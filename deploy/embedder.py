@@ -1,5 +1,6 @@
 """A backbone in use: faces in, embeddings out, on one process."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,18 +9,33 @@ import oneflow as flow
 
 from backbones import get_model
 from deploy.onnx_embedder import OnnxEmbedder
-from deploy.weights import check_fits, load_backbone
+from deploy.weights import WEIGHTS, check_fits, load_backbone
+from utils.errors import UserError
+
+BACKENDS = ("auto", "oneflow", "onnx")
+_IMAGE_BYTES = 16 << 20  # of activations in a card's memory, by the widest networks
+_CARD_BATCH = 512  # larger ones are no quicker
 
 
 class Embedder:
     """A backbone with local tensors in evaluation mode.
 
-    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalised.
+    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalised. `batch_size`
+    suits the device.
     """
+
+    backend = "oneflow"
 
     def __init__(self, network: str, embedding_size: int, device: str = "cpu") -> None:
         self.network_name, self.embedding_size, self.device = network, embedding_size, device
         self.network = get_model(network, embedding_size).to(device).eval()
+
+    @property
+    def batch_size(self) -> int:
+        if self.device == "cpu":
+            return OnnxEmbedder.batch_size
+        memory = flow.cuda.get_device_properties().total_memory  # of the current card, as start_runtime chose it
+        return min(max(1, memory // 4 // _IMAGE_BYTES), _CARD_BATCH)
 
     def load(self, state: Mapping[str, np.ndarray], source: str = "the weights") -> None:
         """Takes the weights. Raises UserError naming tensors that are missing, unknown or of another shape."""
@@ -42,9 +58,32 @@ def load_backbone_embedder(path: Path, device: str = "cpu") -> Embedder:
     return embedder
 
 
-def load_embedder(path: Path, device: str = "cpu") -> Embedder | OnnxEmbedder:
+def load_embedder(
+    path: Path, device: str = "cpu", backend: str = "auto", threads: int | None = None
+) -> Embedder | OnnxEmbedder:
     """The model of any kind at `path`: as `load_backbone_embedder`, or an `.onnx` file, which runs on the CPU.
 
-    Raises UserError where there is none, or it is damaged.
+    backend: what runs it, one of BACKENDS. "onnx" makes an ONNX model of a backbone, in memory, and runs that on the
+    CPU; "auto" does so where the device is the CPU, on which ONNX Runtime is several times quicker (README). threads:
+    of ONNX Runtime, by default one for each core.
+
+    Raises UserError where there is no model, it is damaged, or the backend cannot run it.
     """
-    return OnnxEmbedder(path) if path.suffix == ".onnx" else load_backbone_embedder(path, device)
+    if path.suffix == ".onnx":
+        if backend == "oneflow":
+            raise UserError(f"OneFlow cannot run {path}; leave out the backend, or give the model it was made from")
+        return OnnxEmbedder(path, threads)
+    if backend == "onnx" or (backend == "auto" and device == "cpu"):
+        from deploy.onnx_convert import to_onnx  # brings oneflow-onnx along, which a training run can do without
+
+        return OnnxEmbedder(to_onnx(load_backbone_embedder(path).network).SerializeToString(), threads)
+    return load_backbone_embedder(path, device)
+
+
+def model_digest(path: Path) -> str:
+    """Of the weights at `path`, a file or folder as `load_embedder` takes it; differs where they do."""
+    digest = hashlib.sha256()
+    with (path / WEIGHTS if path.is_dir() else path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """An exported model in use: faces in, embeddings out, in ONNX Runtime on the CPU."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +19,46 @@ class OnnxEmbedder:
     Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalised.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises UserError where `path` is missing, or is no such model."""
-        if not path.is_file():
-            raise UserError(f"there is no model at {path}; export one first, or say where it is with --model_path")
+    backend = "onnx"
+    batch_size = 16  # larger ones are no quicker on a CPU
+
+    def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
+        """model: a file, or what would be in it; threads: of ONNX Runtime, by default one for each core we may use.
+
+        Raises UserError where the file is missing, or is no such model.
+        """
+        if isinstance(model, Path) and not model.is_file():
+            raise UserError(f"there is no model at {model}; export one first, or say where it is with --model_path")
+        name = model if isinstance(model, Path) else "the model"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; those below tell of its own optimisations
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        content = str(model) if isinstance(model, Path) else model
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's have no common class of their own
-            raise UserError(f"{path} is not an ONNX model that can be run: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{name} is not an ONNX model that can be run: {str(error).splitlines()[0]}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = list(inputs[0].shape)
         if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(float)" or shape[1:] != [3, 112, 112]:
-            raise UserError(f"{path} does not take faces (batch, 3, 112, 112) float32 and give one embedding")
+            raise UserError(f"{name} does not take faces (batch, 3, 112, 112) float32 and give one embedding")
         self._input = inputs[0].name
-        self.embedding_size = outputs[0].shape[-1]
+        self._only_batch = shape[0] if isinstance(shape[0], int) else None  # that the model was made for
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        # Some models do not tell the length of their output.
+        self.embedding_size = self(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
         if self.metadata.get(NORMALISATION) != EMBEDDED:
-            pixels = (pixels - 127.5) / 127.5
+            pixels -= 127.5
+            pixels /= 127.5
+        if self._only_batch is None:
+            return self._run(pixels)
+        missing = -len(pixels) % self._only_batch
+        filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.float32)])
+        batches = filled.reshape(-1, self._only_batch, *pixels.shape[1:])
+        return np.concatenate([self._run(batch) for batch in batches])[: len(pixels)]
+
+    def _run(self, pixels: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._input: pixels})[0]
