@@ -6,7 +6,8 @@ import numpy as np
 
 from evaluation.curves import Roc, roc
 from evaluation.ijb_meta import Ijb, Roster
-from evaluation.search import Searches, search
+from evaluation.results import curve_facts
+from evaluation.search import Searches, identification, search
 from evaluation.templates import Setting, template_features
 from utils.errors import UserError
 
@@ -52,6 +53,26 @@ def evaluate_ijb(ijb: Ijb, embeddings: np.ndarray, setting: Setting) -> IjbResul
 
     galleries = {name: look_for(ijb.probes, gallery) for name, gallery in ijb.galleries.items()}
     return IjbResult(setting, curve, galleries)
+
+
+def ijb_result(target: str, model: str, found: IjbResult) -> dict:
+    """The result as plain data, as evaluation/results.py writes it. `identification` is of both galleries together."""
+    return {
+        "kind": "ijb",
+        "name": target,
+        "model": model,
+        "setting": str(found.setting),
+        **curve_facts(found.roc),
+        "identification": identification(list(found.galleries.values())) if found.galleries else {},
+        "galleries": {
+            name: {
+                "mated": len(searches.ranks),
+                "without_mate": len(searches.top_scores),
+                **identification([searches]),
+            }
+            for name, searches in found.galleries.items()
+        },
+    }
 
 
 def pair_scores(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

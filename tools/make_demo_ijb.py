@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the benchmarks, such as IJB_release")
     parser.add_argument("--target", choices=GALLERIES, default="IJBC", help="(default %(default)s)")
-    parser.add_argument("--people", type=int, default=60, help="14 images of each (default %(default)s)")
+    parser.add_argument("--people", type=int, default=72, help="14 images of each (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other people (default %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace a demo benchmark made with other parameters")
     args = parser.parse_args(arguments)

@@ -1,0 +1,116 @@
+"""Evaluate a model on IJB-B or IJB-C: 1:1 verification and 1:N identification of templates.
+
+    python tools/eval_ijb.py --data IJB_release --target IJBC --model_path work_dirs/demo
+
+An interrupted embedding pass goes on where it stopped when the same command is given again. tools/make_demo_ijb.py
+draws a small benchmark to try it with.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+
+
+from evaluation.curves import pairs_needed
+from evaluation.embedding_file import load_embeddings, remove_embeddings
+from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result
+from evaluation.ijb_meta import GALLERIES, Ijb, load_ijb
+from evaluation.results import write_result
+from evaluation.templates import ALL_SETTINGS, Setting
+from utils.cli import run_cli
+from utils.cpu import choose_blas_kernels
+from utils.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    args = _parse(arguments)
+    settings = ALL_SETTINGS if args.all_settings else [Setting.parse(args.setting)]
+    choose_blas_kernels(os.environ)
+    ijb = load_ijb(args.data, args.target, identification=not args.no_identification)
+    print(f"{args.target}: {len(ijb.names)} images, {len(ijb.template_ids)} templates, {len(ijb.first)} pairs")
+    origin = args.model_path or args.embeddings
+    out = args.out or origin.with_name(f"{origin.name if origin.is_dir() else origin.stem}_ijb")
+    path = args.embeddings or out / f"{args.target}.npy"
+    if args.model_path:
+        _embed(ijb, path, args)
+    embeddings, about = load_embeddings(path)
+    model = str(about.get("model", path))
+    check_embeddings(ijb, embeddings)
+    results = []
+    for setting in settings:
+        results.append(ijb_result(args.target, model, evaluate_ijb(ijb, embeddings, setting)))
+        written = write_result(results[-1], out, f"{args.target}_{setting}")
+    print(f"\n{model}\n\n{_table(results)}\n\n{written} (and .csv, .md); tools/report.py draws it")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that IJBB or IJBC is in")
+    parser.add_argument("--target", choices=GALLERIES, default="IJBC", help="(default %(default)s)")
+    parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="X.npy", help="made by the model, or there already; default: in --out"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="of results; default: beside the model, MODEL_ijb")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--setting", default="N1D1F2", help="norm, detector's score, flip test (default %(default)s)")
+    modes.add_argument("--all_settings", action="store_true", help="N and D of 0 and 1, F of 0 and 2")
+    parser.add_argument("--no_identification", action="store_true", help="for a release without 1:N files")
+    parser.add_argument("--batch_size", type=int, help="of the embedding pass; default: what suits the device")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default %(default)s)")
+    parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="that runs the model")
+    parser.add_argument("--force", action="store_true", help="embed anew, though embeddings are there")
+    args = parser.parse_args(arguments)
+    if not args.model_path and not args.embeddings:
+        raise UserError("there is nothing to evaluate; give --model_path, or --embeddings made before")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise UserError(f"--batch_size {args.batch_size} is not possible: it must be 1 or more")
+    if args.force and not args.model_path:
+        raise UserError("--force embeds anew, which takes a --model_path")
+    return args
+
+
+def _embed(ijb: Ijb, path: Path, args: argparse.Namespace) -> None:
+    # OneFlow takes seconds to import, so a mistake in the meta files is told before.
+    from deploy.embedder import load_embedder, model_digest
+    from evaluation.embed import embed_to_file
+    from utils.runtime import start_runtime
+
+    images = ijb.images()
+    about = {"source": str(ijb.folder), "digest": images.digest(), "model": str(args.model_path)}
+    embedder = load_embedder(args.model_path, start_runtime(args.device).device, args.backend)
+    about["weights"] = model_digest(args.model_path)
+    if args.force:
+        remove_embeddings(path)
+    embed_to_file(embedder, images, path, about, args.batch_size or embedder.batch_size, show=True)
+
+
+def _table(results: list[dict]) -> str:
+    """A line for each setting: TAR at each FAR, and what 1:N says."""
+    fars = results[0]["tar_at_far"]
+    names = ["setting", *(f"TAR@{far}" for far in fars), *results[0]["identification"]]
+    lines = [names]
+    for result in results:
+        shares = [*result["tar_at_far"].values(), *result["identification"].values()]
+        lines.append([result["setting"], *("n/a" if share is None else f"{share:.2%}" for share in shares)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(field.rjust(width) for field, width in zip(line, widths, strict=True)) for line in lines]
+    missing = [far for far, tar in fars.items() if tar is None]
+    if missing:
+        needed = ", ".join(f"{far} needs {pairs_needed(float(far)):,}" for far in missing)
+        table.append(f"n/a: of different pairs there are {results[0]['pairs'] - results[0]['same']:,}; {needed}")
+    if None in results[0]["identification"].values():
+        searches = ", ".join(f"{each['without_mate']} in {name}" for name, each in results[0]["galleries"].items())
+        table.append(f"n/a: searches without mate: {searches}; FPIR=1e-02 needs 100 in each")
+    return "\n".join(table)
+
+
+if __name__ == "__main__":
+    run_cli(main)
