@@ -1,4 +1,7 @@
-"""Verifies a saved model: `python val.py CONFIG --model_path PATH [key=value ...]`, on one process."""
+"""Verifies a saved model: `python val.py CONFIG --model_path PATH [key=value ...]`, on one process.
+
+It is judged on the config's .bin sets, or on a pair list (--pairs).
+"""
 
 import argparse
 import os
@@ -15,33 +18,71 @@ from utils.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="val.py", description=__doc__)
+    args = _parse(arguments)
+    cfg = load_config(args.config, args.overrides, require_data=False)
+    folder = cfg.val_path or cfg.ofrecord_path
+    if not args.pairs and (not cfg.val_targets or not folder):
+        raise UserError("there is nothing to verify on; set val_targets and val_path, the folder of the .bin sets")
+
+    choose_blas_kernels(os.environ)
+    # OneFlow takes seconds to import, so a mistake in the config is told before.
+    from evaluation.embed import describe, embed
+    from evaluation.pairs import read_bin, read_pairs
+    from evaluation.verify_pairs import describe_curve, verify_pairs
+
+    if args.pairs:
+        sets = {args.pairs.stem: read_pairs(args.pairs, args.root)}
+    else:
+        sets = {name: read_bin(Path(folder) / f"{name}.bin") for name in cfg.val_targets}
+
+    if args.embeddings:
+        from evaluation.saved import embeddings_of
+
+        if len(sets) > 1:
+            raise UserError(f"--embeddings are those of one set; set val_targets to it, not to {', '.join(sets)}")
+        (pairs,) = sets.values()
+        saved, model = embeddings_of(pairs.images, args.embeddings)
+    else:
+        from deploy.embedder import load_embedder
+        from utils.runtime import start_runtime
+
+        model = str(args.model_path or cfg.output)
+        embedder = load_embedder(Path(model), start_runtime(cfg.device).device, args.backend)
+
+    print(f"{model} on {args.pairs or folder}")
+    for name, pairs in sets.items():
+        embeddings = saved if args.embeddings else embed(embedder, pairs.images, cfg.val_batch_size)
+        found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out)
+        print("\n".join([*describe(name, found), *describe_curve(name, result)]))
+    if args.out:
+        from evaluation.report import write_report
+
+        page = write_report([args.out / f"{name}.json" for name in sets], args.out)
+        print(f"{page}, with figures and pictures beside it")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="val.py", description=__doc__.splitlines()[0])
     parser.add_argument("config", nargs="?", default="configs/demo.py", help="says the sets and where they are")
     parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder; default: its output")
+    parser.add_argument("--embeddings", type=Path, metavar="X.npy", help="of the set's images, in place of a model")
+    parser.add_argument("--pairs", type=Path, metavar="LIST", help="of lines `path path 0/1`, in place of .bin sets")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="of the list's paths; default: the list's folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for results (.json, .csv, .md), pictures and a page")
+    parser.add_argument("--folds", type=int, default=10, metavar="K", help="default: 10")
+    parser.add_argument("--pca", type=int, default=0, metavar="N", help="accuracy of N principal components")
+    parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="what runs the model")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="such as val_targets=lfw,agedb_30 val_path=DIR"
     )
     args = parser.parse_intermixed_args(arguments)
     if "=" in args.config:
         args.config, args.overrides = parser.get_default("config"), [args.config, *args.overrides]
-    cfg = load_config(args.config, args.overrides, require_data=False)
-    folder = cfg.val_path or cfg.ofrecord_path
-    if not cfg.val_targets or not folder:
-        raise UserError("there is nothing to verify on; set val_targets and val_path, the folder of the .bin sets")
-
-    choose_blas_kernels(os.environ)
-    # OneFlow takes seconds to import, so a mistake in the config is told before.
-    from deploy.embedder import load_embedder
-    from evaluation.embed import describe, load_bin_sets, verify_set
-    from utils.runtime import start_runtime
-
-    sets = load_bin_sets(cfg.val_targets, Path(folder))
-    model_path = args.model_path or Path(cfg.output)
-    embedder = load_embedder(model_path, start_runtime(cfg.device).device)
-    print(f"{model_path} on {folder}")
-    for name, images in sets.items():
-        for line in describe(name, verify_set(embedder, images, cfg.val_batch_size)):
-            print(line)
+    if args.root and not args.pairs:
+        raise UserError("--root is where the paths of a pair list begin; it needs --pairs")
+    if args.embeddings and args.model_path:
+        raise UserError("--embeddings take the place of a model; leave out --model_path")
+    return args
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from evaluation.pairs import Pairs
 from evaluation.results import write_whole
-from evaluation.sources import ImageSource
 
 
 def hardest_pairs(scores: np.ndarray, issame: np.ndarray, count: int) -> list[int]:
@@ -18,23 +18,22 @@ def hardest_pairs(scores: np.ndarray, issame: np.ndarray, count: int) -> list[in
     ]
 
 
-def write_strips(
-    images: ImageSource, pairs: np.ndarray, issame: np.ndarray, scores: np.ndarray, count: int, folder: Path, stem: str
-) -> list[dict]:
+def write_strips(pairs: Pairs, scores: np.ndarray, count: int, folder: Path, stem: str) -> list[dict]:
     """Writes both images of the hardest `count` pairs of each kind side by side, as folder/`stem`/same-1.png and so on.
 
-    pairs: (pairs, 2) numbers of images. Returns what a result says of them.
+    scores: (pairs,), higher for more alike. Returns what a result says of the pairs.
 
     Raises UserError where an image cannot be read or a strip not written.
     """
     entries = []
     numbers = {True: 0, False: 0}
-    for pair in hardest_pairs(scores, issame, count):
-        same = bool(issame[pair])
+    for pair in hardest_pairs(scores, pairs.issame, count):
+        same = bool(pairs.issame[pair])
         numbers[same] += 1
         strip = f"{stem}/{'same' if same else 'different'}-{numbers[same]}.png"
-        both = np.hstack([images.decode(image, image + 1)[0] for image in pairs[pair].tolist()])
+        images = pairs.pairs[pair].tolist()
+        both = np.hstack([pairs.images.decode(image, image + 1)[0] for image in images])
         write_whole(folder / strip, cv2.imencode(".png", cv2.cvtColor(both, cv2.COLOR_RGB2BGR))[1].tobytes())
-        names = [images.name(image) for image in pairs[pair].tolist()]
+        names = [pairs.images.name(image) for image in images]
         entries.append({"same": same, "score": float(scores[pair]), "images": names, "strip": strip})
     return entries

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.sources import FileImages, ImageSource, read_lines
+from evaluation.sources import BinImages, FileImages, ImageSource, read_lines
 from utils.errors import UserError
 
 _FIELD = re.compile(r'"([^"]*)"(?=\s|$)|(\S+)')
@@ -20,6 +20,12 @@ class Pairs:
     images: ImageSource
     pairs: np.ndarray  # (pairs, 2) numbers of images
     issame: np.ndarray  # (pairs,) bool
+
+
+def read_bin(path: Path) -> Pairs:
+    """The pairs of an InsightFace set, each of images 2k and 2k + 1. Raises UserError as `BinSet.load`."""
+    images = BinImages.load(path)
+    return Pairs(images, np.arange(len(images)).reshape(-1, 2), images.issame)
 
 
 def read_pairs(path: Path, root: Path | None = None) -> Pairs:

@@ -1,0 +1,43 @@
+"""A model on a set of pairs, from embeddings to the result and its files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.curves import roc
+from evaluation.hardest import write_strips
+from evaluation.pairs import Pairs
+from evaluation.results import measures, verification_result, write_result
+from evaluation.verification import FOLDS, VerificationResult, judge
+
+_HARDEST = 12  # pairs of each kind
+
+
+def verify_pairs(
+    name: str,
+    pairs: Pairs,
+    embeddings: np.ndarray,
+    model: str,
+    folds: int = FOLDS,
+    pca: int = 0,
+    out: Path | None = None,
+) -> tuple[VerificationResult, dict]:
+    """What InsightFace's protocol says, and the whole result (evaluation/results.py), of a set's images (N, views, E).
+
+    out: a folder for `name`.json, .csv and .md, and the pictures of the hardest pairs.
+
+    Raises UserError as `judge`, and where an image cannot be read or a file not written.
+    """
+    judged = judge(embeddings, pairs.pairs, pairs.issame, folds, pca=pca, name=pairs.images.name)
+    cosines = 1 - judged.distances / 2
+    strips = write_strips(pairs, cosines, _HARDEST, out, f"{name}-hardest") if out else ()
+    result = verification_result(name, model, judged, roc(cosines, pairs.issame), strips, pca)
+    if out:
+        write_result(result, out, name)
+    return judged.result, result
+
+
+def describe_curve(name: str, result: dict) -> list[str]:
+    """What `evaluation.embed.describe` does not say, as lines for a log."""
+    said = ("accuracy", "XNorm")
+    return [f"[{name}]{measure}: {value}" for measure, value in measures(result).items() if measure not in said]
