@@ -1,0 +1,132 @@
+"""Known people on disk: `gallery.npz`, the embeddings of their images, their names, and the model these are made by.
+
+In the file are `embeddings` (N, E) float32, unit rows, a person's one after another; `starts` (P + 1,) int64, so that
+person p has rows starts[p] ... starts[p + 1] - 1; `names` (of P people) and `sources` (of N images) as UTF-8 in one
+run of bytes, with `*_ends` saying where each ends; and `about`, JSON. Nothing is compressed, so that embeddings are
+read by the pages that are looked at, whatever their number.
+
+All images of a person are kept, and the one most alike counts: unlike a mean, that needs neither many nor similar ones.
+"""
+
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import UserError
+
+_HEADER = 30  # bytes of a zip entry's header before its name
+_PARTS = ("embeddings", "starts", "names", "names_ends", "sources", "sources_ends", "about")
+
+
+class Texts(Sequence):
+    """Strings as bytes in UTF-8 and their ends, so that a million of them are two arrays."""
+
+    def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
+        self.content, self.ends = content, ends
+
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> "Texts":
+        encoded = [string.encode() for string in strings]
+        ends = np.cumsum([len(string) for string in encoded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> str:
+        start = self.ends[number - 1] if number else 0
+        return bytes(self.content[start : self.ends[number]]).decode()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """People and the embeddings of their images, as described above."""
+
+    embeddings: np.ndarray  # (N, E) float32, unit rows
+    starts: np.ndarray  # (P + 1,) int64
+    names: Sequence[str]  # (P,)
+    sources: Sequence[str]  # (N,) where an image came from
+    about: dict  # "model", "digest" of the model, "detector", ...
+
+    @classmethod
+    def build(cls, embeddings: np.ndarray, names: Sequence[str], sources: Sequence[str], about: dict) -> "Gallery":
+        """embeddings: (N, E) unit rows of images; names, sources: (N,) who is on each, and where it came from."""
+        people = {}
+        for image, name in enumerate(names):
+            people.setdefault(name, []).append(image)
+        order = [image for images in people.values() for image in images]
+        starts = np.cumsum([0, *map(len, people.values())], dtype=np.int64)
+        sources = Texts.of([sources[image] for image in order])
+        return cls(np.ascontiguousarray(embeddings[order], np.float32), starts, Texts.of(list(people)), sources, about)
+
+    def person_of(self, image: int) -> int:
+        """The number of the person on an image."""
+        return int(np.searchsorted(self.starts, image, side="right")) - 1
+
+    def save(self, path: Path) -> None:
+        """Writes the file, whole or not at all. Raises UserError where it cannot be written."""
+        texts = {"names": self.names, "sources": self.sources}
+        arrays = {name: array for key, text in texts.items() for name, array in _arrays(key, text).items()}
+        about = np.frombuffer(json.dumps(self.about, ensure_ascii=False).encode(), np.uint8)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with unfinished.open("wb") as file:
+                # The embeddings first: their numbers then begin at a multiple of 64 bytes, as BLAS wants them.
+                np.savez(file, embeddings=self.embeddings, starts=self.starts, about=about, **arrays)
+            unfinished.replace(path)
+        except OSError as error:
+            raise UserError(f"the gallery cannot be written to {path}: {error.strerror or error}") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> "Gallery":
+        """Opens the file; the embeddings are mapped into memory, not read.
+
+        Raises UserError where it is missing, damaged, or no gallery.
+        """
+        if not path.is_file():
+            raise UserError(f"there is no gallery at {path}; make one with `tools/recognize.py index`")
+        try:
+            with np.load(path) as file:
+                parts = {part: file[part] for part in _PARTS if part != "embeddings"}
+            about = json.loads(bytes(parts["about"]))
+            embeddings = _map(path, "embeddings.npy")
+        except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is not a gallery, or is damaged ({error}); make it with `index` again") from None
+        starts = parts["starts"]
+        names, sources = (Texts(parts[key], parts[f"{key}_ends"]) for key in ("names", "sources"))
+        if (
+            (embeddings.dtype, embeddings.ndim) != (np.float32, 2)
+            or len(starts) != len(names) + 1
+            or not starts[0] == 0 < len(embeddings) == len(sources) == starts[-1]
+            or (np.diff(starts) < 1).any()
+        ):
+            raise UserError(f"{path} is damaged: its parts do not fit; make it with `index` again")
+        return cls(embeddings, starts, names, sources, about)
+
+
+def _arrays(key: str, strings: Sequence[str]) -> dict[str, np.ndarray]:
+    texts = strings if isinstance(strings, Texts) else Texts.of(strings)
+    return {key: texts.content, f"{key}_ends": texts.ends}
+
+
+def _map(path: Path, member: str) -> np.ndarray:
+    """An array of an uncompressed .npz as it lies in the file. Raises ValueError where it is compressed."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(member)
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{member} is compressed")
+    with path.open("rb") as file:
+        file.seek(entry.header_offset)
+        name_length, extra_length = struct.unpack("<HH", file.read(_HEADER)[-4:])
+        file.seek(name_length + extra_length, os.SEEK_CUR)
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(path, dtype, "r", file.tell(), shape)

@@ -1,0 +1,108 @@
+"""A detector and a model together: faces of pictures to embeddings, people to a gallery, pictures to names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from evaluation.align import align
+from evaluation.bin_set import IMAGE_SHAPE
+from evaluation.verification import combine_flip
+from recognition.detect import Face
+from recognition.gallery import Gallery
+from recognition.people import Labelled, read_picture
+from recognition.search import Match, nearest
+from utils.errors import UserError
+
+_BATCH = 16  # faces embedded at a time
+
+Embed = Callable[[np.ndarray], np.ndarray]
+Detect = Callable[[np.ndarray], list[Face]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A face of a picture and the people of the gallery most like it, the best first."""
+
+    face: Face
+    matches: list[Match]
+
+    def name(self, threshold: float) -> str | None:
+        """Who it is, or None where nobody's cosine reaches `threshold`."""
+        best = self.matches[0]
+        return best.name if best.score >= threshold else None
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A gallery, and what was not as it should be in its pictures."""
+
+    gallery: Gallery
+    without_face: list[Labelled]  # left out
+    several_faces: list[Labelled]  # of which the largest was taken
+
+
+def unit_embeddings(embed: Embed, crops: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Aligned faces (N, 112, 112, 3) uint8 RGB to unit rows (N, E) float32, each of the face and its mirror image.
+
+    The two are added, as verification does, so that a threshold found there holds here. Raises UserError with the name
+    of an image whose embedding is zero or not finite.
+    """
+    rows = combine_flip(embed(crops), embed(np.ascontiguousarray(crops[:, :, ::-1])))
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)))
+    if bad.size:
+        raise UserError(f"the model gives no usable embedding for {names[bad[0]]}: its weights may have diverged")
+    return (rows / norms).astype(np.float32)
+
+
+def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labelled], about: dict) -> Indexed:
+    """A gallery of the largest face of each picture; detect None: the pictures are faces, aligned already.
+
+    Raises UserError where a picture cannot be read, an aligned one is not 112x112 pixels, or no face is found at all.
+    """
+    rows, crops, known, without, several = [], [], [], [], []
+
+    def embed_crops() -> None:
+        if crops:
+            rows.append(unit_embeddings(embed, np.stack(crops), [str(each.path) for each in known[-len(crops) :]]))
+            crops.clear()
+
+    for picture in tqdm(pictures, desc="finding faces", unit="image", disable=None):
+        pixels = read_picture(picture.path, picture.where)
+        if detect is None:
+            if pixels.shape != IMAGE_SHAPE:
+                height, width = pixels.shape[:2]
+                raise UserError(
+                    f"{picture.where}{picture.path} is {width}x{height} pixels, not 112x112 as aligned faces are; "
+                    "leave --aligned out"
+                )
+            crops.append(pixels)
+        else:
+            faces = detect(pixels)
+            if len(faces) > 1:
+                several.append(picture)
+            if not faces:
+                without.append(picture)
+                continue
+            crops.append(align(pixels, faces[0].landmarks))
+        known.append(picture)
+        if len(crops) == _BATCH:
+            embed_crops()
+    embed_crops()
+    if not known:
+        raise UserError(f"no face is found in any of the {len(pictures)} pictures; try another detector, or --aligned")
+    names, sources = [picture.name for picture in known], [str(picture.path) for picture in known]
+    gallery = Gallery.build(np.concatenate(rows), names, sources, about)
+    return Indexed(gallery, without, several)
+
+
+def recognize(embed: Embed, detect: Detect, gallery: Gallery, picture: np.ndarray, count: int) -> list[Found]:
+    """The faces of a picture (H, W, 3) uint8 RGB, from left to right, each with the `count` people most like it."""
+    faces = sorted(detect(picture), key=lambda face: float(face.box[0]))
+    if not faces:
+        return []
+    crops = np.stack([align(picture, face.landmarks) for face in faces])
+    rows = unit_embeddings(embed, crops, [f"face {number}" for number in range(1, len(faces) + 1)])
+    return [Found(face, matches) for face, matches in zip(faces, nearest(gallery, rows, count), strict=True)]

@@ -1,0 +1,57 @@
+"""Who of a gallery is it? Exact search, by inner products with all its embeddings."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from recognition.gallery import Gallery
+
+_ROWS = 16384  # of the gallery in one product
+_QUERIES = 32  # whose scores are held at a time
+
+
+@dataclass(frozen=True)
+class Match:
+    """A person of the gallery, by the image of theirs that is most alike."""
+
+    name: str
+    score: float  # cosine, in [-1, 1]
+    source: str  # of that image
+
+
+def nearest(gallery: Gallery, queries: np.ndarray, count: int = 2) -> list[list[Match]]:
+    """The `count` people (or all, where they are fewer) most like each query, (Q, E) unit rows, the best first."""
+    found = []
+    for start in range(0, len(queries), _QUERIES):
+        scores = _scores(gallery.embeddings, np.ascontiguousarray(queries[start : start + _QUERIES], np.float32))
+        found += [_best(gallery, column, count) for column in scores]
+    return found
+
+
+def _scores(embeddings: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """(N, E) and (Q, E) -> cosines (Q, N)."""
+    scores = np.empty((len(queries), len(embeddings)), np.float32)
+
+    def multiply(first: int) -> None:
+        rows = slice(first, first + _ROWS)
+        scores[:, rows] = queries @ embeddings[rows].T
+
+    # Our threads, each with a BLAS of one: a product of few queries waits for memory, and BLAS may not split it.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(multiply, range(0, len(embeddings), _ROWS)))
+    return scores
+
+
+def _best(gallery: Gallery, scores: np.ndarray, count: int) -> list[Match]:
+    people = np.maximum.reduceat(scores, gallery.starts[:-1])
+    count = min(count, len(people))
+    top = np.argpartition(people, len(people) - count)[len(people) - count :]
+    matches = []
+    for person in top[np.argsort(-people[top], kind="stable")]:
+        first, stop = gallery.starts[person : person + 2]
+        image = first + int(scores[first:stop].argmax())
+        matches.append(Match(gallery.names[person], float(scores[image]), gallery.sources[image]))
+    return matches

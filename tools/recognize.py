@@ -1,0 +1,175 @@
+"""Find known people in pictures: `index` makes a gallery of them, `search` finds and names the faces of pictures.
+
+    python tools/recognize.py index PEOPLE --model_path work_dirs/demo --out gallery.npz
+    python tools/recognize.py search party.jpg --gallery gallery.npz --model_path work_dirs/demo --out found
+
+PEOPLE is a folder that holds a folder of pictures for each person, or a list of lines `path<TAB>name`. For each picture
+`search` writes NAME.found.jpg, with its faces marked, and NAME.json.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it says of a bad detector is in our sentence
+
+import cv2
+import numpy as np
+
+from evaluation.results import write_whole
+from recognition.detect import load_detector
+from recognition.draw import Font, Label, annotate
+from recognition.gallery import Gallery
+from recognition.people import labelled_pictures, read_picture
+from recognition.recognizer import Found, index, recognize
+from utils.cli import run_cli
+from utils.errors import UserError
+
+# What OpenCV's model zoo states for SFace, another model of 112x112 faces, as the best on LFW.
+THRESHOLD = 0.363
+NEAREST = 2  # people listed for each face
+_QUALITY = 92  # of the pictures' JPEG
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n\n")[0], epilog=__doc__.rpartition("\n\n")[2], allow_abbrev=False
+    )
+    commands = parser.add_subparsers(required=True, metavar="index | search")
+    making = commands.add_parser("index", help="make a gallery", allow_abbrev=False)
+    making.set_defaults(run=_index)
+    making.add_argument("source", type=Path, help="folder of people, or a list of `path<TAB>name`")
+    making.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="the gallery")
+    making.add_argument("--aligned", action="store_true", help="the pictures are faces, cut to 112x112 already")
+    finding = commands.add_parser("search", help="find the people of a gallery in pictures", allow_abbrev=False)
+    finding.set_defaults(run=_search)
+    finding.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE")
+    finding.add_argument("--gallery", type=Path, required=True, metavar="FILE.npz")
+    finding.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of what is found")
+    finding.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="cosine from which on a face is somebody; default %(default)s, which OpenCV states for its model SFace. "
+        "For your model: 1 - d / 2, with the squared distance d that verification finds best",
+    )
+    finding.add_argument("--font", type=Path, help="font of the names; default DejaVu Sans, which has no CJK")
+    for command in (making, finding):
+        command.add_argument("--model_path", type=Path, required=True, metavar="MODEL", help="of a run, or .onnx")
+        command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default %(default)s")
+        command.add_argument(
+            "--detector", type=Path, metavar="FILE.onnx", help="a YuNet model; default: OpenCV's cascades"
+        )
+    args = parser.parse_args(arguments)
+    args.run(args)
+
+
+def _load_model(args: argparse.Namespace):
+    """The model, and its digest."""
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    from deploy.embedder import load_embedder, model_digest
+    from utils.runtime import start_runtime
+
+    return load_embedder(args.model_path, start_runtime(args.device).device), model_digest(args.model_path)
+
+
+def _index(args: argparse.Namespace) -> None:
+    if args.aligned and args.detector:
+        raise UserError("--aligned looks for no faces; leave out --detector")
+    if args.out.suffix != ".npz" or not args.out.absolute().parent.is_dir():
+        raise UserError(f"the gallery cannot be written to {args.out}: give a .npz in a folder that exists")
+    pictures = labelled_pictures(args.source)
+    detect = None if args.aligned else load_detector(args.detector)
+    embed, digest = _load_model(args)
+    about = {"model": str(args.model_path), "digest": digest, "detector": detect.name if detect else "none (aligned)"}
+    made = index(embed, detect, pictures, about)
+    made.gallery.save(args.out)
+    gallery = made.gallery
+    print(f"{args.out}: {len(gallery.names)} people, {len(gallery.embeddings)} faces")
+    for found, what in ((made.several_faces, "several faces; the largest was taken"), (made.without_face, "no face")):
+        for picture in found:
+            print(f"{picture.path}: {what}")
+
+
+def _search(args: argparse.Namespace) -> None:
+    if not -1 <= args.threshold <= 1:
+        raise UserError(f"--threshold {args.threshold} is not possible: a cosine is between -1 and 1")
+    outputs = _outputs(args.pictures, args.out)
+    gallery, font, detect = Gallery.load(args.gallery), Font(args.font), load_detector(args.detector)
+    embed, digest = _load_model(args)
+    if gallery.about.get("digest") != digest:
+        raise UserError(
+            f"{args.gallery} was made with another model, {gallery.about.get('model')}, than {args.model_path}; "
+            "embeddings of two models cannot be compared, so make a gallery with this one"
+        )
+    settings = {
+        "gallery": str(args.gallery),
+        "model": str(args.model_path),
+        "detector": detect.name,
+        "threshold": args.threshold,
+    }
+    undrawable = ""
+    for path, output in zip(args.pictures, outputs, strict=True):
+        picture = read_picture(path)
+        found = recognize(embed, detect, gallery, picture, NEAREST)
+        labels = [
+            Label(one.face, number, one.name(args.threshold), one.matches[0].score)
+            for number, one in enumerate(found, 1)
+        ]
+        undrawable += font.lacks("".join(label.name or "" for label in labels))
+        height, width = picture.shape[:2]
+        faces = [_face(one, label) for one, label in zip(found, labels, strict=True)]
+        report = {"picture": str(path), "width": width, "height": height, **settings, "faces": faces}
+        drawn = cv2.cvtColor(annotate(picture, labels, font), cv2.COLOR_RGB2BGR)
+        jpeg = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+        write_whole(output.with_name(f"{output.name}.found.jpg"), jpeg)
+        write_whole(output.with_name(f"{output.name}.json"), json.dumps(report, ensure_ascii=False, indent=2).encode())
+        who = ", ".join(f"{label.name or 'unknown'} ({label.score:.3f})" for label in labels)
+        print(f"{path}: {who or 'no face found'}")
+    if undrawable:
+        some = "".join(dict.fromkeys(undrawable))[:20]
+        print(f"Names with {some} are drawn as the face's number: {font.path.name} lacks these; give another --font")
+
+
+def _outputs(pictures: list[Path], folder: Path) -> list[Path]:
+    """What each picture's results are called, without suffix. Raises UserError where two would be called alike."""
+    seen = {}
+    for picture in pictures:
+        if seen.setdefault(picture.stem, picture) is not picture:
+            raise UserError(f"{seen[picture.stem]} and {picture} have one name for their results; search them apart")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}") from None
+    return [folder / picture.stem for picture in pictures]
+
+
+def _face(found: Found, label: Label) -> dict:
+    face = found.face
+    return {
+        "number": label.number,
+        "name": label.name,
+        "score": round(label.score, 6),
+        "box": _rounded(face.box),
+        "landmarks": _rounded(face.landmarks),
+        "landmarks_from": face.landmarks_from,
+        "detector_score": face.score,
+        "nearest": [
+            {"name": match.name, "score": round(match.score, 6), "source": match.source} for match in found.matches
+        ],
+    }
+
+
+def _rounded(array: np.ndarray) -> list:
+    return array.astype(np.float64).round(2).tolist()
+
+
+if __name__ == "__main__":
+    run_cli(main)
