@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         from evaluation.saved import embeddings_of
 
         if len(sets) > 1:
-            raise UserError(f"--embeddings are those of one set; set val_targets to it, not to {', '.join(sets)}")
+            raise UserError(f"--embeddings are of one set; set val_targets to that one of {', '.join(sets)}")
         (pairs,) = sets.values()
         saved, model = embeddings_of(pairs.images, args.embeddings)
     else:
@@ -65,7 +65,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="val.py", description=__doc__.splitlines()[0])
     parser.add_argument("config", nargs="?", default="configs/demo.py", help="says the sets and where they are")
     parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder; default: its output")
-    parser.add_argument("--embeddings", type=Path, metavar="X.npy", help="of the set's images, in place of a model")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="X.npy", help="of the set, by tools/embed.py, in place of a model"
+    )
     parser.add_argument("--pairs", type=Path, metavar="LIST", help="of lines `path path 0/1`, in place of .bin sets")
     parser.add_argument("--root", type=Path, metavar="DIR", help="of the list's paths; default: the list's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for results (.json, .csv, .md), pictures and a page")

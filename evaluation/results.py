@@ -133,6 +133,8 @@ def read_result(path: Path) -> dict:
     missing = _KEYS[result["kind"]] - result.keys()
     if missing:
         raise UserError(f"{path} is not a whole result: {', '.join(sorted(missing))} missing")
+    if not _well_formed(result):
+        raise UserError(f"{path} is not a result as an evaluation writes it; evaluate again")
     return result
 
 
@@ -148,6 +150,31 @@ def write_whole(path: Path, content: bytes) -> None:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _well_formed(result: dict) -> bool:
+    """Whether what pictures and tables are made of has the right types and lengths."""
+    try:
+        curve, histogram = result["roc"], result["histogram"]
+        lengths = [np.array(curve[key], float).size for key in ("far", "tar")]
+        edges, *counts = (np.array(histogram[key], float).size for key in ("edges", "same", "different"))
+        shares = [*result["tar_at_far"].values(), *result.get("identification", {}).values()]
+        shares += [result["auc"], result["eer"], *map(float, result["tar_at_far"])]
+        shares += [result[key] for key in ("accuracy", "std", "threshold", "xnorm") if key in result]
+        shares += [fold[key] for fold in result.get("folds", ()) for key in ("accuracy", "threshold")]
+        names = [result["name"], result["model"]]
+        for pair in result.get("hardest", ()):
+            shares.append(pair["score"])
+            names += [pair["strip"], *pair["images"]]
+        return (
+            lengths[0] == lengths[1]
+            and counts == [edges - 1, edges - 1]
+            and all(isinstance(share, int | float | None) for share in shares)
+            and all(isinstance(name, str) for name in names)
+            and 0 <= result["same"] <= result["pairs"] > 0
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
 
 
 def _csv(result: dict) -> str:
