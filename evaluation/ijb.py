@@ -8,7 +8,7 @@ from evaluation.curves import Roc, roc
 from evaluation.ijb_meta import Ijb, Roster
 from evaluation.results import curve_facts
 from evaluation.search import Searches, identification, search
-from evaluation.templates import Setting, template_features
+from evaluation.templates import Setting, drop_pages, template_features
 from utils.errors import UserError
 
 _CHECKED = 4096  # images looked through at a time
@@ -35,6 +35,7 @@ def check_embeddings(ijb: Ijb, embeddings: np.ndarray) -> None:
     for start in range(0, len(embeddings), _CHECKED):
         finite = np.isfinite(embeddings[start : start + _CHECKED]).all(axis=(1, 2))
         bad.extend(start + np.flatnonzero(~finite))
+        drop_pages(embeddings)
     if bad:
         first = ", ".join(ijb.names[image] for image in bad[:5])
         raise UserError(f"the embeddings of {len(bad)} of {len(ijb.names)} images have NaN or infinity: {first}")

@@ -4,6 +4,7 @@ A template is all that is known of a person in one place: images and videos. The
 (media pooling: Crosswhite et al., 2017), so that a long one does not outvote the images; then the media are summed.
 """
 
+import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,7 +81,14 @@ def template_features(
         if features is None:
             features = np.empty((templates.max() + 1, pooled.shape[1]), np.float32)
         features[first:last] = pooled
+        drop_pages(embeddings)
     return features
+
+
+def drop_pages(array: np.ndarray) -> None:
+    """Gives back the memory of a memory-mapped file's pages, which would otherwise add up to all of the file."""
+    if isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _blocks(templates: np.ndarray, medias: np.ndarray) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:

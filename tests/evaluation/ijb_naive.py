@@ -2,6 +2,7 @@
 
 import csv
 import math
+from functools import cached_property
 from pathlib import Path
 
 
@@ -39,6 +40,7 @@ class NaiveIjb:
     def _lines(self, name: str):
         return [line.split() for line in (self.meta / f"{self.prefix}_{name}").read_text().splitlines()]
 
+    @cached_property
     def pairs(self) -> list[tuple[float, bool]]:
         """Score and kind of each pair."""
         return [
@@ -48,13 +50,12 @@ class NaiveIjb:
 
     def tar(self, far: float) -> float | None:
         """TAR at the lowest threshold with at most this FAR."""
-        pairs = self.pairs()
-        different = [score for score, same in pairs if not same]
+        different = [score for score, same in self.pairs if not same]
         if len(different) * far < 1 - 1e-9:
             return None
-        thresholds = {score for score, _ in pairs} | {math.inf}
+        thresholds = {score for score, _ in self.pairs} | {math.inf}
         low_enough = [t for t in thresholds if sum(s >= t for s in different) <= far * len(different) * (1 + 1e-12)]
-        same = [score for score, same in pairs if same]
+        same = [score for score, same in self.pairs if same]
         return sum(score >= min(low_enough) for score in same) / len(same)
 
     def _roster(self, name: str) -> dict[int, int]:
