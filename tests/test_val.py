@@ -13,6 +13,8 @@ from evaluation.bin_set import write_bin
 from evaluation.sources import BinImages
 from tests.data.mxnet_sets import jpegs
 from tests.deploy.models import make_model
+from utils.errors import UserError
+from val import main
 
 ROOT = Path(__file__).resolve().parents[1]
 ISSAME = [True, False] * 6
@@ -23,6 +25,12 @@ def val(*arguments, status=0):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == status, done.stderr[-3000:]
     return done.stderr.strip().splitlines()[-1] if status else done.stdout
+
+
+def refusal(*arguments):
+    with pytest.raises(UserError) as refused:
+        main(list(map(str, arguments)))
+    return str(refused.value)
 
 
 def figures(said):
@@ -73,25 +81,26 @@ def test_saved_embeddings_in_place_of_a_model(folder, said, tmp_path):
 
     sets = ["val_targets=set,other", f"val_path={folder}"]
     write_bin(folder / "other.bin", jpegs(26)[2:], ISSAME)
-    assert "are of one set" in val("--embeddings", path, *sets, status=2)
-    assert "set's images are not those" in val("--embeddings", path, "val_targets=other", sets[1], status=2)
+    assert "are of one set" in refusal("--embeddings", path, *sets)
+    assert "set's images are not those" in refusal("--embeddings", path, "val_targets=other", sets[1])
     write_bin(folder / "more.bin", jpegs(26), [True] * 13)
-    assert "24 images, and the set is of 26" in val("--embeddings", path, "val_targets=more", sets[1], status=2)
+    assert "24 images, and the set is of 26" in refusal("--embeddings", path, "val_targets=more", sets[1])
 
 
-def test_folds_and_pca(folder, tmp_path):
+def test_folds_and_pca(folder, tmp_path, capsys):
     rows = np.random.default_rng(0).normal(size=(24, 1, 8)).astype(np.float32)
     np.save(tmp_path / "x.npy", rows)
     digest = BinImages.load(folder / "set.bin").digest()
     about = {"model": "noise", "count": 24, "flip": False, "embedding_size": 8, "digest": digest}
     (tmp_path / "x.json").write_text(json.dumps(about))
     command = ["--embeddings", tmp_path / "x.npy", "val_targets=set", f"val_path={folder}"]
-    assert "noise on " in val(*command, "--folds", "3", "--pca", "2", "--out", tmp_path / "out")
+    main([str(word) for word in (*command, "--folds", "3", "--pca", "2", "--out", tmp_path / "out")])
+    assert "noise on " in capsys.readouterr().out
     result = json.loads((tmp_path / "out/set.json").read_text())
     assert (result["pca"], len(result["folds"])) == (2, 3)
     assert "set (PCA 2)" in (tmp_path / "out/report.html").read_text()
-    assert "PCA to 9 components is not possible" in val(*command, "--pca", "9", status=2)
-    assert "13 folds need at least 13 pairs" in val(*command, "--folds", "13", status=2)
+    assert "PCA to 9 components is not possible" in refusal(*command, "--pca", "9")
+    assert "13 folds need at least 13 pairs" in refusal(*command, "--folds", "13")
 
 
 @pytest.mark.parametrize(
@@ -100,16 +109,20 @@ def test_folds_and_pca(folder, tmp_path):
 )
 def test_a_bad_list_is_named_by_line(folder, tmp_path, line, sentence):
     (tmp_path / "bad.txt").write_text(line)
-    said = val("--pairs", tmp_path / "bad.txt", "--root", folder / "my faces", status=2)
-    assert said.startswith(f"error: {tmp_path}/bad.txt, {sentence}")
+    said = refusal("--pairs", tmp_path / "bad.txt", "--root", folder / "my faces")
+    assert said.startswith(f"{tmp_path}/bad.txt, {sentence}")
 
 
 def test_an_image_that_does_not_decode_is_named(folder, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(jpegs(1)[0][:300])
     (tmp_path / "bad.txt").write_text("bad.jpg bad.jpg 1\n" * 10)
-    said = val("--model_path", folder / "model", "--pairs", tmp_path / "bad.txt", status=2)
+    said = refusal("--model_path", folder / "model", "--pairs", tmp_path / "bad.txt")
     assert f"bad.txt, line 1: {tmp_path}/bad.jpg" in said
 
 
+def test_a_refusal_is_one_sentence_and_status_2(folder):
+    assert val("--pairs", folder / "none.txt", status=2).startswith(f"error: {folder}/none.txt cannot be read")
+
+
 def test_a_root_without_a_list(folder):
-    assert "needs --pairs" in val("--root", folder, status=2)
+    assert "needs --pairs" in refusal("--root", folder)
