@@ -41,9 +41,7 @@ class Ijb:
     """A benchmark's N images, T templates and P pairs; templates are named by their row in `template_ids`."""
 
     target: str
-    folder: Path  # that holds loose_crop and meta
     names: list[str]  # (N,)
-    landmarks: np.ndarray  # (N, 5, 2) float32, x and y in pixels of the loose crop
     detector_scores: np.ndarray  # (N,) float32
     template_ids: np.ndarray  # (T,) int64, as the files have them, rising
     templates: np.ndarray  # (N,) int32: the template an image belongs to
@@ -54,13 +52,6 @@ class Ijb:
     galleries: dict[str, Roster]  # empty where they were not asked for
     probes: Roster | None
 
-    def images(self) -> LandmarkedImages:
-        """The N images, aligned; a bad or missing one is named by its line in name_5pts_score."""
-        listed = _meta_file(self.folder, self.target, _LANDMARKS)
-        return LandmarkedImages(
-            self.names, self.landmarks, self.folder / "loose_crop", listed, range(1, len(self.names) + 1)
-        )
-
 
 def load_ijb(root: Path, target: str, identification: bool = True) -> Ijb:
     """The benchmark `target`, "IJBB" or "IJBC", below `root`; images themselves are not looked at.
@@ -68,24 +59,19 @@ def load_ijb(root: Path, target: str, identification: bool = True) -> Ijb:
     identification: read the galleries and probes of the 1:N protocol too. Raises UserError where a file is missing, has
     a line that cannot be, or speaks of a template without images.
     """
-    folder = root / target
-    if not (folder / "meta").is_dir():
-        raise UserError(f"there is no folder {folder / 'meta'}; --data is the folder that {target} is in")
-    names, template_numbers, medias = _read_templates(_meta_file(folder, target, "face_tid_mid.txt"))
-    landmarks, scores = _read_landmarks(_meta_file(folder, target, _LANDMARKS), names)
+    names, template_numbers, medias = _read_templates(_meta_file(root, target, "face_tid_mid.txt"))
+    scores = _read_scores(_meta_file(root, target, _LANDMARKS), names)
     template_ids, templates = np.unique(template_numbers, return_inverse=True)
-    first, second, same = _read_pairs(_meta_file(folder, target, "template_pair_label.txt"), template_ids)
+    first, second, same = _read_pairs(_meta_file(root, target, "template_pair_label.txt"), template_ids)
     galleries, probes = {}, None
     if identification:
         for gallery in GALLERIES[target]:
-            path = _meta_file(folder, target, f"1N_gallery_{gallery}.csv")
+            path = _meta_file(root, target, f"1N_gallery_{gallery}.csv")
             galleries[gallery] = _read_roster(path, template_ids)
-        probes = _read_roster(_meta_file(folder, target, "1N_probe_mixed.csv"), template_ids)
+        probes = _read_roster(_meta_file(root, target, "1N_probe_mixed.csv"), template_ids)
     return Ijb(
         target=target,
-        folder=folder,
         names=names,
-        landmarks=landmarks,
         detector_scores=scores,
         template_ids=template_ids,
         templates=templates.astype(np.int32),
@@ -98,8 +84,22 @@ def load_ijb(root: Path, target: str, identification: bool = True) -> Ijb:
     )
 
 
-def _meta_file(folder: Path, target: str, name: str) -> Path:
-    return folder / "meta" / f"{target.lower()}_{name}"
+def ijb_images(root: Path, target: str) -> LandmarkedImages:
+    """The N images of `target`, aligned by their landmarks; a bad or missing one is named by its line in the meta file.
+
+    Raises UserError where that file is missing or has a line that cannot be.
+    """
+    path = _meta_file(root, target, _LANDMARKS)
+    names, values = _read_landmarks(path)
+    landmarks = values[:, :-1].reshape(-1, 5, 2)
+    return LandmarkedImages(names, landmarks, root / target / "loose_crop", path, range(1, len(names) + 1))
+
+
+def _meta_file(root: Path, target: str, name: str) -> Path:
+    folder = root / target / "meta"
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}; --data is the folder that {target} is in")
+    return folder / f"{target.lower()}_{name}"
 
 
 def _read_templates(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -117,24 +117,31 @@ def _read_templates(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     return names, templates, medias
 
 
-def _read_landmarks(path: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks, (N, 5, 2), and detector scores, (N,), of the images `names`, float32."""
-    values, number = array("f"), 0
+def _read_landmarks(path: Path) -> tuple[list[str], np.ndarray]:
+    """Each image's name, and its landmarks and detector's score, (N, 11) float32."""
+    names, values = [], array("f")
     for number, (name, *fields) in rows(path, columns=_COLUMNS):
-        if number > len(names) or name != names[number - 1]:
-            other = names[number - 1] if number <= len(names) else "nothing"
-            raise UserError(f"{at_line(path, number)} is about {name}, and face_tid_mid has {other} in that line")
         try:
             values.extend(map(float, fields))
         except ValueError:
             raise UserError(f"{at_line(path, number)}: not all landmarks and the score are numbers") from None
-    if number < len(names):
-        raise UserError(f"{path} ends after line {number}, and face_tid_mid has {len(names)} images")
+        names.append(name)
     table = np.frombuffer(values, np.float32).reshape(len(names), -1)
     finite = np.isfinite(table).all(axis=1)
     if not finite.all():
         raise UserError(f"{at_line(path, finite.argmin() + 1)}: not all landmarks and the score are finite numbers")
-    return table[:, :-1].reshape(-1, 5, 2), table[:, -1].copy()
+    return names, table
+
+
+def _read_scores(path: Path, names: list[str]) -> np.ndarray:
+    """The detector's scores, (N,) float32, of the images that face_tid_mid calls `names`."""
+    listed, values = _read_landmarks(path)
+    for number, (name, other) in enumerate(zip(listed, names, strict=False), start=1):
+        if name != other:
+            raise UserError(f"{at_line(path, number)} is about {name}, and face_tid_mid has {other} in that line")
+    if len(listed) != len(names):
+        raise UserError(f"{path} has {len(listed)} images, and face_tid_mid has {len(names)}")
+    return values[:, -1].copy()
 
 
 def _read_pairs(path: Path, template_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,37 +21,50 @@ enter_environment()
 from evaluation.curves import pairs_needed
 from evaluation.embedding_file import load_embeddings, remove_embeddings
 from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result
-from evaluation.ijb_meta import GALLERIES, Ijb, load_ijb
+from evaluation.ijb_meta import GALLERIES, ijb_images, load_ijb
 from evaluation.results import write_result
 from evaluation.templates import ALL_SETTINGS, Setting
 from utils.cli import run_cli
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.gpu import usable_cards
+from utils.launch import main as launch
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     args = _parse(arguments)
     settings = ALL_SETTINGS if args.all_settings else [Setting.parse(args.setting)]
-    choose_blas_kernels(os.environ)
-    ijb = load_ijb(args.data, args.target, identification=not args.no_identification)
-    print(f"{args.target}: {len(ijb.names)} images, {len(ijb.template_ids)} templates, {len(ijb.first)} pairs")
     origin = args.model_path or args.embeddings
     out = args.out or origin.with_name(f"{origin.name if origin.is_dir() else origin.stem}_ijb")
     path = args.embeddings or out / f"{args.target}.npy"
-    if args.model_path:
-        _embed(ijb, path, args)
+    if is_rank():
+        _embed_share(path, args)
+        return 0
+    ijb = load_ijb(args.data, args.target, identification=not args.no_identification)
+    counts = f"{len(ijb.names)} images, {len(ijb.template_ids)} templates, {len(ijb.first)} pairs"
+    print(f"{args.target}: {counts}", flush=True)
+    if args.model_path and (status := _embed(path, args, arguments)):
+        return status
     embeddings, about = load_embeddings(path)
-    model = str(about.get("model", path))
+    model = str(args.model_path or about.get("model", path))
     check_embeddings(ijb, embeddings)
     results = []
     for setting in settings:
         results.append(ijb_result(args.target, model, evaluate_ijb(ijb, embeddings, setting)))
         written = write_result(results[-1], out, f"{args.target}_{setting}")
     print(f"\n{model}\n\n{_table(results)}\n\n{written} (and .csv, .md); tools/report.py draws it")
+    return 0
+
+
+def is_rank() -> bool:
+    """Whether this is one of several processes that share the embedding pass, started by `main`."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=__doc__.rpartition("\n\n")[2], allow_abbrev=False
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that IJBB or IJBC is in")
     parser.add_argument("--target", choices=GALLERIES, default="IJBC", help="(default %(default)s)")
     parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder")
@@ -66,30 +79,53 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, help="of the embedding pass; default: what suits the device")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default %(default)s)")
     parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="that runs the model")
+    parser.add_argument("--nproc", type=int, help="processes that share the pass; default: one for each usable card")
     parser.add_argument("--force", action="store_true", help="embed anew, though embeddings are there")
     args = parser.parse_args(arguments)
     if not args.model_path and not args.embeddings:
         raise UserError("there is nothing to evaluate; give --model_path, or --embeddings made before")
-    if args.batch_size is not None and args.batch_size < 1:
-        raise UserError(f"--batch_size {args.batch_size} is not possible: it must be 1 or more")
+    for name in ("batch_size", "nproc"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise UserError(f"--{name} {value} is not possible: it must be 1 or more")
     if args.force and not args.model_path:
         raise UserError("--force embeds anew, which takes a --model_path")
     return args
 
 
-def _embed(ijb: Ijb, path: Path, args: argparse.Namespace) -> None:
-    # OneFlow takes seconds to import, so a mistake in the meta files is told before.
+def _embed(path: Path, args: argparse.Namespace, arguments: list[str]) -> int:
+    """Has the embeddings made, by a process for each card; the exit status."""
+    cards = [] if args.device == "cpu" else usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))[0]
+    ranks = args.nproc or len(cards) or 1
+    if args.force:
+        ijb_images(args.data, args.target).digest()  # nothing is removed where crops are missing
+        remove_embeddings(path)
+    if ranks == 1:
+        _embed_share(path, args, bool(cards))
+        return 0
+    return launch(["--nproc", str(ranks), __file__, *(word for word in arguments if word != "--force")], os.environ)
+
+
+def _embed_share(path: Path, args: argparse.Namespace, has_cards: bool = True) -> None:
+    """This rank's share of the images; all of them where there is one."""
+    images = ijb_images(args.data, args.target)
+    digest = images.digest()  # a missing crop is told before OneFlow takes seconds to import
+    choose_blas_kernels(os.environ)
     from deploy.embedder import load_embedder, model_digest
     from evaluation.embed import embed_to_file
     from utils.runtime import start_runtime
 
-    images = ijb.images()
-    about = {"source": str(ijb.folder), "digest": images.digest(), "model": str(args.model_path)}
-    embedder = load_embedder(args.model_path, start_runtime(args.device).device, args.backend)
-    about["weights"] = model_digest(args.model_path)
-    if args.force:
-        remove_embeddings(path)
-    embed_to_file(embedder, images, path, about, args.batch_size or embedder.batch_size, show=True)
+    runtime = start_runtime(args.device, has_cards)
+    threads = os.environ.get("OMP_NUM_THREADS", "")  # each rank's share of the cores, when there are several
+    embedder = load_embedder(args.model_path, runtime.device, args.backend, int(threads) if threads.isdigit() else None)
+    about = {
+        "source": str((args.data / args.target).resolve()),
+        "model": str(args.model_path.resolve()),
+        "backend": embedder.backend,
+        "digest": digest,
+        "model_digest": model_digest(args.model_path),
+    }
+    batch = args.batch_size or embedder.batch_size
+    embed_to_file(embedder, images, path, about, batch, rank=runtime.rank, ranks=runtime.ranks, show=runtime.is_main)
 
 
 def _table(results: list[dict]) -> str:
@@ -113,4 +149,4 @@ def _table(results: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_cli(main, hard_exit=is_rank())

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation import ijb_lines
 from evaluation.ijb_lines import integer_blocks, rows
-from evaluation.ijb_meta import load_ijb
+from evaluation.ijb_meta import ijb_images, load_ijb
 from tests.evaluation.ijb_files import HEADER, LANDMARKS, write_small_ijb
 from utils.errors import UserError
 
@@ -19,14 +19,14 @@ def test_all_is_read(tmp_path, target):
     assert ijb.names == [f"{number}.jpg" for number in range(1, 7)]
     assert ijb.template_ids.tolist() == [3, 5, 7, 9] and ijb.templates.tolist() == [0, 1, 2, 2, 2, 3]
     assert ijb.medias.tolist() == [10, 11, 12, 13, 13, 12]
-    assert ijb.landmarks.shape == (6, 5, 2) and ijb.landmarks[2, :2].tolist() == [[40.5, 50.25], [70, 50]]
     np.testing.assert_array_equal(ijb.detector_scores, np.float32([0.9, 0.8, 0.999, 0.5, 0.25, 0.7]))
     assert ijb.first.tolist() == [0, 1, 0, 1] and ijb.second.tolist() == [2, 3, 3, 2]
     assert ijb.same.tolist() == [True, True, False, False]
     assert list(ijb.galleries) == (["S1", "S2"] if target == "IJBB" else ["G1", "G2"])
     assert [gallery.templates.tolist() for gallery in ijb.galleries.values()] == [[0], [1]]
     assert ijb.probes.templates.tolist() == [2, 3] and ijb.probes.subjects.tolist() == [1, 2]
-    images = ijb.images()
+    images = ijb_images(tmp_path, target)
+    assert images.landmarks.shape == (6, 5, 2) and images.landmarks[2, :2].tolist() == [[40.5, 50.25], [70, 50]]
     assert len(images) == 6 and images.decode(0, 6).shape == (6, 112, 112, 3) and images.name(5) == "6.jpg"
 
 
@@ -90,13 +90,22 @@ def test_an_empty_file_is_named(tmp_path, file):
 
 def test_lists_of_other_lengths(tmp_path):
     path = write_small_ijb(tmp_path) / POINTS
-    whole = path.read_text()
-    path.write_text("".join(whole.splitlines(keepends=True)[:4]))
-    with pytest.raises(UserError, match="ends after line 4, and face_tid_mid has 6 images"):
-        load_ijb(tmp_path, "IJBC")
-    path.write_text(whole + f"7.jpg {LANDMARKS} 0.5\n")
-    with pytest.raises(UserError, match=r"line 7 is about 7\.jpg, and face_tid_mid has nothing"):
-        load_ijb(tmp_path, "IJBC")
+    lines = path.read_text().splitlines(keepends=True)
+    for text, count in (lines[:4], 4), ([*lines, f"7.jpg {LANDMARKS} 0.5\n"], 7):
+        path.write_text("".join(text))
+        with pytest.raises(UserError, match=f"has {count} images, and face_tid_mid has 6"):
+            load_ijb(tmp_path, "IJBC")
+
+
+def test_a_crop_that_is_missing_or_damaged_is_named_by_its_line(tmp_path):
+    path = write_small_ijb(tmp_path) / POINTS
+    crop = tmp_path / "IJBC/loose_crop/4.jpg"
+    crop.write_bytes(b"\xff\xd8 no image")
+    with pytest.raises(UserError, match=re.escape(f"{path}, line 4: {crop} is no image that decodes")):
+        ijb_images(tmp_path, "IJBC").decode(0, 6)
+    crop.unlink()
+    with pytest.raises(UserError, match=re.escape(f"{path}, line 4: {crop} cannot be read: No such file")):
+        ijb_images(tmp_path, "IJBC").digest()
 
 
 def test_a_gallery_of_a_header_alone(tmp_path):
