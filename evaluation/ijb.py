@@ -1,4 +1,8 @@
-"""IJB-B and IJB-C from embeddings of their images: 1:1 verification and 1:N identification of templates."""
+"""IJB-B and IJB-C from embeddings of their images: 1:1 verification and 1:N identification of templates.
+
+TAR is at the lowest threshold whose FAR is at most the target; InsightFace's scripts take the point of the curve whose
+FAR is nearest to it, also above. With the millions of different pairs of IJB both are the same to the printed digits.
+"""
 
 from dataclasses import dataclass
 
