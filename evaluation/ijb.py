@@ -1,7 +1,7 @@
 """IJB-B and IJB-C from embeddings of their images: 1:1 verification and 1:N identification of templates.
 
-TAR is at the lowest threshold whose FAR is at most the target; InsightFace's scripts take the point of the curve whose
-FAR is nearest to it, also above. With the millions of different pairs of IJB both are the same to the printed digits.
+TAR is at the lowest threshold whose FAR is at most the target. InsightFace's scripts take the point of the curve whose
+FAR is nearest to it, also above, which is at most one false accept more: of about 15 at FAR 1e-6 on IJB-C.
 """
 
 from dataclasses import dataclass
