@@ -138,7 +138,7 @@ def _tables(height: int, width: int, mirrored: bool, like: flow.Tensor) -> tuple
     """Masks (H * W,) without each row's last and first column; the rows (9 * H,) that the taps see.
 
     A row past the end, which `gather` makes zero, stands for those above and below the image. Operators make all of
-    them: a constant from outside keeps the name that a graph gave it, which in the next graph is another tensor's.
+    them: a tensor from outside can be taken for a freed one of an earlier graph, whose name OneFlow keeps by address.
     """
     where = {"placement": like.placement, "sbp": flow.sbp.broadcast} if like.is_global else {}
     column = flow.arange(width, dtype=flow.float32, **where)

@@ -117,16 +117,3 @@ def test_a_step_on_several_ranks_is_the_plain_one(ranks):
     printed = run_ranks(ranks, "tests/backbones/cpu_kernels_worker.py")
     difference = float(next(line for line in printed.splitlines() if line.startswith("difference")).split()[1])
     assert difference < 2e-4
-
-
-def test_a_second_graph_of_one_process_is_as_good_as_the_first():
-    rng = np.random.default_rng(0)
-    x, dy, weight = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 3, 6, 6), (2, 4, 6, 6), (4, 3, 3, 3)))
-    found = []
-    for _ in range(2):
-        conv = nn.Conv2d(3, 4, 3, 1, 1, bias=False)
-        conv.weight.data.copy_(flow.tensor(weight))
-        use_cpu_kernels(conv)
-        found.append(_gradients_of_a_graph(_Sum(conv, flow.tensor(x)), flow.tensor(dy)))
-    for first, second in zip(*found, strict=True):
-        np.testing.assert_array_equal(first, second)
