@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from recognition.gallery import Gallery
 
-_ROWS = 16384  # of the gallery in one product
+_ROWS = 4096  # of the gallery in one product
 _QUERIES = 32  # whose scores are held at a time
 
 
@@ -34,24 +34,26 @@ def nearest(gallery: Gallery, queries: np.ndarray, count: int = 2) -> list[list[
 def _scores(embeddings: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """(N, E) and (Q, E) -> cosines (Q, N)."""
     scores = np.empty((len(queries), len(embeddings)), np.float32)
+    threads = len(os.sched_getaffinity(0))
 
-    def multiply(first: int) -> None:
-        rows = slice(first, first + _ROWS)
-        scores[:, rows] = queries @ embeddings[rows].T
+    def multiply(thread: int) -> None:
+        begin, end = (len(embeddings) * share // threads for share in (thread, thread + 1))
+        for first in range(begin, end, _ROWS):
+            rows = slice(first, min(first + _ROWS, end))
+            scores[:, rows] = (embeddings[rows] @ queries.T).T
 
-    # Our threads, each with a BLAS of one: a product of few queries waits for memory, and BLAS may not split it.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(multiply, range(0, len(embeddings), _ROWS)))
+    # Our threads, each with a BLAS of one: a product with few queries waits for memory, and BLAS does not split it.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        list(pool.map(multiply, range(threads)))
     return scores
 
 
 def _best(gallery: Gallery, scores: np.ndarray, count: int) -> list[Match]:
-    people = np.maximum.reduceat(scores, gallery.starts[:-1])
-    count = min(count, len(people))
-    top = np.argpartition(people, len(people) - count)[len(people) - count :]
+    """By the scores (N,) of all images, which it overwrites."""
     matches = []
-    for person in top[np.argsort(-people[top], kind="stable")]:
-        first, stop = gallery.starts[person : person + 2]
-        image = first + int(scores[first:stop].argmax())
+    for _ in range(min(count, len(gallery.names))):
+        image = int(scores.argmax())
+        person = gallery.person_of(image)
         matches.append(Match(gallery.names[person], float(scores[image]), gallery.sources[image]))
+        scores[gallery.starts[person] : gallery.starts[person + 1]] = -np.inf
     return matches
