@@ -74,7 +74,7 @@ def histogram_figure(result: dict) -> Figure:
     margin = 2 * (edges[1] - edges[0])
     axes.set_xlim(max(edges[held[0]] - margin, edges[0]), min(edges[held[-1] + 1] + margin, edges[-1]))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("cosine of the two embeddings")
+    axes.set_xlabel(f"cosine of the two {'templates' if result['kind'] == 'ijb' else 'embeddings'}")
     axes.set_ylabel("share of the pairs")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.legend(loc="best", frameon=True, framealpha=0.9)

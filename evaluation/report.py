@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from evaluation.pictures import folds_figure, histogram_figure, png, roc_figure
-from evaluation.results import measures, read_result, title, write_whole
+from evaluation.results import measures, read_result, title, variant, write_whole
 from utils.errors import UserError
 
 _HEAD = """<!DOCTYPE html>
@@ -47,22 +47,43 @@ and their cosine is 1 - d/2.</p>
 def write_report(paths: Sequence[Path], folder: Path) -> Path:
     """Writes `report.html` and its pictures as PNGs into the folder, from results of models on sets; the page's path.
 
-    Models evaluated on one set are compared. Raises UserError where a file is no result, a strip of images is missing,
-    or two results are of the same model on the same set.
+    Models evaluated on one set are compared, and so are several ways of evaluating one model.
+
+    Raises UserError where a file is no result, a strip of images is missing, or two results are of the same model on
+    the same set, or of different sets that have one name.
     """
-    results = [_with_strips(read_result(path), path) for path in paths]
     sets = defaultdict(list)
-    for path, result in zip(paths, results, strict=True):
-        models = sets[result["kind"], title(result)]
-        if any(other["model"] == result["model"] for other in models):
-            raise UserError(f"{path} is a second result of {result['model']} on {title(result)}; leave one out")
-        models.append(result)
+    for path in paths:
+        result = _with_strips(read_result(path), path)
+        others = sets[result["kind"], result["name"]]
+        _refuse_clash(result, others, path)
+        others.append(result)
     parts = [_HEAD]
-    for number, ((_, name), models) in enumerate(sets.items(), 1):
-        parts += _section(models, folder, f"{number}-{re.sub('[^A-Za-z0-9._-]+', '-', name)}")
+    for number, results in enumerate(map(_told_apart, sets.values()), 1):
+        parts += _section(results, folder, f"{number}-{re.sub('[^A-Za-z0-9._-]+', '-', title(results[0]))}")
     page = folder / "report.html"
     write_whole(page, "".join([*parts, _TERMS, "</body>\n</html>\n"]).encode())
     return page
+
+
+def _refuse_clash(result: dict, others: Sequence[dict], path: Path) -> None:
+    for other in others:
+        if (other["model"], variant(other)) == (result["model"], variant(result)):
+            raise UserError(f"{path} is a second result of {result['model']} on {title(result)}; leave one out")
+        counts, other_counts = (f"{each['pairs']} pairs, {each['same']} same" for each in (result, other))
+        if counts != other_counts:
+            raise UserError(
+                f"{path} is of {counts}, and another result on {result['name']} of {other_counts}: "
+                "they are of different sets; make two reports, or give the sets different names"
+            )
+
+
+def _told_apart(results: list[dict]) -> list[dict]:
+    """Where one set was evaluated in several ways, they become part of what the models are called."""
+    if len({variant(result) for result in results}) == 1:
+        return results
+    named = [", ".join(filter(None, [result["model"], variant(result)])) for result in results]
+    return [result | {"model": name, "setting": None, "pca": 0} for result, name in zip(results, named, strict=True)]
 
 
 def _section(results: list[dict], folder: Path, stem: str) -> list[str]:

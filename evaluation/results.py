@@ -106,9 +106,14 @@ def show_tar(result: dict, far: str, tar: float | None) -> str:
     return f"n/a (needs {missing} pairs)"
 
 
+def variant(result: dict) -> str:
+    """How the set was evaluated, where there are several ways: IJB's setting, or principal components."""
+    return result.get("setting") or (f"PCA {result['pca']}" if result.get("pca") else "")
+
+
 def title(result: dict) -> str:
-    """The set, and how it was evaluated where there are several ways."""
-    return " ".join(filter(None, [result["name"], result.get("setting"), _pca_words(result)]))
+    """The set, and how it was evaluated."""
+    return f"{result['name']} {variant(result)}".strip()
 
 
 def write_result(result: dict, folder: Path, stem: str) -> Path:
@@ -202,10 +207,6 @@ def _markdown(result: dict) -> str:
             names = " and ".join(name.replace("|", "\\|") for name in pair["images"])
             lines.append(f"| {'same' if pair['same'] else 'different'} | {pair['score']:.4f} | {names} |")
     return "\n".join([*lines, ""])
-
-
-def _pca_words(result: dict) -> str:
-    return f"(PCA {result['pca']})" if result.get("pca") else ""
 
 
 def _finite(value: float | None) -> float | None:

@@ -98,7 +98,7 @@ def test_folds_and_pca(folder, tmp_path, capsys):
     assert "noise on " in capsys.readouterr().out
     result = json.loads((tmp_path / "out/set.json").read_text())
     assert (result["pca"], len(result["folds"])) == (2, 3)
-    assert "set (PCA 2)" in (tmp_path / "out/report.html").read_text()
+    assert "set PCA 2" in (tmp_path / "out/report.html").read_text()
     assert "PCA to 9 components is not possible" in refusal(*command, "--pca", "9")
     assert "13 folds need at least 13 pairs" in refusal(*command, "--folds", "13")
 

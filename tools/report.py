@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json", help="of val.py or eval_ijb.py --out")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="of report.html and PNGs")
-    args = parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)
     print(f"{write_report(args.results, args.out)} and its pictures beside it")
 
 

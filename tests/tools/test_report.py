@@ -17,7 +17,10 @@ from evaluation.pairs import read_bin
 from evaluation.results import curve_facts, write_result
 from evaluation.verify_pairs import verify_pairs
 from tests.data.mxnet_sets import jpegs
+from tools.report import main
+from utils.errors import UserError
 
+pytestmark = pytest.mark.filterwarnings("ignore:Glyph")  # matplotlib's own font has no Chinese; the page does
 ROOT = Path(__file__).resolve().parents[2]
 NASTY = '<script>alert("x")</script> & $a$ 模型'
 
@@ -37,11 +40,14 @@ class Page(HTMLParser):
         self.text += data
 
 
-def report(*arguments, status=0):
-    command = [sys.executable, "tools/report.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stderr[-3000:]
-    return done.stderr.strip().splitlines()[-1] if status else done.stdout
+def report(*arguments):
+    main(list(map(str, arguments)))
+
+
+def refusal(*arguments):
+    with pytest.raises(UserError) as refused:
+        report(*arguments)
+    return str(refused.value)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,7 @@ def results(tmp_path_factory):
 
 
 def test_one_page_that_compares_models_and_needs_nothing_else(results, tmp_path):
-    assert f"{tmp_path}/report.html" in report(*results, "--out", tmp_path)
+    report(*results, "--out", tmp_path)
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
     tags = [tag for tag, _ in page.elements]
@@ -97,11 +103,34 @@ def test_one_page_that_compares_models_and_needs_nothing_else(results, tmp_path)
 def test_what_is_no_result_is_named(results, tmp_path, change, sentence):
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(change(json.loads(results[0].read_text()))))
-    said = report(path, "--out", tmp_path / "page", status=2)
-    assert said.startswith("error: ") and sentence in said and str(path) in said
+    said = refusal(path, "--out", tmp_path / "page")
+    assert sentence in said and str(path) in said
     assert not (tmp_path / "page").exists()
 
 
+def test_ways_of_evaluating_one_model_are_compared(results, tmp_path):
+    other = json.loads(results[2].read_text()) | {"setting": "N0D0F0"}
+    report(results[2], write_result(other, tmp_path, "other"), "--out", tmp_path)
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert f"{NASTY}, N1D1F2" in text and f"{NASTY}, N0D0F0" in text and "IJBC N" not in text
+    assert (tmp_path / "1-IJBC-roc.png").exists() and not list(tmp_path.glob("2-*"))
+
+
+def test_different_sets_of_one_name_are_refused(results, tmp_path):
+    other = json.loads(results[1].read_text()) | {"model": "third", "pairs": 31}
+    said = refusal(results[1], write_result(other | {"hardest": []}, tmp_path, "other"))
+    assert "other.json is of 31 pairs, 20 same, and another result on lfw of 30 pairs, 20 same" in said
+
+
 def test_one_model_twice_is_refused(results, tmp_path):
-    said = report(results[1], results[1], "--out", tmp_path / "page", status=2)
+    said = refusal(results[1], results[1], "--out", tmp_path / "page")
     assert "a second result of other on lfw" in said and not (tmp_path / "page").exists()
+
+
+def test_as_a_program(results, tmp_path):
+    command = [sys.executable, ROOT / "tools/report.py", results[2], "--out", "page"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("page/report.html") and (tmp_path / "page/report.html").exists()
+    done = subprocess.run([*command, "none.json"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: none.json cannot be read: No such file or directory\n")
