@@ -40,5 +40,4 @@ def plot(title: str, points: list[dict]) -> str:
             name = f"sample_rate {point['sample_rate']}, {point['ranks']} rank(s)"
             speed[name].append((point["classes"], point["images_per_second"]))
             memory[name].append((point["classes"], point["memory_bytes"] / 2**30))
-    panels = [("img/s against identities", list(speed.items()))]
-    return draw(title, [*panels, ("GiB of memory per rank against identities", list(memory.items()))])
+    return draw(title, [("img/s", list(speed.items())), ("GiB of memory per rank", list(memory.items()))])
