@@ -8,7 +8,7 @@ The counts are IJB-C's: 23,124 templates, of which 3,531 make the galleries, and
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -77,7 +77,9 @@ def measure(root: Path) -> None:
 
     def done(step: str) -> None:
         nonlocal start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        # Not getrusage: its peak includes that of the process which started this one.
+        status = Path("/proc/self/status").read_text()
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
         print(f"{step:<42} {time.perf_counter() - start:6.1f} s   peak {peak:.2f} GiB", flush=True)
         start = time.perf_counter()
 
