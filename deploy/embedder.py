@@ -64,8 +64,9 @@ def load_embedder(
     """The model of any kind at `path`: as `load_backbone_embedder`, or an `.onnx` file, which runs on the CPU.
 
     backend: what runs it, one of BACKENDS. "onnx" makes an ONNX model of a backbone, in memory, and runs that on the
-    CPU; "auto" does so where the device is the CPU, on which ONNX Runtime is several times quicker (README). threads:
-    of ONNX Runtime, by default one for each core.
+    CPU; "auto" does so where the device is the CPU, on which ONNX Runtime takes a fraction of OneFlow's time (by
+    tests/benchmarks/bench_embed.py 0.4 for r18, 0.2 for mbf and mbf_tiny). threads: of ONNX Runtime, by default one for
+    each core.
 
     Raises UserError where there is no model, it is damaged, or the backend cannot run it.
     """

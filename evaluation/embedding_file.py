@@ -146,10 +146,14 @@ def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:
 
 
 def remove_embeddings(path: Path) -> None:
-    """Removes the files of `path`, finished or not."""
-    for file in (path, description(path)):
-        file.unlink(missing_ok=True)
-    shutil.rmtree(unfinished(path), ignore_errors=True)
+    """Removes the files of `path`, finished or not. Raises UserError where it cannot."""
+    try:
+        for file in (path, description(path)):
+            file.unlink(missing_ok=True)
+        if unfinished(path).exists():
+            shutil.rmtree(unfinished(path))
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be removed: {error.strerror}") from None
 
 
 def description(path: Path) -> Path:

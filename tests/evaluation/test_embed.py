@@ -1,6 +1,7 @@
 """The embedding pass: sharing between ranks, mirror images, files that survive a kill -9, and sets refused at once."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -122,6 +123,18 @@ def test_a_file_that_is_no_embeddings_is_left_alone(images, tmp_path):
     with pytest.raises(UserError, match=r"ends in \.npy"):
         embed_to_file(Pixels(), images, tmp_path / "x.txt", ABOUT, 8)
     assert path.read_text() == "mine"
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_left(images, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"x\.npy cannot be written: File too large"):
+            embed_to_file(Pixels(), images, tmp_path / "x.npy", ABOUT, 8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [file.name for file in tmp_path.iterdir()] == ["set.bin"]
+    assert embed_to_file(Pixels(), images, tmp_path / "x.npy", ABOUT, 8)
 
 
 @pytest.mark.parametrize(
