@@ -7,8 +7,8 @@ draws a small benchmark to try it with.
 """
 
 import argparse
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -17,18 +17,15 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-
 from evaluation.curves import pairs_needed
-from evaluation.embedding_file import load_embeddings, remove_embeddings
+from evaluation.embedding_file import load_embeddings
 from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result
 from evaluation.ijb_meta import GALLERIES, ijb_images, load_ijb
 from evaluation.results import write_result
 from evaluation.templates import ALL_SETTINGS, Setting
+from tools.embedding_pass import add_options, embed_together, is_rank
 from utils.cli import run_cli
-from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
-from utils.gpu import usable_cards
-from utils.launch import main as launch
 
 
 def main(arguments: list[str]) -> int:
@@ -37,13 +34,17 @@ def main(arguments: list[str]) -> int:
     origin = args.model_path or args.embeddings
     out = args.out or origin.with_name(f"{origin.name if origin.is_dir() else origin.stem}_ijb")
     path = args.embeddings or out / f"{args.target}.npy"
+
+    def embed() -> int:
+        images = partial(ijb_images, args.data, args.target)
+        return embed_together(args, images, path, args.data / args.target, True, __file__, arguments)
+
     if is_rank():
-        _embed_share(path, args)
-        return 0
+        return embed()
     ijb = load_ijb(args.data, args.target, identification=not args.no_identification)
     counts = f"{len(ijb.names)} images, {len(ijb.template_ids)} templates, {len(ijb.first)} pairs"
     print(f"{args.target}: {counts}", flush=True)
-    if args.model_path and (status := _embed(path, args, arguments)):
+    if args.model_path and (status := embed()):
         return status
     embeddings, about = load_embeddings(path)
     model = str(args.model_path or about.get("model", path))
@@ -54,11 +55,6 @@ def main(arguments: list[str]) -> int:
         written = write_result(results[-1], out, f"{args.target}_{setting}")
     print(f"\n{model}\n\n{_table(results)}\n\n{written} (and .csv, .md); tools/report.py draws it")
     return 0
-
-
-def is_rank() -> bool:
-    """Whether this is one of several processes that share the embedding pass, started by `main`."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -76,56 +72,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     modes.add_argument("--setting", default="N1D1F2", help="norm, detector's score, flip test (default %(default)s)")
     modes.add_argument("--all_settings", action="store_true", help="N and D of 0 and 1, F of 0 and 2")
     parser.add_argument("--no_identification", action="store_true", help="for a release without 1:N files")
-    parser.add_argument("--batch_size", type=int, help="of the embedding pass; default: what suits the device")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default %(default)s)")
-    parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="that runs the model")
-    parser.add_argument("--nproc", type=int, help="processes that share the pass; default: one for each usable card")
-    parser.add_argument("--force", action="store_true", help="embed anew, though embeddings are there")
+    add_options(parser)
     args = parser.parse_args(arguments)
     if not args.model_path and not args.embeddings:
         raise UserError("there is nothing to evaluate; give --model_path, or --embeddings made before")
-    for name in ("batch_size", "nproc"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise UserError(f"--{name} {value} is not possible: it must be 1 or more")
     if args.force and not args.model_path:
         raise UserError("--force embeds anew, which takes a --model_path")
     return args
-
-
-def _embed(path: Path, args: argparse.Namespace, arguments: list[str]) -> int:
-    """Has the embeddings made, by a process for each card; the exit status."""
-    cards = [] if args.device == "cpu" else usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))[0]
-    ranks = args.nproc or len(cards) or 1
-    if args.force:
-        ijb_images(args.data, args.target).digest()  # nothing is removed where crops are missing
-        remove_embeddings(path)
-    if ranks == 1:
-        _embed_share(path, args, bool(cards))
-        return 0
-    return launch(["--nproc", str(ranks), __file__, *(word for word in arguments if word != "--force")], os.environ)
-
-
-def _embed_share(path: Path, args: argparse.Namespace, has_cards: bool = True) -> None:
-    """This rank's share of the images; all of them where there is one."""
-    images = ijb_images(args.data, args.target)
-    digest = images.digest()  # a missing crop is told before OneFlow takes seconds to import
-    choose_blas_kernels(os.environ)
-    from deploy.embedder import load_embedder, model_digest
-    from evaluation.embed import embed_to_file
-    from utils.runtime import start_runtime
-
-    runtime = start_runtime(args.device, has_cards)
-    threads = os.environ.get("OMP_NUM_THREADS", "")  # each rank's share of the cores, when there are several
-    embedder = load_embedder(args.model_path, runtime.device, args.backend, int(threads) if threads.isdigit() else None)
-    about = {
-        "source": str((args.data / args.target).resolve()),
-        "model": str(args.model_path.resolve()),
-        "backend": embedder.backend,
-        "digest": digest,
-        "model_digest": model_digest(args.model_path),
-    }
-    batch = args.batch_size or embedder.batch_size
-    embed_to_file(embedder, images, path, about, batch, rank=runtime.rank, ranks=runtime.ranks, show=runtime.is_main)
 
 
 def _table(results: list[dict]) -> str:

@@ -206,7 +206,6 @@ def test_a_release_without_1n_files(small):
         ((), "give --model_path, or --embeddings"),
         (("--embeddings", "x.npy", "--setting", "N1"), "the setting 'N1' is not possible"),
         (("--embeddings", "x.npy"), "there is no folder"),
-        (("--model_path", "m", "--batch_size", "0"), "--batch_size 0 is not possible"),
         (("--embeddings", "x.npy", "--force"), "--force embeds anew, which takes a --model_path"),
     ],
 )
