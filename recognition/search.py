@@ -42,7 +42,7 @@ def _scores(embeddings: np.ndarray, queries: np.ndarray) -> np.ndarray:
             rows = slice(first, min(first + _ROWS, end))
             scores[:, rows] = (embeddings[rows] @ queries.T).T
 
-    # Our threads, each with a BLAS of one: a product with few queries waits for memory, and BLAS does not split it.
+    # Our threads, each with a BLAS of one: few queries at a time wait for memory, and BLAS splits such products badly.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         list(pool.map(multiply, range(threads)))
     return scores
