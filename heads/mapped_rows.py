@@ -1,6 +1,7 @@
 """The class centres of all ranks in files, for heads larger than memory; see heads/row_store.py."""
 
 import fcntl
+import mmap
 import os
 import secrets
 import shutil
@@ -48,6 +49,7 @@ class MappedRows(HostRows):
         super().__init__(start, stop, embedding_size, rule, dtype, seed)
         self.folder, self._num_classes = folder, num_classes
         self._lock: int | None = None
+        self._whole: dict[str, np.memmap] = {}
 
     def create(self) -> None:
         """Makes the files, and claims them; by one rank, before any uses them.
@@ -103,6 +105,9 @@ class MappedRows(HostRows):
             if (whole.dtype, whole.shape) != (dtype, shape):
                 held = f"{whole.shape} {whole.dtype}, not {shape} {np.dtype(dtype)}"
                 raise UserError(f"{path} holds {held}; resume with the head_dtype and embedding_size it was made with")
+            # Else each fault would read as much as the disk reads ahead, up to megabytes for a row of 2 KB.
+            whole._mmap.madvise(mmap.MADV_RANDOM)
+            self._whole[name] = whole
             found[name] = whole[self.start : self.stop]
         self._state = np.load(self.folder / _STATE, "r+")
         return found
@@ -123,6 +128,25 @@ class MappedRows(HostRows):
             return None
         since = f"step {flushed}" + (" and some steps more" if changed else "")
         return f"The class centres in {self.folder} are of {since}, not of step {step}; training goes on with them"
+
+    def take(self, rows: np.ndarray, out: np.ndarray, step: int, lr: float) -> None:
+        self.arrays()
+        for name in self._whole:  # the momentum too, which the update needs soon
+            self._read_ahead(name, rows)
+        super().take(rows, out, step, lr)
+
+    def _read_ahead(self, name: str, rows: np.ndarray) -> None:
+        """Has the kernel read the pages of these rows, many at a time; touched one by one, each would be waited for."""
+        if not len(rows):
+            return
+        whole = self._whole[name]
+        row_bytes = whole.nbytes // len(whole)
+        begin = whole.offset + (np.sort(rows) + self.start) * row_bytes
+        first, last = begin // mmap.PAGESIZE, (begin + row_bytes - 1) // mmap.PAGESIZE
+        gaps = np.flatnonzero(first[1:] > last[:-1] + 1) + 1  # between runs of adjoining pages
+        starts, ends = first[np.r_[:1, gaps]], last[np.r_[gaps - 1, -1]] + 1
+        for page, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            whole._mmap.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, (end - page) * mmap.PAGESIZE)
 
     def update(self, rows: np.ndarray, gradient_of: Callable[[slice], np.ndarray], step: int, lr: float) -> None:
         self.arrays()
