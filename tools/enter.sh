@@ -7,7 +7,7 @@ repository=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 arguments=("$@")
 if [[ ! $PWD -ef $repository ]]; then
     # Keys and options that take a path; other values are taken for paths if they hold a slash.
-    names='output|ofrecord_path|val_path|pretrained|pretrained_head|model_path|out_path|calibration'
+    names='output|ofrecord_path|val_path|pretrained|pretrained_head|model_path|out_path|calibration|pairs|root|out|embeddings'
     before=
     for i in "${!arguments[@]}"; do
         argument=${arguments[i]}
