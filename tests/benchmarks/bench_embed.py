@@ -1,9 +1,10 @@
 """How fast images are decoded and aligned, and how fast models embed them by each backend. Not a test; run by hand:
 
-    python -m tests.benchmarks.bench_embed [--threads 1 2] [--batch_sizes 16] [--networks r18 mbf mbf_tiny]
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.bench_embed [--threads 1 2] [--batch_sizes 16] [--networks r18 mbf]
 
 Images per second of the clock by the median call, and per second of CPU time by the best, which other work on the
-machine disturbs least.
+machine disturbs least. OMP_NUM_THREADS is OneFlow's: two threads of its BLAS wait for each other by spinning, which on
+a busy machine makes it several times slower.
 """
 
 import argparse
