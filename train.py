@@ -48,6 +48,7 @@ def build_loader(cfg, runtime):
         batch_size,
         **share,
         random_flip=cfg.random_flip,
+        augment=cfg.augment,
         num_workers=cfg.num_workers,
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,

@@ -1,4 +1,4 @@
-"""A set of MXNet recordio -> a set of OFRecord parts.
+"""A set of faces, in whatever it is kept -> a set of OFRecord parts.
 
 Everything is judged first (`convert_plan`), then each worker writes whole parts. What is done is noted in a job folder
 inside the output, so that an interrupted conversion goes on where it stopped, with the same bytes in the end. A set is
@@ -22,17 +22,17 @@ import numpy as np
 from tqdm import tqdm
 
 from data.convert_plan import Plan, judge_records, make_plan, write_skipped
-from data.images import IMAGE_SIZE, Verdict, repair
+from data.images import Verdict, repair
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
 from data.ofrecord import TEMPORARY_SUFFIX, PartWriter, file_crc32, index_path, part_name
-from data.recordio import SPLIT, join_chunks, read_index, read_property, unpack
+from data.sources.recordio import RecordioSource
+from data.sources.source import Reader
 from data.workers import worker_pool
 from utils.errors import UserError
 from utils.files import sync
 
 SKIPPED_NAME = "skipped.csv"
 _JOB_FOLDER = "_converting"
-_MAX_CLASSES = 1 << 24  # labels are float32 in recordio, exact up to here
 _RECORD_OVERHEAD = 64  # bytes around an image: OFRecord framing and the sidecar's entry, rounded up
 _ENTRIES_AT_ONCE = 4096
 
@@ -89,20 +89,12 @@ class _Conversion:
         self._settings = settings
         self._output = settings.output
         self._job = settings.output / _JOB_FOLDER
-        self._rec = settings.source / "train.rec"
-        self._idx = settings.source / "train.idx"
-        self._property = settings.source / "property"
+        self._source = RecordioSource(settings.source)
 
     def run(self) -> Manifest:
-        self._num_classes, size = read_property(self._property)
-        if size != IMAGE_SIZE or self._num_classes > _MAX_CLASSES:
-            raise UserError(
-                f"{self._property} says {self._num_classes} classes of {size[0]}x{size[1]} images; "
-                f"only {IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} and at most {_MAX_CLASSES} classes can be used."
-            )
-        index = read_index(self._idx, self._rec)
-        if self._settings.num_part > len(index):
-            raise self._too_many_parts(len(index))
+        records = self._source.records()
+        if self._settings.num_part > len(records):
+            raise self._too_many_parts(len(records))
         self._refuse_finished()
         self._job.mkdir(parents=True, exist_ok=True)
         with self._locked():
@@ -110,15 +102,15 @@ class _Conversion:
             counts = self._resume(parameters)
             with worker_pool(self._settings.workers) as pool:
                 if counts is None:
-                    with tqdm(total=len(index), desc="Judging", unit="rec", smoothing=0) as bar:
-                        entries = judge_records(self._rec, index, self._settings.verify, pool, bar.update)
+                    with tqdm(total=len(records), desc="Judging", unit="rec", smoothing=0) as bar:
+                        entries = judge_records(self._source.reader, records, self._settings.verify, pool, bar.update)
                     seed = self._settings.seed if self._settings.shuffle else None
-                    counts = self._start(parameters, make_plan(entries, self._rec, self._num_classes, seed))
+                    counts = self._start(parameters, make_plan(entries, self._source, seed))
                     del entries
-                del index
+                del records
                 if self._settings.strict and counts["first_fault"]:
                     raise UserError(
-                        f"{self._rec} has {counts['repaired']} image(s) to repair and {counts['skipped']} to skip "
+                        f"{self._source.path} has {counts['repaired']} image(s) to repair and {counts['skipped']} to skip "
                         f"({counts['first_fault']}), which --strict forbids."
                     )
                 parts = self._write_parts(counts["records"], pool)
@@ -126,7 +118,7 @@ class _Conversion:
 
     def _too_many_parts(self, records: int) -> UserError:
         return UserError(
-            f"--num_part {self._settings.num_part} is more than the {records} record(s) of {self._rec}; "
+            f"--num_part {self._settings.num_part} is more than the {records} record(s) of {self._source.path}; "
             "each part needs at least one."
         )
 
@@ -156,9 +148,8 @@ class _Conversion:
     def _parameters(self) -> dict[str, object]:
         """What decides the bytes: only an unfinished job with equal parameters is continued."""
         settings = self._settings
-        files = [(path.stat(), path.name) for path in (self._rec, self._idx, self._property)]
         return {
-            "source": {name: {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for stat, name in files},
+            "source": self._source.fingerprint(),
             "num_part": settings.num_part,
             "shuffle": settings.shuffle,
             "seed": settings.seed if settings.shuffle else None,
@@ -211,7 +202,7 @@ class _Conversion:
         parts: dict[str, Part] = {}
         with tqdm(total=records, desc="Writing", unit="rec", smoothing=0) as bar:
             futures = [
-                pool.submit(_write_part, self._rec, self._output, self._job, number, start, stop)
+                pool.submit(_write_part, self._source.reader, self._output, self._job, number, start, stop)
                 for number, (start, stop) in enumerate(bounds)
             ]
             for future in as_completed(futures):
@@ -223,9 +214,9 @@ class _Conversion:
     def _finish(self, parameters: dict[str, object], counts: dict, parts: list[Part]) -> Manifest:
         """Add the other files, then declare it finished."""
         if self._parameters() != parameters:
-            raise UserError(f"{self._rec} changed during its conversion; run the command again.")
+            raise UserError(f"{self._source.path} changed during its conversion; run the command again.")
         listed = [self._job / SKIPPED_NAME] if counts["skipped"] else []
-        for path in [self._property, *sorted(self._settings.source.glob("*.bin")), *listed]:
+        for path in [*self._source.beside(), *listed]:
             target = self._output / path.name
             if not (target.exists() and target.samefile(path)):
                 temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
@@ -234,13 +225,13 @@ class _Conversion:
                 os.replace(temporary, target)
         manifest = Manifest(
             num_records=counts["records"],
-            num_classes=self._num_classes,
+            num_classes=self._source.num_classes,
             parts=parts,
             shuffle=self._settings.shuffle,
             seed=parameters["seed"],
             repaired=counts["repaired"],
             skipped=counts["skipped"],
-            source={"format": "MXNet recordio", "files": parameters["source"]},
+            source={"format": self._source.format, "files": parameters["source"]},
         )
         manifest.save(self._output)
         sync(self._output / MANIFEST_NAME)
@@ -258,7 +249,7 @@ def part_bounds(records: int, parts: int) -> list[tuple[int, int]]:
     return list(pairwise(starts))
 
 
-def _write_part(rec: Path, output: Path, job: Path, number: int, start: int, stop: int) -> Part:
+def _write_part(reader: Reader, output: Path, job: Path, number: int, start: int, stop: int) -> Part:
     """Write part `number`, entries `start` to `stop` of the plan, unless an earlier run did."""
     path = output / part_name(number)
     note = job / f"{path.name}.json"
@@ -266,17 +257,11 @@ def _write_part(rec: Path, output: Path, job: Path, number: int, start: int, sto
     if finished:
         return finished
     entries = np.load(job / "plan.npy", mmap_mode="r")[start:stop]
-    with open(rec, "rb", buffering=0) as file, PartWriter(path) as writer:
+    with PartWriter(path) as writer:
         for first in range(0, len(entries), _ENTRIES_AT_ONCE):
-            for _, offset, length, label, kind, verdict in entries[first : first + _ENTRIES_AT_ONCE].tolist():
-                image = os.pread(file.fileno(), length, offset)
-                if len(image) < length:
-                    raise UserError(f"{rec} became shorter during its conversion.")
-                if kind == SPLIT:
-                    image = unpack(join_chunks(image))[2]
-                if verdict != Verdict.GOOD:
-                    image = repair(image)
-                writer.add(image, int(label))
+            some = entries[first : first + _ENTRIES_AT_ONCE]
+            for (label, verdict), image in zip(some[["label", "verdict"]].tolist(), reader.read(some), strict=True):
+                writer.add(image if verdict == Verdict.GOOD else repair(image), int(label))
         writer.commit()
     part = Part(path.name, stop - start, writer.bytes, writer.crc32)
     _write_json(note, asdict(part))

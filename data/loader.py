@@ -5,13 +5,14 @@ unequal, and cannot seek. Here threads decode with OpenCV, straight from memory-
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from data.augment import Augmenter
 from data.manifest import Manifest
 from data.ofrecord import index_path
 from utils.errors import UserError
@@ -33,7 +34,7 @@ class RecordLoader:
     """Batches of one rank from a converted dataset (`dataset.json`, parts and their indices).
 
     folder: the dataset; batch_size: images per rank and step; seed: the order's; num_workers: decoding threads;
-    prefetch: batches kept ready. Step k of an epoch takes records [k * G, (k + 1) * G) of the epoch's order, G being
+    prefetch: batches kept ready; augment: probabilities of operations by name (`data.augment`). Step k of an epoch takes records [k * G, (k + 1) * G) of the epoch's order, G being
     the global batch, and each rank a contiguous run of them: the global batches depend on (seed, epoch, G) alone, a
     position is just (epoch, step), and fewer than G records are left out at an epoch's end.
 
@@ -52,6 +53,7 @@ class RecordLoader:
         prefetch: int = 4,
         num_classes: int | None = None,
         num_image: int | None = None,
+        augment: Mapping[str, float] | None = None,
     ) -> None:
         self.folder = Path(folder)
         manifest = Manifest.load(self.folder)
@@ -60,6 +62,7 @@ class RecordLoader:
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
         self.seed, self.random_flip = seed, random_flip
         self.num_workers, self.prefetch = num_workers, prefetch
+        self._augmenter = Augmenter(augment, seed) if augment else None
         self.steps_per_epoch = self.num_image // (batch_size * ranks)
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -92,7 +95,7 @@ class RecordLoader:
                         shares[wanted] = pool.submit(self._share, wanted)
                     shares.pop(epoch - 1, None)
                     records, mirrored = shares[epoch].result()
-                    ahead.append(pool.submit(self._load, records[number], mirrored[number]))
+                    ahead.append(pool.submit(self._load, epoch, records[number], mirrored[number]))
                     if len(ahead) > self.prefetch:
                         yield ahead.popleft().result()
                 while ahead:
@@ -110,14 +113,17 @@ class RecordLoader:
         used = self.steps_per_epoch * self.ranks * self.batch_size
         return tuple(plan[:used].reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
 
-    def _load(self, records: np.ndarray, mirrored: np.ndarray) -> Batch:
+    def _load(self, epoch: int, records: np.ndarray, mirrored: np.ndarray) -> Batch:
         images = np.empty((len(records), 3, 112, 112), np.float32)
         labels = np.empty(len(records), np.int64)
         parts = np.searchsorted(self._starts, records, side="right") - 1
+        numbers = self._augmenter.numbers(epoch, records) if self._augmenter else None
         for row, (part, record, flip) in enumerate(zip(parts, records - self._starts[parts], mirrored, strict=True)):
             entry = self._index[part][record]
             labels[row] = entry["label"]
             image = self._decode(part, record, entry)
+            if self._augmenter:
+                image = self._augmenter(image, numbers[row])
             np.take(_NORMALISED, (image[:, ::-1] if flip else image).transpose(2, 0, 1), out=images[row], mode="clip")
         return images, labels
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.sources.source import DAMAGED, ENTRY_DTYPE, LABELS_ONLY, PLAIN, SPLIT
 from utils.errors import UserError
 
 MAGIC = 0xCED7230A
@@ -25,13 +26,6 @@ _HEADER = struct.Struct("<IfQQ")
 _FRONT_DTYPE = np.dtype([("magic", "<u4"), ("frame", "<u4"), ("flag", "<u4"), ("label", "<f4")])  # a record's start
 _BLOCK = 1 << 20  # bytes read together: enough for few system calls, little enough for the cache
 _MAX_RECORD = 1 << 30  # bytes
-
-# Where an image lies. PLAIN: the image's own bytes; SPLIT: a record's chunks, to be joined; LABELS_ONLY: two labels
-# and no image (a set's header, an identity); DAMAGED: a payload too short for what it says it holds.
-ENTRY_DTYPE = np.dtype(
-    [("key", "<i8"), ("offset", "<i8"), ("length", "<i4"), ("label", "<f4"), ("kind", "u1"), ("verdict", "u1")]
-)
-PLAIN, SPLIT, LABELS_ONLY, DAMAGED = range(4)
 
 
 @dataclass(frozen=True)
@@ -177,6 +171,7 @@ def _parse_block(rec: Path, block: bytes, begin: int, part: Index) -> tuple[np.n
     entries["key"] = part.keys
     entries["offset"] = at + _CHUNK.size + header
     entries["label"] = np.where(flags > 0, first_labels, fronts["label"])
+    entries["kind"] = PLAIN
     entries["kind"][(flags == 2) & (lengths == header)] = LABELS_ONLY
     damaged = lengths < header
     entries["kind"][damaged] = DAMAGED

@@ -13,13 +13,6 @@ from utils.errors import UserError
 IMAGES, FLIPPED, PAIRS = "images", "flipped", "pairs.txt"
 
 
-class EncodedBinSet(BinSet):
-    """A verification set that also gives the bytes of its images."""
-
-    def encoded(self, number: int) -> bytes:
-        return bytes(self._images[number])
-
-
 @dataclass(frozen=True)
 class Unpacked:
     """What was written."""
@@ -38,7 +31,7 @@ def unpack(path: Path, out: Path, flip: bool = False, force: bool = False) -> Un
     """
     if not path.is_file():
         raise UserError(f"there is no verification set at {path}")
-    images = EncodedBinSet.load(path)
+    images = BinSet.load(path)
     out = out.absolute()
     if out.exists() and not (force and (out / PAIRS).is_file()):
         what = f"holds no {PAIRS}, so --force does not replace it" if force else "exists; --force replaces it"
@@ -59,7 +52,7 @@ def unpack(path: Path, out: Path, flip: bool = False, force: bool = False) -> Un
     return Unpacked(len(images), len(images.issame), encoded)
 
 
-def _write(images: EncodedBinSet, folder: Path, flip: bool) -> int:
+def _write(images: BinSet, folder: Path, flip: bool) -> int:
     names, encoded = [], 0
     digits = len(str(len(images) - 1))
     for number in tqdm(range(len(images)), desc="writing", unit="image", disable=None):

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from utils.errors import UserError
+from utils.files import digest_of
 
 IMAGE_SHAPE = (112, 112, 3)
 
@@ -100,6 +101,18 @@ class BinSet:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def name(self, number: int) -> str:
+        """What a person would call the image."""
+        return f"image {number} of {self.path.name}"
+
+    def encoded(self, number: int) -> bytes:
+        """The image as it is in the file."""
+        return bytes(self._images[number])
+
+    def digest(self) -> str:
+        """Of the encoded images."""
+        return digest_of(map(bytes, self._images))
 
     def decode(self, start: int, stop: int) -> np.ndarray:
         """Images start ... stop - 1 as RGB, (stop - start, 112, 112, 3) uint8.

@@ -11,7 +11,7 @@ from evaluation.bin_set import BinSet
 from evaluation.embedding_file import EmbeddingFile
 from evaluation.loader import THREADS, decoded
 from evaluation.sources import ImageSource
-from evaluation.verification import FOLDS, VerificationResult, verify
+from evaluation.verification import FOLDS, VerificationResult, judge
 from utils.errors import UserError
 
 _CHECKED = 256  # images decoded at a time when a set is looked through
@@ -102,7 +102,8 @@ def load_bin_sets(names: list[str], folder: Path, rank: int = 0, ranks: int = 1)
 def verify_set(embedder: Embed, images: BinSet, batch_size: int, **shared) -> VerificationResult:
     """The InsightFace protocol on one set; `shared` as in `embed`."""
     embeddings = embed(embedder, images, batch_size, **shared)
-    return verify(embeddings[:, 0], embeddings[:, 1], images.issame)
+    pairs = np.arange(len(images)).reshape(-1, 2)
+    return judge(embeddings, pairs, images.issame, name=images.name).result
 
 
 def describe(name: str, result: VerificationResult, step: int | None = None) -> list[str]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from evaluation.pairs import Pairs
-from evaluation.results import write_whole
+from utils.files import write_whole
 
 
 def hardest_pairs(scores: np.ndarray, issame: np.ndarray, count: int) -> list[int]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.sources import BinImages, FileImages, ImageSource, read_lines
+from evaluation.bin_set import BinSet
+from evaluation.sources import FileImages, ImageSource, read_lines
 from utils.errors import UserError
 
 _FIELD = re.compile(r'"([^"]*)"(?=\s|$)|(\S+)')
@@ -24,7 +25,7 @@ class Pairs:
 
 def read_bin(path: Path) -> Pairs:
     """The pairs of an InsightFace set, each of images 2k and 2k + 1. Raises UserError as `BinSet.load`."""
-    images = BinImages.load(path)
+    images = BinSet.load(path)
     return Pairs(images, np.arange(len(images)).reshape(-1, 2), images.issame)
 
 

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 
 from evaluation.pictures import folds_figure, histogram_figure, png, roc_figure
-from evaluation.results import measures, read_result, title, variant, write_whole
+from evaluation.results import measures, read_result, title, variant
 from utils.errors import UserError
+from utils.files import write_whole
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">

@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from evaluation.curves import Roc, pairs_needed
 from evaluation.verification import FAR_TARGET, Judged
 from utils.errors import UserError
+from utils.files import write_whole
 
 FARS = tuple(10.0**-power for power in range(1, 7))
 _EDGES = np.linspace(-1, 1, 101)  # of cosines
@@ -141,20 +141,6 @@ def read_result(path: Path) -> dict:
     if not _well_formed(result):
         raise UserError(f"{path} is not a result as an evaluation writes it; evaluate again")
     return result
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """A reader sees all of the file or none. Raises UserError where it cannot be written."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _well_formed(result: dict) -> bool:

@@ -4,7 +4,6 @@ Every source has `len()`, `decode(start, stop)` -> (n, 112, 112, 3) uint8 RGB, `
 pass that goes on later knows that the images are still the same. Decoding is safe in several threads at once.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from data.ofrecord import index_path
 from evaluation.align import align
 from evaluation.bin_set import IMAGE_SHAPE, BinSet
 from utils.errors import UserError
+from utils.files import digest_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -62,7 +62,7 @@ class FileImages:
 
     def digest(self) -> str:
         """Of the names, sizes and times of change of the files."""
-        return _digest(self._stamps())
+        return digest_of(self._stamps())
 
     def _face(self, number: int) -> np.ndarray:
         """(112, 112, 3) uint8 RGB."""
@@ -197,22 +197,11 @@ class RecordImages:
 
     def digest(self) -> str:
         """Of the parts' names and checksums, as dataset.json has them."""
-        return _digest(f"{part.name} {part.crc32}\n".encode() for part in self._parts)
+        return digest_of(f"{part.name} {part.crc32}\n".encode() for part in self._parts)
 
     def _place(self, number: int) -> tuple[int, int]:
         part = int(np.searchsorted(self._starts, number, side="right")) - 1
         return part, number - int(self._starts[part])
-
-
-class BinImages(BinSet):
-    """A verification set with names for its images."""
-
-    def name(self, number: int) -> str:
-        return f"image {number} of {self.path.name}"
-
-    def digest(self) -> str:
-        """Of the encoded images."""
-        return _digest(bytes(image) for image in self._images)
 
 
 def open_source(path: Path, root: Path | None = None) -> ImageSource:
@@ -224,7 +213,7 @@ def open_source(path: Path, root: Path | None = None) -> ImageSource:
         return RecordImages(path) if (path / MANIFEST_NAME).exists() else FolderImages(path)
     if not path.is_file():
         raise UserError(f"there is neither a folder nor a file at {path}")
-    return BinImages.load(path) if path.suffix == ".bin" else ListedImages(path, root)
+    return BinSet.load(path) if path.suffix == ".bin" else ListedImages(path, root)
 
 
 def decode_rgb(encoded: np.ndarray) -> np.ndarray | None:
@@ -246,10 +235,3 @@ def read_lines(file: Path) -> Iterable[tuple[int, str]]:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{file} is not a text file in UTF-8") from None
-
-
-def _digest(pieces: Iterable[bytes]) -> str:
-    whole = hashlib.sha256()
-    for piece in pieces:
-        whole.update(piece)
-    return whole.hexdigest()

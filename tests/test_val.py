@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.bin_set import write_bin
-from evaluation.sources import BinImages
+from evaluation.bin_set import BinSet, write_bin
 from tests.data.mxnet_sets import jpegs
 from tests.deploy.models import make_model
 from utils.errors import UserError
@@ -90,7 +89,7 @@ def test_saved_embeddings_in_place_of_a_model(folder, said, tmp_path):
 def test_folds_and_pca(folder, tmp_path, capsys):
     rows = np.random.default_rng(0).normal(size=(24, 1, 8)).astype(np.float32)
     np.save(tmp_path / "x.npy", rows)
-    digest = BinImages.load(folder / "set.bin").digest()
+    digest = BinSet.load(folder / "set.bin").digest()
     about = {"model": "noise", "count": 24, "flip": False, "embedding_size": 8, "digest": digest}
     (tmp_path / "x.json").write_text(json.dumps(about))
     command = ["--embeddings", tmp_path / "x.npy", "val_targets=set", f"val_path={folder}"]

@@ -23,7 +23,6 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it says of a bad det
 import cv2
 import numpy as np
 
-from evaluation.results import write_whole
 from recognition.detect import load_detector
 from recognition.draw import Font, Label, annotate
 from recognition.gallery import Gallery
@@ -31,6 +30,7 @@ from recognition.people import labelled_pictures, read_picture
 from recognition.recognizer import Found, index, recognize
 from utils.cli import run_cli
 from utils.errors import UserError
+from utils.files import write_whole
 
 # What OpenCV's model zoo states for SFace, another model of 112x112 faces, as the best on LFW.
 THRESHOLD = 0.363

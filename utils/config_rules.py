@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from easydict import EasyDict
 
-from utils.config_schema import LOSSES, SCHEMA
+from utils.config_schema import AUGMENTATIONS, LOSSES, SCHEMA
 from utils.errors import UserError
 
 _PART_NUM = "the number of parts is read from dataset.json; remove it"
@@ -28,7 +28,7 @@ FOREIGN_KEYS = {
     "eval_ofrecord_path": _VAL_PATH,
     "val_dataset_dir": _VAL_PATH,
     "dali": "images are decoded from OFRecord parts (num_workers threads per rank), without DALI; remove it",
-    "dali_aug": "only random_flip is applied to the images; remove it",
+    "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "grey": 0.1}',
     "optimizer": "SGD is the only optimiser; remove it",
     "partial_fc": "write sample_rate, the share of class centres in each step (1.0: all of them)",
     "fc_type": "write model_parallel and sample_rate",
@@ -192,8 +192,17 @@ _TRAINING: tuple[Clash, ...] = (
 
 def check_together(cfg: EasyDict, places: dict[str, str], require_data: bool) -> None:
     """Raise UserError for the first contradiction between keys; `places` says where each was set."""
+    _check_operations(cfg.augment, places["augment"])
     clashes: Iterable[Clash] = _ALWAYS + _TRAINING if require_data else _ALWAYS
     for keys, clash, advice in clashes:
         if clash(cfg):
             values = " with ".join(f"{key} = {cfg[key]!r} ({places[key]})" for key in keys)
             raise UserError(f"{values} is not possible: {advice}.")
+
+
+def _check_operations(names: Iterable[str], place: str) -> None:
+    for name in names:
+        if name not in AUGMENTATIONS:
+            near = difflib.get_close_matches(name, AUGMENTATIONS, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(AUGMENTATIONS)}."
+            raise UserError(f"augment {place} names an unknown operation {name}: {advice}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from utils.errors import UserError
 
+AUGMENTATIONS = ("crop", "crop_pad", "colour", "grey", "blur", "low_resolution", "jpeg", "cutout")  # data/augment
 LOSSES = {"arcface": (1.0, 0.5, 0.0), "cosface": (1.0, 0.0, 0.4)}  # shorthand -> margin_list
 
 
@@ -53,6 +54,18 @@ def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, tuple | list):
         raise TypeError
     return tuple(_text(item) for item in value)
+
+
+def _probabilities(value: Any) -> dict[str, float]:
+    """A dict of numbers by name, an empty tuple or list, or a text such as `crop:0.2,blur:0.1`."""
+    if isinstance(value, str):
+        pairs = [item.partition(":")[::2] for item in value.strip("{} ").split(",") if item.strip()]
+        value = {name.strip(): float(number) for name, number in pairs}
+        if len(value) < len(pairs):
+            raise ValueError
+    if not isinstance(value, dict) and value not in ((), []):
+        raise TypeError
+    return {_text(name): _number(number) for name, number in dict(value).items()}
 
 
 def _flag_or_text(value: Any) -> bool | str:
@@ -125,6 +138,11 @@ SCHEMA: dict[str, Row] = {
     "num_classes": _or_none(_count(2)),
     "num_image": _or_none(_count(1)),
     "random_flip": _FLAG,
+    "augment": Row(
+        _probabilities,
+        'probabilities from 0 to 1 by operation, such as {"crop": 0.2, "blur": 0.1}',
+        lambda value: all(0 <= number <= 1 for number in value.values()),
+    ),
     "num_workers": _count(1),
     "prefetch": _count(1),
     "batch_size": _count(1),

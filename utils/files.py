@@ -1,7 +1,11 @@
-"""Files that outlive a power cut."""
+"""Files that outlive a power cut, and digests of what is in them."""
 
+import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from utils.errors import UserError
 
 
 def sync(path: Path) -> None:
@@ -11,3 +15,25 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def digest_of(pieces: Iterable[bytes]) -> str:
+    """SHA-256 of the pieces one after the other, in hexadecimal."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece)
+    return whole.hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader sees all of the file or none. Raises UserError where it cannot be written."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from data.convert import Settings, convert, part_bounds
-from data.convert_plan import make_plan
 from data.images import Verdict
 from data.manifest import Manifest
 from data.ofrecord import index_path
 from data.recordio import ENTRY_DTYPE, LABELS_ONLY
+from data.sources.recordio import RecordioSource
 from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
 from tests.data.native_reader import read_natively
 from utils.errors import UserError
@@ -268,8 +268,8 @@ def test_a_disk_that_is_too_small_is_found_before_writing(source, tmp_path, monk
 
 def test_keys_that_the_header_cannot_hold_are_found_in_the_records(tmp_path, monkeypatch):
     """2**11 + 3 records before the identities; float16 in float32's place says 2**11 + 4."""
-    monkeypatch.setattr("data.convert_plan._HEADER_FLOAT", np.float16)
-    monkeypatch.setattr("data.convert_plan._EXACT", 1 << 11)
+    monkeypatch.setattr("data.sources.recordio._HEADER_FLOAT", np.float16)
+    monkeypatch.setattr("data.sources.recordio._EXACT", 1 << 11)
     images, identities = (1 << 11) + 2, 4
     entries = np.zeros(1 + images + identities, ENTRY_DTYPE)
     entries["key"] = np.arange(len(entries))
@@ -279,12 +279,11 @@ def test_keys_that_the_header_cannot_hold_are_found_in_the_records(tmp_path, mon
     source = write_set(tmp_path, IMAGES[:1], [0.0])
     patch_header(source, struct.pack("<2f", np.float16(images + 1), np.float16(images + 1 + identities)))
     assert np.float16(images + 1) != images + 1
-    plan = make_plan(entries, source / "train.rec", 10, None)
-    assert len(plan.entries) == images and not plan.skipped
+    assert len(RecordioSource(source).images(entries)) == images
 
     entries["kind"][images - 8 :] = LABELS_ONLY  # as if the last images were identities
     with pytest.raises(UserError, match="says that the images end before key 2052, but they end before 2042"):
-        make_plan(entries, source / "train.rec", 10, None)
+        RecordioSource(source).images(entries)
 
 
 def test_oneflows_own_reader_reads_each_record_once(mixed, tmp_path):

@@ -46,7 +46,7 @@ def run(model: Path, *options: str, out: Path | None = None) -> Path:
 @pytest.mark.parametrize("network", ["r18", "mbf", "mbf_tiny"])
 def test_embeddings_are_oneflows_at_every_batch_size(tmp_path, network):
     folder = make_model(tmp_path, network)
-    found, wanted = load_embedder(run(folder)), load_embedder(folder)
+    found, wanted = load_embedder(run(folder)), load_backbone_embedder(folder)
     faces = drawn_faces(7)
     reference = wanted(faces)
     for size in (1, 2, 3, 7):
@@ -87,7 +87,7 @@ def test_two_exports_are_equal_to_the_byte(tiny, tmp_path):
 def test_precisions(tiny, tmp_path, faces, precision, closeness, embedded):
     options = {"fp32": [], "fp16": ["--fp16"], "int8": ["--int8", "--calibration", faces]}[precision]
     path = run(tiny, *options, *["--embed_normalization"] * embedded, out=tmp_path / "deep/er/model.onnx")
-    differences = compare(load_embedder(path), load_embedder(tiny), drawn_faces(5))
+    differences = compare(load_embedder(path), load_backbone_embedder(tiny), drawn_faces(5))
     assert all(difference.largest < closeness * 3 for difference in differences)
     assert [difference.batch_size for difference in differences] == [1, 2, 5]
     whole = run(tiny).stat().st_size
@@ -104,7 +104,7 @@ def test_the_insightface_package_gives_the_same_embeddings(tiny, tmp_path, embed
     path = run(tiny, *["--embed_normalization"] * embedded, out=tmp_path / "model.onnx")
     model = get_model(str(path), providers=["CPUExecutionProvider"])
     faces = drawn_faces(5)
-    wanted = load_embedder(tiny)(faces)
+    wanted = load_backbone_embedder(tiny)(faces)
     found = model.get_feat([cv2.cvtColor(face, cv2.COLOR_RGB2BGR) for face in faces])
     assert model.taskname == "recognition" and model.input_size == (112, 112)
     assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
@@ -139,7 +139,7 @@ def test_an_unknown_operation_is_refused(monkeypatch):
     [
         (["--int8"], "needs --calibration"),
         (["--calibration", "x"], "is for --int8"),
-        (["--int8", "--calibration", "/nowhere"], "no folder of images at /nowhere"),
+        (["--int8", "--calibration", "/nowhere"], "neither a folder nor a file at /nowhere"),
         (["--opset", "13"], "is not one of 11, 12"),
         (["--out_path", "model.bin"], "must end in .onnx"),
         (["--model_path", "/nowhere"], "there is no model at /nowhere"),

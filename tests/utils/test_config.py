@@ -182,11 +182,38 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
         ("val_targets=('lfw', 'cfp_fp')", ("lfw", "cfp_fp")),
         ("val_targets=('lfw')", ("lfw",)),
         ("val_targets=", ()),
+        ("augment=()", {}),
+        ("augment=", {}),
+        ("augment={}", {}),
     ],
 )
 def test_override_takes_the_type_of_its_key(override: str, value: Any) -> None:
     found = load(override)[override.partition("=")[0].strip()]
-    assert (found, type(found)) == (value, type(value))
+    assert found == value and isinstance(found, type(value))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"crop": 0.25, "low_resolution": 1}', "crop:0.25,low_resolution:1", "{crop: 0.25, low_resolution: 1.0}"]
+)
+def test_probabilities_of_augmentation(text: str, tmp_path: Path) -> None:
+    cfg = load(f"augment={text}")
+    assert cfg.augment == {"crop": 0.25, "low_resolution": 1.0}
+    assert [type(value) for value in cfg.augment.values()] == [float, float]
+    path = tmp_path / "config.py"
+    path.write_text(dump_config(cfg))
+    assert load_config(path, require_data=False).augment == cfg.augment
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("color", "did you mean colour?"), ("lowresolution", "did you mean low_resolution?"), ("x", "there are crop,")],
+)
+def test_unknown_operations_are_named(name: str, advice: str, write: WriteConfig) -> None:
+    sentence = re.escape(f"names an unknown operation {name}: {advice}")
+    with pytest.raises(UserError, match=f"^augment on the command line {sentence}"):
+        load(f"augment={name}:0.5")
+    with pytest.raises(UserError, match=rf"^augment in .*mine\.py {sentence}"):
+        load_config(write(f"config.augment = {{{name!r}: 0.5}}"), require_data=False)
 
 
 def test_one_number_is_enough_for_decay_epoch() -> None:
@@ -265,6 +292,20 @@ REFUSED = {
     "num_classes": [0, 1, "forget"],
     "num_image": [0, "forget"],
     "random_flip": [0.5],
+    "augment": [
+        {"crop": 1.1},
+        {"crop": -0.1},
+        {"crop": True},
+        {"crop": "0.2"},
+        {"crop": float("nan")},
+        {0: 0.5},
+        (("crop", 0.2),),
+        "crop",
+        "crop:x",
+        "crop:0.2,crop:0.3",
+        0.2,
+        None,
+    ],
     "num_workers": [0],
     "prefetch": [0],
     "batch_size": [0, -1, 0.5, 64.5, float("inf")],
