@@ -110,8 +110,8 @@ class _Conversion:
                 del records
                 if self._settings.strict and counts["first_fault"]:
                     raise UserError(
-                        f"{self._source.path} has {counts['repaired']} image(s) to repair and {counts['skipped']} to skip "
-                        f"({counts['first_fault']}), which --strict forbids."
+                        f"{self._source.path} has {counts['repaired']} image(s) to repair and "
+                        f"{counts['skipped']} to skip ({counts['first_fault']}), which --strict forbids."
                     )
                 parts = self._write_parts(counts["records"], pool)
             return self._finish(parameters, counts, parts)

@@ -1,0 +1,88 @@
+"""What the converter asks of a set of faces, whatever it is kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from data.images import ImageChecker, Verdict, decodes_cleanly
+
+# Where an image lies, in the source's own terms. The label is a float64, which is exact up to 2**53, so that a label
+# that is no integer can be told as it is. PLAIN: the image's own bytes; SPLIT: a record's chunks, to be joined;
+# LABELS_ONLY: two labels and no image (a set's header, an identity); DAMAGED: a payload too short for what it says it
+# holds; UNREADABLE: a file that the system does not give.
+ENTRY_DTYPE = np.dtype(
+    [("key", "<i8"), ("offset", "<i8"), ("length", "<i4"), ("label", "<f8"), ("kind", "u1"), ("verdict", "u1")]
+)
+PLAIN, SPLIT, LABELS_ONLY, DAMAGED, UNREADABLE = range(5)
+FAULTY_KINDS = {
+    DAMAGED: "the record's header is cut short",
+    UNREADABLE: "the file cannot be read (permissions, a broken link, or no regular file)",
+}
+
+
+class Reader(Protocol):
+    """The part of a source that works in other processes: small, and can be pickled."""
+
+    def judge(self, records: Sequence, verify: bool) -> np.ndarray:
+        """Judge a slice of the source's `records()`; verify: decode every image, not only its header.
+
+        Returns:
+            (len(records),) of `ENTRY_DTYPE`, in the order of `records`.
+
+        Raises:
+            UserError: the source is damaged.
+        """
+
+    def read(self, entries: np.ndarray) -> Iterator[bytes]:
+        """The bytes of each image of `entries`. Raises UserError where they are not there any more."""
+
+
+class Source(Protocol):
+    """A set of faces.
+
+    Attributes:
+        format: what it is, for the manifest.
+        path: the file or folder that messages name.
+        num_classes: labels are integers in [0, num_classes).
+        class_names: the identities' names by label, where this program numbered them; else None.
+        reader: judges and reads its images, in any process.
+    """
+
+    format: str
+    path: Path
+    num_classes: int
+    class_names: list[str] | None
+    reader: Reader
+
+    def records(self) -> Sequence:
+        """All records, to be cut into slices and judged. Raises UserError for a set that is not whole."""
+
+    def images(self, entries: np.ndarray) -> np.ndarray:
+        """The images among all judged `entries`, by key, with exact labels. Raises UserError for a contradiction."""
+
+    def name(self, key: int) -> int | str:
+        """What a person would call the record `key`."""
+
+    def fingerprint(self) -> dict[str, object]:
+        """Differs where the set does: names, sizes, times of change."""
+
+    def beside(self) -> list[Path]:
+        """Files that go along with the set: `property`, verification sets."""
+
+
+def judge_image(checker: ImageChecker, data: bytes, start: int, end: int, verify: bool) -> Verdict:
+    """The verdict on the image `data[start:end]`; verify: decode it, too."""
+    verdict = checker.check(data, start, end)
+    if verify and verdict < Verdict.EMPTY and not decodes_cleanly(data[start:end]):
+        return Verdict.BROKEN
+    return verdict
+
+
+def stamps(paths: Sequence[Path]) -> dict[str, dict[str, int]]:
+    """{name: its size and its time of change}. Raises OSError."""
+    found = [(path.name, path.stat()) for path in paths]
+    return {name: {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for name, stat in found}
