@@ -33,10 +33,12 @@ def epoch_plan(num_records: int, seed: int, epoch: int) -> tuple[np.ndarray, np.
 class RecordLoader:
     """Batches of one rank from a converted dataset (`dataset.json`, parts and their indices).
 
-    folder: the dataset; batch_size: images per rank and step; seed: the order's; num_workers: decoding threads;
-    prefetch: batches kept ready; augment: probabilities of operations by name (`data.augment`). Step k of an epoch takes records [k * G, (k + 1) * G) of the epoch's order, G being
-    the global batch, and each rank a contiguous run of them: the global batches depend on (seed, epoch, G) alone, a
-    position is just (epoch, step), and fewer than G records are left out at an epoch's end.
+    folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
+    num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
+
+    Step k of an epoch takes records [k * G, (k + 1) * G) of the epoch's order, G being the global batch, and each rank
+    a contiguous run of them: the global batches depend on (seed, epoch, G) alone, a position is just (epoch, step), and
+    fewer than G records are left out at an epoch's end.
 
     Raises UserError for what `Manifest.check` finds, and for a dataset smaller than one global batch.
     """

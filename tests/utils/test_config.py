@@ -182,14 +182,11 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
         ("val_targets=('lfw', 'cfp_fp')", ("lfw", "cfp_fp")),
         ("val_targets=('lfw')", ("lfw",)),
         ("val_targets=", ()),
-        ("augment=()", {}),
-        ("augment=", {}),
-        ("augment={}", {}),
     ],
 )
 def test_override_takes_the_type_of_its_key(override: str, value: Any) -> None:
     found = load(override)[override.partition("=")[0].strip()]
-    assert found == value and isinstance(found, type(value))
+    assert (found, type(found)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +199,11 @@ def test_probabilities_of_augmentation(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.py"
     path.write_text(dump_config(cfg))
     assert load_config(path, require_data=False).augment == cfg.augment
+
+
+@pytest.mark.parametrize("text", ["()", "", "{}"])
+def test_no_augmentation(text: str, write: WriteConfig) -> None:
+    assert load_config(write("config.augment = {'crop': 1}"), [f"augment={text}"], require_data=False).augment == {}
 
 
 @pytest.mark.parametrize(

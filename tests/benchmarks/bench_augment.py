@@ -1,0 +1,73 @@
+"""How many images a second one decoding thread loads, with each operation on every image and with usual settings.
+
+Not a test; run by hand:
+
+    python -m tests.benchmarks.bench_augment [--rounds 7] [--records 2000]
+
+Settings take turns, and each has its best round: what else runs on the machine disturbs that least. The last column is
+CPU time, which busy cores change least.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+
+from data.augment import OPERATIONS
+from data.convert import Settings, convert
+from data.loader import RecordLoader
+from deploy.images import drawn_faces
+from tests.data.mxnet_sets import encode, write_set
+
+_ADAFACE = {"crop_pad": 0.2, "low_resolution": 0.2, "colour": 0.2}
+_SETTINGS = {
+    "off": {},
+    **{f"{name}: 1": {name: 1.0} for name in OPERATIONS},
+    "all: 1": dict.fromkeys(OPERATIONS, 1.0),
+    "all: 0.2": dict.fromkeys(OPERATIONS, 0.2),
+    "crop_pad, low_resolution, colour: 0.2 (AdaFace)": _ADAFACE,
+}
+_FACES, _BATCH = 200, 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--records", type=int, default=2000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = make_set(Path(folder), args.records)
+        loaders = {
+            name: RecordLoader(dataset, _BATCH, num_workers=1, augment=augment) for name, augment in _SETTINGS.items()
+        }
+        best = {name: (float("inf"), float("inf")) for name in loaders}
+        for epoch in range(args.rounds):
+            for name, loader in loaders.items():
+                best[name] = tuple(map(min, best[name], measure(loader, epoch)))
+    plain = best["off"]
+    print("| augment | images/s | of off | µs more an image (CPU) |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, (clock, cpu) in best.items():
+        print(f"| {name} | {1 / clock:,.0f} | {plain[0] / clock:.2f} | {(cpu - plain[1]) * 1e6:.0f} |")
+
+
+def make_set(folder: Path, records: int) -> Path:
+    """A converted dataset of drawn faces, JPEGs of quality 95 of about 6 KB."""
+    jpegs = [encode(cv2.cvtColor(face, cv2.COLOR_RGB2BGR)) for face in drawn_faces(_FACES)]
+    print(f"JPEGs of {sum(map(len, jpegs)) / _FACES / 1024:.1f} KiB on average\n")
+    write_set(folder / "rec", [jpegs[i % _FACES] for i in range(records)], [i % 10 for i in range(records)])
+    convert(Settings(folder / "rec", folder / "of", num_part=4, workers=1))
+    return folder / "of"
+
+
+def measure(loader: RecordLoader, epoch: int) -> tuple[float, float]:
+    """Seconds an image of the clock and of CPU time, over one epoch."""
+    clock, cpu = time.perf_counter(), time.process_time()
+    images = sum(len(labels) for _, labels in loader.epoch(epoch))
+    return (time.perf_counter() - clock) / images, (time.process_time() - cpu) / images
+
+
+if __name__ == "__main__":
+    main()
