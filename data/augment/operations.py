@@ -6,11 +6,9 @@ OpenCV does the work, as it lets other threads run meanwhile.
 import cv2
 import numpy as np
 
-HIDDEN = 128  # what is cut out becomes, the middle gray: about 0 for the network, as DeVries and Taylor fill with
+HIDDEN = 128  # what is cut out becomes: the middle, 0 for the network, as in DeVries and Taylor's Cutout
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
-
-_LEVELS = np.arange(256)
 
 
 def crop(image: np.ndarray, box: Box) -> np.ndarray:
@@ -29,13 +27,13 @@ def crop_pad(image: np.ndarray, box: Box) -> np.ndarray:
 
 def brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """factor * x, rounded and limited to a byte, as the two that follow."""
-    return _mapped(image, factor, 0)
+    return cv2.addWeighted(image, factor, image, 0, 0)
 
 
 def contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """factor * x + (1 - factor) * the image's mean luma."""
     mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
-    return _mapped(image, factor, (1 - factor) * mean)
+    return cv2.addWeighted(image, factor, image, 0, (1 - factor) * mean)
 
 
 def saturation(image: np.ndarray, factor: float) -> np.ndarray:
@@ -74,7 +72,3 @@ def cutout(image: np.ndarray, box: Box) -> np.ndarray:
     covered = image.copy()
     covered[top : top + height, left : left + width] = HIDDEN
     return covered
-
-
-def _mapped(image: np.ndarray, slope: float, offset: float) -> np.ndarray:
-    return cv2.LUT(image, np.clip(np.rint(slope * _LEVELS + offset), 0, 255).astype(np.uint8))

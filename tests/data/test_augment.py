@@ -114,7 +114,7 @@ def test_cutout(face):
 def test_brightness_contrast_and_saturation(face, factor):
     pixels = face.astype(float)
     luma = pixels @ LUMA
-    assert_near(operations.brightness(face, factor), rounded(factor * pixels), 0)
+    assert_near(operations.brightness(face, factor), rounded(factor * pixels))
     assert_near(operations.contrast(face, factor), rounded(factor * pixels + (1 - factor) * luma.mean()))
     assert_near(operations.saturation(face, factor), rounded(factor * pixels + (1 - factor) * luma[..., None]))
     if factor == 1:
@@ -144,9 +144,7 @@ def test_low_resolution(face, side):
     assert_near(found, bilinear(small, 112))
     nearest = operations.low_resolution(face, side, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
     place = np.arange(112) * side // 112 * 112 // side
-    if side == 56:
-        np.testing.assert_array_equal(nearest, face[place][:, place])
-    assert len(np.unique(nearest.reshape(-1, 3), axis=0)) <= side * side
+    np.testing.assert_array_equal(nearest, face[place][:, place])
 
 
 @pytest.mark.parametrize("quality", [20, 60, 90])
