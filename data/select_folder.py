@@ -1,0 +1,84 @@
+"""Folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.files import sync
+
+
+@contextmanager
+def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) -> Iterator[Path]:
+    """A folder to fill, beside `output`; it becomes `output` when the body ends without an error, else it is removed.
+
+    What a killed run left behind, `.NAME.unfinished` or `.NAME.replaced`, the next one puts right.
+
+    Args:
+        sources: what is read meanwhile; `output` must be none of them, nor hold one.
+        force: replace an `output` that is there, if it has the file `marker`.
+
+    Raises:
+        UserError: `output` may not be replaced, cannot be written, or another run is making it.
+    """
+    output = output.absolute()
+    unfinished, replaced = (output.with_name(f".{output.name}.{state}") for state in ("unfinished", "replaced"))
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        lock = _lock(unfinished, output)
+        try:
+            if replaced.exists() and not output.exists():  # killed between the two renames below
+                replaced.rename(output)
+            _refuse(output, sources, force, marker)
+            for left in unfinished.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            yield unfinished
+            sync(unfinished)
+            shutil.rmtree(replaced, ignore_errors=True)
+            if output.exists():
+                output.rename(replaced)
+            try:
+                unfinished.rename(output)
+            except OSError:
+                replaced.rename(output)
+                raise
+            sync(output.parent)
+            shutil.rmtree(replaced, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise UserError(f"Writing {error.filename or output} failed: {error.strerror}.") from None
+
+
+def _lock(folder: Path, output: Path) -> int:
+    """A handle on `folder` that keeps others out until it is closed; workers that inherit it die with this process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(folder)):  # not renamed meanwhile by the one who had the lock
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(handle)
+    raise UserError(f"Another run is writing {output}.")
+
+
+def _refuse(output: Path, sources: Sequence[Path], force: bool, marker: str) -> None:
+    """Refuse to write over what is read, or over what nobody said may go."""
+    for source in sources:
+        if source.resolve().is_relative_to(output.resolve()):
+            raise UserError(f"{output} cannot be written while {source} is read; give another --out.")
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists() and not force:
+        raise UserError(f"{output} exists; --force replaces it, or give another --out.")
+    if output.exists() and not (output / marker).exists():
+        raise UserError(f"{output} holds no {marker}, so --force does not replace it; give another --out.")

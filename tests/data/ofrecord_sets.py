@@ -1,0 +1,68 @@
+"""Small OFRecord sets of drawn faces, made as a user makes them, and their records as OneFlow itself reads them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.convert import Settings, convert
+from data.faces import USUAL, draw_face
+from tests.data.mxnet_sets import write_set
+
+
+@functools.cache
+def face(identity: int, image: int) -> bytes:
+    """One JPEG of a drawn person."""
+    return draw_face(0, identity, image, USUAL)
+
+
+def faces(counts: Sequence[int], first: int = 0) -> tuple[list[bytes], list[int]]:
+    """`counts[i]` images of the person `first + i`, whose label is i."""
+    pairs = [(person, image) for person, count in enumerate(counts) for image in range(count)]
+    return [face(first + person, image) for person, image in pairs], [person for person, _ in pairs]
+
+
+def make_set(folder: Path, images: Sequence[bytes], labels: Sequence[int], num_classes: int, parts: int = 3) -> Path:
+    """Write recordio beside `folder` and convert it."""
+    source = write_set(folder.with_name(folder.name + "-recordio"), images, list(map(float, labels)), num_classes)
+    convert(Settings(source, folder, num_part=parts))
+    return folder
+
+
+@functools.cache
+def _record_pb2():
+    root = Path(importlib.util.find_spec("oneflow").submodule_search_locations[0])
+    spec = importlib.util.spec_from_file_location("record_pb2", root / "core/record/record_pb2.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_records(folder: Path) -> list[tuple[int, bytes]]:
+    """[(label, JPEG)] in the order of the parts, from the parts alone."""
+    found = []
+    for path in sorted(folder.glob("part-?????")):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<q", data, at)
+            record = _record_pb2().OFRecord.FromString(data[at + 8 : at + 8 + length])
+            found.append((record.feature["label"].int32_list.value[0], record.feature["encoded"].bytes_list.value[0]))
+            at += 8 + length
+    return found
+
+
+def digests(records: Sequence[tuple[int, bytes]]) -> dict[int, list[str]]:
+    """The sorted SHA-256 of each label's images."""
+    found: dict[int, list[str]] = {}
+    for label, image in records:
+        found.setdefault(label, []).append(hashlib.sha256(image).hexdigest())
+    return {label: sorted(each) for label, each in found.items()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
