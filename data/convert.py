@@ -25,8 +25,8 @@ from data.convert_plan import Plan, judge_records, make_plan, write_skipped
 from data.images import Verdict, repair
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
 from data.ofrecord import TEMPORARY_SUFFIX, PartWriter, file_crc32, index_path, part_name
-from data.sources.recordio import RecordioSource
-from data.sources.source import Reader
+from data.sources.formats import open_source
+from data.sources.source import CLASSES_NAME, Reader, Source, class_lines
 from data.workers import worker_pool
 from utils.errors import UserError
 from utils.files import sync
@@ -42,7 +42,7 @@ class Settings:
     """What decides the bytes of a conversion, and how to run it.
 
     Attributes:
-        source: folder with train.rec, train.idx, property and maybe *.bin sets.
+        source: the set to convert, of the kind that `format` says.
         output: folder to write; made if it does not exist.
         num_part: parts to write, at most one per image.
         shuffle: write the records in a random order (else in the order of their keys), which `seed` decides.
@@ -50,6 +50,8 @@ class Settings:
         force: replace what is there.
         strict: refuse images that would be repaired or skipped.
         verify: decode every image fully.
+        format: one of `sources.formats.FORMATS`.
+        root: where the relative names of a list begin; None: in the list's folder.
     """
 
     source: Path
@@ -61,6 +63,8 @@ class Settings:
     force: bool = False
     strict: bool = False
     verify: bool = False
+    format: str = "recordio"
+    root: Path | None = None
 
 
 def convert(settings: Settings) -> Manifest:
@@ -76,7 +80,8 @@ def convert(settings: Settings) -> Manifest:
         if getattr(settings, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
     try:
-        return _Conversion(settings).run()
+        with open_source(settings.source, settings.format, settings.root) as source:
+            return _Conversion(settings, source).run()
     except OSError as error:
         where = error.filename or settings.output
         raise UserError(f"Writing {where} failed: {error.strerror}.") from None
@@ -85,11 +90,11 @@ def convert(settings: Settings) -> Manifest:
 class _Conversion:
     """One run of the converter."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: Source) -> None:
         self._settings = settings
+        self._source = source
         self._output = settings.output
         self._job = settings.output / _JOB_FOLDER
-        self._source = RecordioSource(settings.source)
 
     def run(self) -> Manifest:
         records = self._source.records()
@@ -123,7 +128,9 @@ class _Conversion:
         )
 
     def _refuse_finished(self) -> None:
-        """Refuse to touch a finished set, or parts that are not this tool's unfinished work, without --force."""
+        """Refuse to touch the source; and a finished set, or parts of other tools, without --force."""
+        if self._source.is_changed_by(self._output):
+            raise UserError(f"{self._output} cannot be written while {self._source.path} is read; write elsewhere.")
         if self._settings.force:
             return
         if (self._output / SUCCESS_NAME).exists() and (self._output / MANIFEST_NAME).exists():
@@ -167,6 +174,8 @@ class _Conversion:
             return job["counts"]
         # First what calls the set finished, so that it never is called so without being so.
         names = [SUCCESS_NAME, MANIFEST_NAME, SKIPPED_NAME]
+        if (self._output / CLASSES_NAME).resolve() not in [path.resolve() for path in self._source.beside()]:
+            names.append(CLASSES_NAME)
         stale = [self._output / name for name in names] + [self._job / "job.json"]
         stale += [*self._output.glob("part-*"), *self._job.glob("part-*")]
         for path in stale:
@@ -215,8 +224,11 @@ class _Conversion:
         """Add the other files, then declare it finished."""
         if self._parameters() != parameters:
             raise UserError(f"{self._source.path} changed during its conversion; run the command again.")
-        listed = [self._job / SKIPPED_NAME] if counts["skipped"] else []
-        for path in [*self._source.beside(), *listed]:
+        made = [self._job / SKIPPED_NAME] if counts["skipped"] else []
+        if self._source.class_names is not None:
+            made.append(self._job / CLASSES_NAME)
+            made[-1].write_bytes(class_lines(self._source.class_names))
+        for path in [*self._source.beside(), *made]:
             target = self._output / path.name
             if not (target.exists() and target.samefile(path)):
                 temporary = target.with_name(target.name + TEMPORARY_SUFFIX)

@@ -98,7 +98,7 @@ def judge_records(
 
 def write_skipped(path: Path, skipped: list[tuple[int | str, float, str]]) -> None:
     """Write the list of what was left out, as CSV: key, label, reason."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # file names are any bytes
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("key", "label", "reason"))
         rows.writerows((key, int(label) if label.is_integer() else label, reason) for key, label, reason in skipped)

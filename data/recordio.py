@@ -20,9 +20,9 @@ from data.sources.source import DAMAGED, ENTRY_DTYPE, LABELS_ONLY, PLAIN, SPLIT
 from utils.errors import UserError
 
 MAGIC = 0xCED7230A
-_MAGIC_BYTES = struct.pack("<I", MAGIC)
-_CHUNK = struct.Struct("<II")
-_HEADER = struct.Struct("<IfQQ")
+MAGIC_BYTES = struct.pack("<I", MAGIC)
+CHUNK = struct.Struct("<II")
+HEADER = struct.Struct("<IfQQ")
 _FRONT_DTYPE = np.dtype([("magic", "<u4"), ("frame", "<u4"), ("flag", "<u4"), ("label", "<f4")])  # a record's start
 _BLOCK = 1 << 20  # bytes read together: enough for few system calls, little enough for the cache
 _MAX_RECORD = 1 << 30  # bytes
@@ -125,7 +125,7 @@ def join_chunks(record: bytes) -> bytes:
     """
     pieces, at, cflag = [], 0, 0
     while at < len(record):
-        magic, frame = _CHUNK.unpack_from(record, at) if at + 8 <= len(record) else (0, 0)
+        magic, frame = CHUNK.unpack_from(record, at) if at + 8 <= len(record) else (0, 0)
         cflag, length = frame >> 29, frame & (1 << 29) - 1
         if magic != MAGIC or at + 8 + length > len(record) or (cflag in (0, 1)) != (at == 0):
             raise ValueError("damaged chunks")
@@ -133,7 +133,7 @@ def join_chunks(record: bytes) -> bytes:
         at += 8 + (length + 3 & ~3)
     if cflag not in (0, 3) or (cflag == 0) != (len(pieces) == 1):
         raise ValueError("damaged chunks")
-    return _MAGIC_BYTES.join(pieces)
+    return MAGIC_BYTES.join(pieces)
 
 
 def unpack(payload: bytes) -> tuple[int, list[float], bytes]:
@@ -142,15 +142,15 @@ def unpack(payload: bytes) -> tuple[int, list[float], bytes]:
     Raises:
         ValueError: it is shorter than its header says.
     """
-    if len(payload) < _HEADER.size:
+    if len(payload) < HEADER.size:
         raise ValueError("the record's header is cut short")
-    flag, label, _, _ = _HEADER.unpack_from(payload)
+    flag, label, _, _ = HEADER.unpack_from(payload)
     if flag == 0:
-        return 0, [label], payload[_HEADER.size :]
-    start = _HEADER.size + 4 * flag
+        return 0, [label], payload[HEADER.size :]
+    start = HEADER.size + 4 * flag
     if len(payload) < start:
         raise ValueError("the record's labels are cut short")
-    return flag, list(struct.unpack_from(f"<{flag}f", payload, _HEADER.size)), payload[start:]
+    return flag, list(struct.unpack_from(f"<{flag}f", payload, HEADER.size)), payload[start:]
 
 
 def _parse_block(rec: Path, block: bytes, begin: int, part: Index) -> tuple[np.ndarray, list[bytes]]:
@@ -166,10 +166,10 @@ def _parse_block(rec: Path, block: bytes, begin: int, part: Index) -> tuple[np.n
         raise _mismatch(rec, part.keys[bad], part.offsets[bad])
 
     entries = np.zeros(len(part), ENTRY_DTYPE)
-    header = _HEADER.size + 4 * flags
-    first_labels = _gather(data, at + _CHUNK.size + _HEADER.size, np.dtype("<f4"))
+    header = HEADER.size + 4 * flags
+    first_labels = _gather(data, at + CHUNK.size + HEADER.size, np.dtype("<f4"))
     entries["key"] = part.keys
-    entries["offset"] = at + _CHUNK.size + header
+    entries["offset"] = at + CHUNK.size + header
     entries["label"] = np.where(flags > 0, first_labels, fronts["label"])
     entries["kind"] = PLAIN
     entries["kind"][(flags == 2) & (lengths == header)] = LABELS_ONLY

@@ -11,12 +11,11 @@ import numpy as np
 
 from data.images import IMAGE_SIZE, ImageChecker, Verdict
 from data.recordio import Index, join_chunks, read_index, read_property, scan, unpack
-from data.sources.source import DAMAGED, LABELS_ONLY, SPLIT, judge_image, stamps
+from data.sources.identities import EXACT, exact_labels, image_range
+from data.sources.source import DAMAGED, LABELS_ONLY, SPLIT, companions, judge_image, stamps
 from utils.errors import UserError
 
-_HEADER_FLOAT = np.float32  # the type of the header's keys, and the integer up to which it holds every one
-_EXACT = 1 << 24
-_MAX_CLASSES = 1 << 24  # labels are float32 in recordio, exact up to here
+_MAX_CLASSES = 1 << 31  # labels are int32 in OFRecord
 
 
 class RecordioSource:
@@ -44,7 +43,11 @@ class RecordioSource:
     def images(self, entries: np.ndarray) -> np.ndarray:
         if (np.diff(entries["key"]) < 0).any():  # rare, and a copy
             entries = entries[np.argsort(entries["key"], kind="stable")]
-        return entries[_image_range(entries, self.path)]
+        where = image_range(entries, self.path)
+        images = entries[where]
+        if self.num_classes > EXACT:
+            images["label"] = exact_labels(entries, where, self.num_classes, self.path)
+        return images
 
     def name(self, key: int) -> int:
         return key
@@ -53,7 +56,10 @@ class RecordioSource:
         return stamps([self.path, self._idx, self._property])
 
     def beside(self) -> list[Path]:
-        return [self._property, *sorted(self._folder.glob("*.bin"))]
+        return companions(self._folder)
+
+    def is_changed_by(self, output: Path) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -85,44 +91,3 @@ class RecordioReader:
                 if len(image) < length:
                     raise UserError(f"{self.rec} became shorter during its conversion.")
                 yield unpack(join_chunks(image))[2] if kind == SPLIT else image
-
-
-def _image_range(entries: np.ndarray, rec: Path) -> slice:
-    """Which of the `entries`, sorted by key, are images.
-
-    Record 0 is a header if it holds two labels and no image: [first identity's key, end]. Without one, all are images.
-    """
-    if entries["key"][0] != 0 or entries["kind"][0] != LABELS_ONLY:
-        return slice(0, len(entries))
-    first = _first_identity(rec, int(entries["offset"][0]) - 40)
-    images = int(np.searchsorted(entries["key"], first))
-    if first > _EXACT:  # only known to the next float: the records themselves must say where the images end
-        images = int(np.flatnonzero(entries["kind"] != LABELS_ONLY).max(initial=0)) + 1
-        exact = int(entries["key"][images - 1]) + 1
-        if _HEADER_FLOAT(exact) != _HEADER_FLOAT(first):
-            raise UserError(
-                f"The header of {rec} says that the images end before key {first}, but they end before {exact}."
-            )
-        first = exact
-    if images != first:
-        raise UserError(
-            f"The header of {rec} speaks of {first - 1} images but its .idx lists {images - 1}; "
-            "the two do not belong together."
-        )
-    strays = np.flatnonzero(entries["kind"][images:] != LABELS_ONLY)
-    if len(strays):
-        raise UserError(
-            f"The header of {rec} says that identities begin at key {first}, but record "
-            f"{entries['key'][images + strays[0]]} is not one."
-        )
-    return slice(1, images)
-
-
-def _first_identity(rec: Path, offset: int) -> int:
-    """The first identity's key from the header record at byte `offset`."""
-    with open(rec, "rb") as file:
-        payload = join_chunks(os.pread(file.fileno(), 40, offset))
-    _, (first, _), _ = unpack(payload)
-    if not (first >= 1 and first.is_integer()):
-        raise UserError(f"The header of {rec} is damaged: the first identity's key cannot be {first}.")
-    return int(first)

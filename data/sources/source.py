@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from data.images import ImageChecker, Verdict, decodes_cleanly
+
+CLASSES_NAME = "classes.txt"
 
 # Where an image lies, in the source's own terms. The label is a float64, which is exact up to 2**53, so that a label
 # that is no integer can be told as it is. PLAIN: the image's own bytes; SPLIT: a record's chunks, to be joined;
@@ -20,7 +22,7 @@ ENTRY_DTYPE = np.dtype(
 PLAIN, SPLIT, LABELS_ONLY, DAMAGED, UNREADABLE = range(5)
 FAULTY_KINDS = {
     DAMAGED: "the record's header is cut short",
-    UNREADABLE: "the file cannot be read (permissions, a broken link, or no regular file)",
+    UNREADABLE: "the file cannot be read (it is missing, forbidden, no regular file, or larger than 1 GB)",
 }
 
 
@@ -48,14 +50,14 @@ class Source(Protocol):
         format: what it is, for the manifest.
         path: the file or folder that messages name.
         num_classes: labels are integers in [0, num_classes).
-        class_names: the identities' names by label, where this program numbered them; else None.
+        class_names: the identities' names by label, where the source has numbered them; else None.
         reader: judges and reads its images, in any process.
     """
 
     format: str
     path: Path
     num_classes: int
-    class_names: list[str] | None
+    class_names: list[bytes] | None
     reader: Reader
 
     def records(self) -> Sequence:
@@ -71,7 +73,10 @@ class Source(Protocol):
         """Differs where the set does: names, sizes, times of change."""
 
     def beside(self) -> list[Path]:
-        """Files that go along with the set: `property`, verification sets."""
+        """Files that go along with the set: `property`, names of identities, verification sets."""
+
+    def is_changed_by(self, output: Path) -> bool:
+        """Whether a set written into the folder `output` would be taken for a part of this one, or replace it."""
 
 
 def judge_image(checker: ImageChecker, data: bytes, start: int, end: int, verify: bool) -> Verdict:
@@ -86,3 +91,18 @@ def stamps(paths: Sequence[Path]) -> dict[str, dict[str, int]]:
     """{name: its size and its time of change}. Raises OSError."""
     found = [(path.name, path.stat()) for path in paths]
     return {name: {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for name, stat in found}
+
+
+def companions(folder: Path) -> list[Path]:
+    """The files in a set's folder that go along with it."""
+    named = [folder / "property", folder / CLASSES_NAME]
+    return [*(path for path in named if path.is_file()), *sorted(folder.glob("*.bin"))]
+
+
+def class_lines(names: Iterable[bytes]) -> bytes:
+    """The content of `classes.txt`: line k (from 0) is the name of the identity with the label k.
+
+    Bytes are kept as they are, but for a backslash, a newline and a carriage return: `\\\\`, `\\n` and `\\r`.
+    """
+    escaped = (name.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r") for name in names)
+    return b"".join(line + b"\n" for line in escaped)

@@ -230,7 +230,11 @@ FAULTS = {
     "no property": ({}, lambda source: (source / "property").unlink(), "property cannot be read: No such file"),
     "bad property": ({}, lambda source: (source / "property").write_text("ten"), "property must hold"),
     "other size": ({}, lambda source: (source / "property").write_text("10,96,112"), "says 10 classes of 96x112"),
-    "inexact classes": ({}, lambda source: (source / "property").write_text("17000000,112,112"), "at most 16777216"),
+    "too many classes": (
+        {},
+        lambda source: (source / "property").write_text("9999999999,112,112"),
+        "at most 2147483648",
+    ),
     "header too low": ({}, faulty_header(20, 26), "identities begin at key 20, but record 20 is not one"),
     "header too high": ({}, faulty_header(40, 42), "speaks of 39 images but its .idx lists 25"),
     "header fraction": ({}, faulty_header(2.5, 4), "header of .* is damaged"),
@@ -268,8 +272,8 @@ def test_a_disk_that_is_too_small_is_found_before_writing(source, tmp_path, monk
 
 def test_keys_that_the_header_cannot_hold_are_found_in_the_records(tmp_path, monkeypatch):
     """2**11 + 3 records before the identities; float16 in float32's place says 2**11 + 4."""
-    monkeypatch.setattr("data.sources.recordio._HEADER_FLOAT", np.float16)
-    monkeypatch.setattr("data.sources.recordio._EXACT", 1 << 11)
+    monkeypatch.setattr("data.sources.identities._FLOAT", np.float16)
+    monkeypatch.setattr("data.sources.identities.EXACT", 1 << 11)
     images, identities = (1 << 11) + 2, 4
     entries = np.zeros(1 + images + identities, ENTRY_DTYPE)
     entries["key"] = np.arange(len(entries))

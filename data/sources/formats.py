@@ -1,0 +1,64 @@
+"""Which kind of source something is, and opening it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data.manifest import MANIFEST_NAME
+from data.sources.folder import FolderSource
+from data.sources.lists import ListSource
+from data.sources.ofrecord import OFRecordSource
+from data.sources.recordio import RecordioSource
+from data.sources.source import Source
+from utils.errors import UserError
+
+FORMATS = ("recordio", "folder", "list", "ofrecord")
+LIST_NAME = "label.txt"  # in a folder as PLSC writes it
+
+
+def find_format(path: Path) -> str:
+    """One of `FORMATS`, from what `path` is or holds.
+
+    Raises:
+        UserError: nothing of the kind, or more than one.
+    """
+    if path.suffix in (".rec", ".idx"):
+        raise UserError(f"{path} is one file of a set of recordio; give the folder, {path.parent}.")
+    if path.is_file():
+        return "list"
+    if not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder.")
+    marks = {"recordio": "train.rec", "ofrecord": MANIFEST_NAME, "list": LIST_NAME}
+    found = [name for name, mark in marks.items() if (path / mark).exists()]
+    if len(found) > 1:
+        held = " and ".join(marks[name] for name in found)
+        raise UserError(f"{path} holds {held}; say with --format which is meant ({' or '.join(found)}).")
+    if (path / "part-00000").exists() and not found:
+        raise UserError(f"{path} holds OFRecord parts but no {MANIFEST_NAME}; make it with tools/index_ofrecord.py.")
+    return found[0] if found else "folder"
+
+
+@contextmanager
+def open_source(path: Path, format: str, root: Path | None = None) -> Iterator[Source]:
+    """The source at `path`, for as long as the context lasts.
+
+    Args:
+        format: one of `FORMATS`.
+        root: where the relative names of a list begin; None: in the list's folder.
+
+    Raises:
+        UserError: it is not such a source.
+    """
+    if root is not None and format != "list":
+        raise UserError(f"--root says where the names of a list begin, but {path} is not one ({format}).")
+    if format in ("recordio", "ofrecord"):
+        yield (RecordioSource if format == "recordio" else OFRecordSource)(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="faces-") as scratch:
+        if format == "folder":
+            yield FolderSource(path, Path(scratch))
+        else:
+            yield ListSource(path / LIST_NAME if path.is_dir() else path, root, Path(scratch))

@@ -1,0 +1,39 @@
+"""What the converters to OFRecord share: their options, and what they tell their user."""
+
+import argparse
+import os
+import sys
+
+from data.convert import SKIPPED_NAME, Settings, convert
+from utils.errors import UserError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how to convert, by the names of `Settings`."""
+    parser.add_argument("--num_part", type=int, default=96, help="parts to write, at least one per rank (96)")
+    parser.add_argument(
+        "--shuffle", action=argparse.BooleanOptionalAction, default=True, help="mix the records over the parts (yes)"
+    )
+    parser.add_argument("--seed", type=int, default=2048, help="decides the order of the records (2048)")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--workers", type=int, default=cores, help=f"processes; bytes do not depend on it ({cores})")
+    parser.add_argument("--force", action="store_true", help="replace what the output folder holds")
+    parser.add_argument("--strict", action="store_true", help="stop where an image would be repaired or skipped")
+    parser.add_argument("--verify", action="store_true", help="decode every image fully, not only its header")
+
+
+def run_conversion(settings: Settings) -> int:
+    """Convert; the exit status: 0, 2 for what the user can put right, 130 after Ctrl-C."""
+    try:
+        manifest = convert(settings)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
+    where = f", listed in {settings.output / SKIPPED_NAME}" if manifest.skipped else ""
+    print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
+    print(f"{manifest.repaired} repaired by re-encoding, {manifest.skipped} skipped{where}")
+    print(f"Done: {settings.output}")
+    return 0

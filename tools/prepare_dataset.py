@@ -1,0 +1,43 @@
+"""Make a training set (OFRecord parts) from recordio, a folder of person folders, a list of images, or OFRecord.
+
+python tools/prepare_dataset.py faces_emore --out datasets/emore/ofrecord
+python tools/prepare_dataset.py people/ --out datasets/people/ofrecord
+python tools/prepare_dataset.py train_list.txt --root images/ --out datasets/mine/ofrecord
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+
+from data.convert import Settings
+from data.sources.formats import FORMATS, find_format
+from tools.conversion import add_options, run_conversion
+from utils.errors import UserError
+
+
+def main() -> int:
+    """Run the converter; the exit status: 0, 2 for what the user can put right, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or a file that lists images")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the parts into")
+    parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out)")
+    parser.add_argument("--root", type=Path, help="where the relative names of a list begin (the list's folder)")
+    add_options(parser)
+    values = vars(parser.parse_args())
+    source, output, format = (values.pop(name) for name in ("source", "out", "format"))
+    try:
+        format = format or find_format(source)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return run_conversion(Settings(source, output, format=format, **values))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
