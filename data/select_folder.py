@@ -81,4 +81,4 @@ def _refuse(output: Path, sources: Sequence[Path], force: bool, marker: str) -> 
     if output.exists() and not force:
         raise UserError(f"{output} exists; --force replaces it, or give another --out.")
     if output.exists() and not (output / marker).exists():
-        raise UserError(f"{output} holds no {marker}, so --force does not replace it; give another --out.")
+        raise UserError(f"{output} holds files but no {marker}, so it is not replaced; give another --out.")

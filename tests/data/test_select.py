@@ -207,7 +207,7 @@ def test_a_set_that_is_there_is_replaced_on_demand_only(source, tmp_path):
     assert len(check_whole(tmp_path / "out").parts) == 2
     (tmp_path / "home").mkdir()
     (tmp_path / "home/thesis").write_text("")
-    with pytest.raises(UserError, match=r"holds no dataset.json, so --force does not replace it"):
+    with pytest.raises(UserError, match=r"but no dataset.json, so it is not replaced"):
         subset(source, tmp_path / "home", force=True)
     (tmp_path / "empty").mkdir()
     subset(source, tmp_path / "empty")
