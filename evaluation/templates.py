@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.verification import unit_rows
 from utils.errors import UserError
 
 _BLOCK = 4096  # images worked on at a time
@@ -58,7 +59,7 @@ def image_features(embeddings: np.ndarray, detector_scores: np.ndarray, setting:
     both = embeddings.astype(np.float64)
     features = (both[:, 0], both.reshape(len(both), -1), both.sum(axis=1))[setting.flip]
     if not setting.norm:
-        features = _unit(features)
+        features = unit_rows(features)
     return features * detector_scores[:, None] if setting.detector else features
 
 
@@ -77,7 +78,7 @@ def template_features(
     features = None
     for first, last, images, weights in _blocks(templates, medias):
         part = image_features(embeddings[images], detector_scores[images], setting) * weights[:, None]
-        pooled = _unit(np.add.reduceat(part, np.flatnonzero(np.diff(templates[images], prepend=-1)), axis=0))
+        pooled = unit_rows(np.add.reduceat(part, np.flatnonzero(np.diff(templates[images], prepend=-1)), axis=0))
         if features is None:
             features = np.empty((templates.max() + 1, pooled.shape[1]), np.float32)
         features[first:last] = pooled
@@ -109,9 +110,3 @@ def _blocks(templates: np.ndarray, medias: np.ndarray) -> Iterator[tuple[int, in
         images = slice(starts[first], starts[last])
         yield first, last, order[images], weights[images]
         first = last
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1, or 0 where they were."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1.0)
