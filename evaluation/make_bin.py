@@ -4,7 +4,7 @@ Pairs are cut into folds as LFW's are (Huang et al., 2007): a fold is a run of p
 two, and the folds lie one after another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,19 +24,25 @@ Pair = tuple[Path, Path, bool]
 def people_in(folder: Path) -> dict[str, list[Path]]:
     """The images of each person, by the name of the person's folder in `folder`; both sorted.
 
+    Names with a leading dot are left out.
+
     Raises UserError where there is no such folder, or no image in any folder in it.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give a folder that holds one folder of images for each person")
     people = {}
-    for person in sorted(path for path in folder.iterdir() if path.is_dir()):
-        images = sorted(path for path in person.iterdir() if path.suffix.lower() in SUFFIXES)
+    for person in sorted(path for path in _shown(folder) if path.is_dir()):
+        images = sorted(path for path in _shown(person) if path.suffix.lower() in SUFFIXES)
         if images:
             people[person.name] = images
     if not people:
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(f"{folder} holds no folders of images ({kinds}); it takes one folder for each person")
     return people
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def draw_pairs(

@@ -112,6 +112,8 @@ def test_people_are_folders_of_images(tmp_path):
     image(tmp_path / "loose.png")
     (tmp_path / "Ω" / "notes.txt").touch()
     (tmp_path / "nobody").mkdir()
+    (tmp_path / "Ω" / "._a.JPG").write_bytes(b"of another system")
+    image(tmp_path / ".thumbs" / "a.png")
     assert people_in(tmp_path) == {
         "Ω": [tmp_path / "Ω" / "a.JPG", tmp_path / "Ω" / "b.png"],
         "王": [tmp_path / "王" / "a.bmp"],
