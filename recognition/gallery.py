@@ -94,7 +94,7 @@ class Gallery:
         if not path.is_file():
             raise UserError(f"there is no gallery at {path}; make one with `tools/recognize.py index`")
         try:
-            with np.load(path) as file:
+            with zipfile.ZipFile(path), np.load(path) as file:  # np.load opens arrays and pickles too
                 parts = {part: file[part] for part in _PARTS if part != "embeddings"}
             about = json.loads(bytes(parts["about"]))
             embeddings = _map(path, "embeddings.npy")

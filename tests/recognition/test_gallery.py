@@ -90,6 +90,11 @@ def test_what_is_no_gallery(gallery, tmp_path):
         np.savez(path, **{name: array for name, array in {**good, **change}.items() if array is not None})
         with pytest.raises(UserError, match=sentence):
             Gallery.load(path)
+    for of_another_kind in (np.zeros(3), np.array([{}])):
+        with path.open("wb") as file:
+            np.save(file, of_another_kind)
+        with pytest.raises(UserError, match="is not a gallery"):
+            Gallery.load(path)
     np.savez_compressed(path, **good)
     with pytest.raises(UserError, match=r"embeddings\.npy is compressed"):
         Gallery.load(path)
