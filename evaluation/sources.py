@@ -5,6 +5,7 @@ pass that goes on later knows that the images are still the same. Decoding is sa
 """
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from evaluation.bin_set import IMAGE_SHAPE, BinSet
 from utils.errors import UserError
 from utils.files import digest_of
 
+_LISTED = re.compile(r'(?:"([^"]+)"(?=\s|$)|([^\t]+)(?=\t)|([^ ]+))(.*)')
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -122,14 +124,16 @@ class ListedImages(FileImages):
     """The images of a list file: a path a line, absolute or below `root` (default: the list's folder).
 
     What follows a path is in `columns`, a list of words for each image. The path ends at the first tab or, in a line
-    without one, at the first blank. Empty lines do not count. Raises UserError where the list cannot be read.
+    without one, at the first blank; one that holds blanks goes in double quotes. Empty lines do not count.
+
+    Raises UserError where the list cannot be read.
     """
 
     def __init__(self, list_file: Path, root: Path | None = None) -> None:
         files, lines, self.columns = [], [], []
         for number, line in read_lines(list_file):
-            file, _, rest = line.partition("\t") if "\t" in line else line.partition(" ")
-            files.append(file)
+            quoted, tabbed, plain, rest = _LISTED.fullmatch(line).groups()
+            files.append(quoted or tabbed or plain)
             lines.append(number)
             self.columns.append(rest.split())
         if not files:

@@ -51,13 +51,14 @@ def test_a_folder_in_the_order_of_paths_without_hidden_files(folder, tmp_path):
 
 
 def test_a_list_with_columns_roots_tabs_and_empty_lines(folder, tmp_path):
-    lines = ["\ufeffb.jpg 0 17", "", "  a/é.jpeg", "a/人 1.PNG\t3", f"{folder}/a/deep/er/x.bmp   5"]
+    lines = ["\ufeffb.jpg 0 17", "", "  a/é.jpeg", "a/人 1.PNG\t3", f"{folder}/a/deep/er/x.bmp   5", '"a/人 1.PNG"', '"b.jpg"\t1']
     (folder / "list.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     source = open_source(folder / "list.txt")
-    same(source, folder, NAMES)
-    assert isinstance(source, ListedImages) and source.columns == [["0", "17"], [], ["3"], ["5"]]
+    names = [*NAMES, "a/人 1.PNG", "b.jpg"]
+    same(source, folder, names)
+    assert isinstance(source, ListedImages) and source.columns == [["0", "17"], [], ["3"], ["5"], [], ["1"]]
     (tmp_path / "list.txt").write_text((folder / "list.txt").read_text())
-    same(open_source(tmp_path / "list.txt", root=folder), folder, NAMES)
+    same(open_source(tmp_path / "list.txt", root=folder), folder, names)
 
 
 def test_a_converted_dataset_in_the_order_of_its_parts(tmp_path):
