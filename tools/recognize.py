@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     commands = parser.add_subparsers(required=True, metavar="index | search")
     making = commands.add_parser("index", help="make a gallery", allow_abbrev=False)
     making.set_defaults(run=_index)
-    making.add_argument("source", type=Path, help="folder of people, or a list of `path<TAB>name`")
+    making.add_argument("source", type=Path, metavar="PEOPLE", help="folder of people, or a list of `path<TAB>name`")
     making.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="the gallery")
     making.add_argument("--aligned", action="store_true", help="the pictures are faces, cut to 112x112 already")
     finding = commands.add_parser("search", help="find the people of a gallery in pictures", allow_abbrev=False)
