@@ -72,15 +72,22 @@ class OFRecordReader:
         return entries
 
     def read(self, entries: np.ndarray) -> Iterator[bytes]:
-        yield from self.sets.images(entries["key"])
+        for key, offset, length in entries[["key", "offset", "length"]].tolist():
+            part, _ = self.sets.place(key)
+            yield _read(part, offset, length)
 
 
 def _judge(part: Path, index: np.ndarray, checker: ImageChecker, verify: bool) -> list[int]:
     """The verdicts on records of one part that follow each other; `index` is what the sidecar says of them."""
     begin, end = int(index["offset"][0]), int(index["offset"][-1] + index["length"][-1])
-    with open(part, "rb", buffering=0) as file:
-        block = os.pread(file.fileno(), end - begin, begin)
-    if len(block) < end - begin:
-        raise UserError(f"{part} became shorter during its conversion.")
+    block = _read(part, begin, end - begin)
     places = zip((index["offset"] - begin).tolist(), index["length"].tolist(), strict=True)
     return [judge_image(checker, block, start, start + length, verify) for start, length in places]
+
+
+def _read(part: Path, offset: int, length: int) -> bytes:
+    with open(part, "rb", buffering=0) as file:  # not kept open: a set may have more parts than a process has files
+        data = os.pread(file.fileno(), length, offset)
+    if len(data) < length:
+        raise UserError(f"{part} became shorter during its conversion.")
+    return data
