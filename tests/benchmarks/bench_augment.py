@@ -1,14 +1,15 @@
-"""How many images a second one decoding thread loads, with each operation on every image and with usual settings.
+"""How many images one decoding thread loads, with each operation on every image and with usual settings.
 
 Not a test; run by hand:
 
-    python -m tests.benchmarks.bench_augment [--rounds 7] [--records 2000]
+    python -m tests.benchmarks.bench_augment [--rounds 15] [--records 600]
 
-Settings take turns, and each has its best round: what else runs on the machine disturbs that least. The last column is
-CPU time, which busy cores change least.
+Other work on the machine is kept out as far as it can be: an image's CPU time is counted, settings take turns, each
+round compares a setting with "off" of the same round, and the median round is shown.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -34,23 +35,24 @@ _FACES, _BATCH = 200, 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--records", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--records", type=int, default=600)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_set(Path(folder), args.records)
         loaders = {
             name: RecordLoader(dataset, _BATCH, num_workers=1, augment=augment) for name, augment in _SETTINGS.items()
         }
-        best = {name: (float("inf"), float("inf")) for name in loaders}
+        taken = {name: [] for name in loaders}
         for epoch in range(args.rounds):
             for name, loader in loaders.items():
-                best[name] = tuple(map(min, best[name], measure(loader, epoch)))
-    plain = best["off"]
-    print("| augment | images/s | of off | µs more an image (CPU) |")
+                taken[name].append(measure(loader, epoch))
+    print("| augment | images per CPU second | of off | µs more an image |")
     print("| --- | ---: | ---: | ---: |")
-    for name, (clock, cpu) in best.items():
-        print(f"| {name} | {1 / clock:,.0f} | {plain[0] / clock:.2f} | {(cpu - plain[1]) * 1e6:.0f} |")
+    for name, seconds in taken.items():
+        share = statistics.median(off / own for off, own in zip(taken["off"], seconds, strict=True))
+        more = statistics.median(own - off for off, own in zip(taken["off"], seconds, strict=True))
+        print(f"| {name} | {1 / statistics.median(seconds):,.0f} | {share:.2f} | {more * 1e6:.0f} |")
 
 
 def make_set(folder: Path, records: int) -> Path:
@@ -62,11 +64,11 @@ def make_set(folder: Path, records: int) -> Path:
     return folder / "of"
 
 
-def measure(loader: RecordLoader, epoch: int) -> tuple[float, float]:
-    """Seconds an image of the clock and of CPU time, over one epoch."""
-    clock, cpu = time.perf_counter(), time.process_time()
+def measure(loader: RecordLoader, epoch: int) -> float:
+    """Seconds of CPU time an image, over one epoch."""
+    start = time.process_time()
     images = sum(len(labels) for _, labels in loader.epoch(epoch))
-    return (time.perf_counter() - clock) / images, (time.process_time() - cpu) / images
+    return (time.process_time() - start) / images
 
 
 if __name__ == "__main__":
