@@ -28,8 +28,7 @@ class EmbeddingFile:
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], about: Mapping[str, object]) -> None:
-        if path.suffix != ".npy":
-            raise UserError(f"embeddings are written to a file that ends in .npy, not to {path}")
+        refuse_other_names(path)
         count, views, size = shape
         self._path, self._shape = path, shape
         self._about = {**about, "count": count, "flip": views == 2, "embedding_size": size}
@@ -143,6 +142,12 @@ def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:
     if embeddings.dtype != np.float32 or embeddings.shape != wanted:
         raise UserError(f"{path} is a {embeddings.dtype} array {embeddings.shape}, and its description says {wanted}")
     return embeddings, about
+
+
+def refuse_other_names(path: Path) -> None:
+    """Raises UserError where `path` is not called X.npy."""
+    if path.suffix != ".npy":
+        raise UserError(f"embeddings are written to a file that ends in .npy, not to {path}")
 
 
 def remove_embeddings(path: Path) -> None:

@@ -5,9 +5,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from evaluation.embedding_file import remove_embeddings
+from deploy.weights import WEIGHTS
+from evaluation.embedding_file import refuse_other_names, remove_embeddings
 from evaluation.sources import ImageSource
 from utils.cpu import choose_blas_kernels
+from utils.errors import UserError
 from utils.gpu import usable_cards
 from utils.launch import main as launch
 
@@ -49,9 +51,15 @@ def embed_together(
     args: with the options above; source: what the images are, for a person; script and arguments: the program's own,
     as which further processes are started. Those come here too, and do their shares.
     """
+    os.environ.setdefault("GLOG_minloglevel", "3")  # OneFlow complains of missing cards, also in the ranks
     if is_rank():
         _embed_share(args, images, path, source, flip)
         return 0
+    # Told before OneFlow takes seconds to import, and before anything is removed.
+    refuse_other_names(path)
+    weights = args.model_path / WEIGHTS if args.model_path.is_dir() else args.model_path
+    if not weights.is_file():
+        raise UserError(f"there is no model at {weights}; train one first, or say where it is with --model_path")
     cards = [] if args.device == "cpu" else usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))[0]
     ranks = args.nproc or len(cards) or 1
     if args.force:

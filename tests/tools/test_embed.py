@@ -78,6 +78,13 @@ def test_oneflow_as_the_backend_in_place_of_what_was_there(tmp_path, model, fold
     arguments = ["--model_path", model, "--out", out, "--no-flip", "--backend", "oneflow", "--batch_size", 100]
     assert "neither a folder nor a file" in embed(tmp_path / "none", *arguments, "--force", status=2)
     assert len(np.load(out)) == 3
+    gone = [word if word != model else tmp_path / "gone" for word in arguments]
+    assert "there is no model at" in embed(folder, *gone, "--force", status=2)
+    assert len(np.load(out)) == 3
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not embeddings")
+    assert "ends in .npy" in embed(folder, *arguments, "--out", notes, "--force", status=2)
+    assert notes.read_text() == "not embeddings"
     assert embed(folder, *arguments, "--force").strip().endswith("(oneflow)")
     assert np.load(out).shape == (600, 1, 16)
     check(out, model, faces)
