@@ -63,9 +63,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that IJBB or IJBC is in")
     parser.add_argument("--target", choices=GALLERIES, default="IJBC", help="(default %(default)s)")
-    parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder")
+    parser.add_argument("--model_path", type=_named, help=".safetensors, .onnx or a run's folder")
     parser.add_argument(
-        "--embeddings", type=Path, metavar="X.npy", help="made by the model, or there already; default: in --out"
+        "--embeddings", type=_named, metavar="X.npy", help="made by the model, or there already; default: in --out"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="of results; default: beside the model, MODEL_ijb")
     modes = parser.add_mutually_exclusive_group()
@@ -79,6 +79,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if args.force and not args.model_path:
         raise UserError("--force embeds anew, which takes a --model_path")
     return args
+
+
+def _named(text: str) -> Path:
+    """A path that ends in a name, by which results are called; "." and ".." do not."""
+    path = Path(text)
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _table(results: list[dict]) -> str:

@@ -200,6 +200,16 @@ def test_a_release_without_1n_files(small):
     assert read_result(small / "x_ijb/IJBC_N1D1F2.json")["galleries"] == {}
 
 
+def test_results_are_beside_a_model_in_the_folder_one_is_in(small, model, monkeypatch):
+    shutil.copytree(model, small / "run/a model")
+    monkeypatch.chdir(small / "run")
+    refuses(f"there is no model at {small}/run/backbone.safetensors", "--data", small, "--model_path", ".")
+    monkeypatch.chdir("a model")
+    main(["--data", str(small), "--model_path", ".", "--device", "cpu"])
+    result = read_result(small / "run/a model_ijb/IJBC_N1D1F2.json")
+    assert result["model"] == str(small / "run/a model")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
