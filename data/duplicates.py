@@ -86,7 +86,7 @@ def find_groups(
 ) -> list[np.ndarray]:
     """Groups of records that show one picture under two or more labels, by their first record.
 
-    Takes 60 to 70 bytes of memory a record, beside its arguments.
+    Takes up to 120 bytes of memory a record, beside its arguments.
 
     Args:
         digests, hashes, labels: (n,) uint64, uint64 and int32 of n records.

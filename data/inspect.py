@@ -46,7 +46,7 @@ def inspect_set(folder: Path, report: Path, workers: int, verify: bool = False, 
     """Inspect a set and write a report; shows its progress on stderr.
 
     Every part is read whole: its CRC-32 against the manifest, every record against the sidecar, every JPEG's header.
-    Takes 32 bytes of disk a record, and with `duplicates` up to 100 bytes of memory.
+    Takes 32 bytes of disk a record, and with `duplicates` up to 140 bytes of memory.
 
     Args:
         report: folder of the report; an earlier report there is replaced.
