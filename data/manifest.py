@@ -20,7 +20,7 @@ REMAINDER = (
     "the ranks, so an epoch visits each record exactly once and drops less than one global batch at its end."
 )
 _VERSION = 1
-_HOW_TO_MAKE = "make it with tools/mx_recordio_2_ofrecord.py, or with tools/index_ofrecord.py for parts of other tools"
+_HOW_TO_MAKE = "make it with tools/prepare_dataset.py, or with tools/index_ofrecord.py for parts of other tools"
 
 
 @dataclass(frozen=True)
