@@ -46,7 +46,7 @@ def test_a_whole_set_passes(folder):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(UserError, match=r"dataset.json is missing: make it with tools/mx_recordio_2_ofrecord.py"):
+    with pytest.raises(UserError, match=r"dataset.json is missing: make it with tools/prepare_dataset.py"):
         Manifest.load(tmp_path)
 
 
