@@ -48,10 +48,9 @@ def roc_figure(results: Sequence[dict]) -> Figure:
         lowest = min(lowest, tar[max(np.searchsorted(far, left, side="right") - 1, 0)])
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
-    axes.set_ylim(*_percent_limits(lowest))
     axes.set_xlabel("false accept rate (FAR)")
     axes.set_ylabel("true accept rate (TAR)")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    _show_shares(axes, lowest)
     figure.legend(loc="outside lower left", frameon=False)
     return figure
 
@@ -67,7 +66,7 @@ def histogram_figure(result: dict) -> Figure:
         if total:
             axes.stairs(counts / total, edges, fill=True, color=colour, alpha=0.35)
             axes.stairs(counts / total, edges, color=colour, lw=1.4, label=f"{total:,} {kind} pairs")
-    if "threshold" in result:
+    if "threshold" in result and not result.get("pca"):  # of principal components, the threshold is of other scores
         cosine = 1 - result["threshold"] / 2
         axes.axvline(cosine, color="#444444", lw=1.2, ls="--", label=f"most accurate threshold, {cosine:.3f}")
     held = np.flatnonzero(sum(counts for _, counts in kinds))
@@ -97,10 +96,9 @@ def folds_figure(results: Sequence[dict]) -> Figure:
     axes.set_xticks(range(1, count + 1))
     axes.set_xlim(0.5, count + 0.5)
     lowest = min(fold["accuracy"] for result in results for fold in result["folds"])
-    axes.set_ylim(*_percent_limits(lowest))
     axes.set_xlabel("fold")
     axes.set_ylabel("accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    _show_shares(axes, lowest)
     figure.legend(loc="outside lower left", frameon=False)
     return figure
 
@@ -129,10 +127,13 @@ def _style(number: int) -> dict[str, str]:
     }
 
 
-def _percent_limits(lowest: float) -> tuple[float, float]:
-    """Of an axis that holds shares from `lowest` to 1."""
+def _show_shares(axes: Axes, lowest: float) -> None:
+    """Makes the upright axis one of shares from `lowest` to 1, in percent."""
     room = max(1 - lowest, 0.01)
-    return max(lowest - 0.1 * room, -0.02), 1 + 0.03 * room
+    bottom, top = max(lowest - 0.1 * room, -0.02), 1 + 0.03 * room
+    axes.set_ylim(bottom, top)
+    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= 1 + 1e-9])
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
 
 
 def _plain(name: str) -> str:

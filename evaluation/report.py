@@ -84,7 +84,7 @@ def _told_apart(results: list[dict]) -> list[dict]:
     if len({variant(result) for result in results}) == 1:
         return results
     named = [", ".join(filter(None, [result["model"], variant(result)])) for result in results]
-    return [result | {"model": name, "setting": None, "pca": 0} for result, name in zip(results, named, strict=True)]
+    return [result | {"model": name, "variant": ""} for result, name in zip(results, named, strict=True)]
 
 
 def _section(results: list[dict], folder: Path, stem: str) -> list[str]:

@@ -108,6 +108,8 @@ def show_tar(result: dict, far: str, tar: float | None) -> str:
 
 def variant(result: dict) -> str:
     """How the set was evaluated, where there are several ways: IJB's setting, or principal components."""
+    if "variant" in result:  # a report may say it elsewhere
+        return result["variant"]
     return result.get("setting") or (f"PCA {result['pca']}" if result.get("pca") else "")
 
 

@@ -56,6 +56,12 @@ def test_histogram():
     drawn(figure)
 
 
+def test_a_threshold_of_principal_components_is_not_drawn_among_cosines():
+    for pca, lines in ((0, 1), (2, 0)):
+        (axes,) = histogram_figure({**result(0.8, "a model"), "pca": pca, "variant": ""}).axes
+        assert len(axes.lines) == lines
+
+
 def test_folds_of_models_stand_side_by_side():
     results = [result(0.8, "one"), result(0.8, "two")]
     figure = folds_figure(results)
@@ -80,3 +86,5 @@ def test_a_model_that_is_always_right_and_many_models():
     perfect = result(0.001, "perfect")
     for figure in (roc_figure([perfect] * 9), histogram_figure(perfect), folds_figure([perfect] * 9)):
         drawn(figure)
+        ticks = figure.axes[0].get_yticks()
+        assert figure.axes[0].get_title(loc="left").endswith("scores of pairs") or 1 in ticks and max(ticks) == 1
