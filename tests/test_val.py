@@ -71,12 +71,17 @@ def test_a_list_of_the_same_pairs_says_the_same(folder, said, tmp_path):
 
 
 def test_saved_embeddings_in_place_of_a_model(folder, said, tmp_path):
-    command = [sys.executable, "tools/embed.py", folder / "set.bin", "--model_path", folder / "model"]
-    path = tmp_path / "set.npy"
-    options = ["--out", path, "--backend", "oneflow", "--device", "cpu", "--batch_size", "64"]
-    subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True)
+    def embed(path, *source):
+        command = [sys.executable, "tools/embed.py", *source, "--out", path, "--model_path", folder / "model"]
+        options = ["--backend", "oneflow", "--device", "cpu", "--batch_size", "64"]
+        subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True)
+        return path
+
+    path = embed(tmp_path / "set.npy", folder / "set.bin")
     again = val("--embeddings", path, "val_targets=set", f"val_path={folder}")
     assert figures(again) == figures(said)
+    listed = embed(tmp_path / "list.npy", folder / "list.txt", "--pairs")
+    assert figures(val("--embeddings", listed, "--pairs", folder / "list.txt")) == figures(said)
 
     sets = ["val_targets=set,other", f"val_path={folder}"]
     write_bin(folder / "other.bin", jpegs(26)[2:], ISSAME)

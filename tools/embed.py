@@ -16,7 +16,8 @@ from utils.environment import enter_environment
 enter_environment()
 
 from evaluation.embedding_file import load_embeddings
-from evaluation.sources import open_source
+from evaluation.pairs import read_pairs
+from evaluation.sources import ImageSource, open_source
 from tools.embedding_pass import add_options, embed_together, is_rank
 from utils.cli import run_cli
 
@@ -29,14 +30,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model_path", type=Path, required=True, help=".safetensors, .onnx or a run's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="X.npy")
     parser.add_argument("--root", type=Path, help="what a list's paths are relative to; default: the list's folder")
+    parser.add_argument("--pairs", action="store_true", help="SOURCE is a list of pairs, for val.py --pairs")
     parser.add_argument(
         "--no-flip", dest="flip", action="store_false", help="without mirror images: (images, 1, length)"
     )
     add_options(parser)
     args = parser.parse_args(arguments)
-    status = embed_together(
-        args, lambda: open_source(args.source, args.root), args.out, args.source, args.flip, __file__, arguments
-    )
+
+    def images() -> ImageSource:
+        return read_pairs(args.source, args.root).images if args.pairs else open_source(args.source, args.root)
+
+    status = embed_together(args, images, args.out, args.source, args.flip, __file__, arguments)
     if status == 0 and not is_rank():
         embeddings, about = load_embeddings(args.out)
         print(f"{args.out}: {embeddings.shape} float32 of {about['source']} by {about['model']} ({about['backend']})")
