@@ -8,10 +8,10 @@ import numpy as np
 
 from data.manifest import Manifest
 from data.select_set import RecordSets
+from data.sources.source import CLASSES_NAME
 from utils.errors import UserError
 
 TABLE_NAME = "classes.csv"  # old and new label of each identity
-NAMES_NAME = "classes.txt"  # a line for each label, from 0: the identity's name at the source
 
 
 def renumber(old: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,11 +40,11 @@ def read_names(sets: RecordSets) -> list[list[bytes] | None]:
 
 def write_names(folder: Path, names: list[bytes]) -> None:
     """Write `classes.txt`."""
-    (folder / NAMES_NAME).write_bytes(b"".join(name + b"\n" for name in names))
+    (folder / CLASSES_NAME).write_bytes(b"".join(name + b"\n" for name in names))
 
 
 def _names(folder: Path, manifest: Manifest) -> list[bytes] | None:
-    path = folder / NAMES_NAME
+    path = folder / CLASSES_NAME
     if not path.exists():
         return None
     names = path.read_bytes().removesuffix(b"\n").split(b"\n")

@@ -20,6 +20,8 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 def worker_pool(workers: int) -> Iterator[Executor]:
     """`workers` processes. When the body raises (Ctrl-C too) they are killed at once, in the middle of their tasks.
 
+    Tasks and results must stay below a pipe's 64 KiB, or Ctrl-C can hang: large ones go through files.
+
     Raises:
         UserError: a worker was killed from outside.
     """
