@@ -1,8 +1,8 @@
 """Embed images with a model: python tools/embed.py SOURCE --model_path MODEL --out X.npy
 
-SOURCE is a folder of aligned faces, a list file (a path a line, in double quotes if it holds blanks), a .bin set or a converted dataset. X.npy then holds
-(images, 2, length) float32, each image's embedding and its mirror image's; X.json says what they are. Interrupted, the
-same command goes on where it stopped.
+SOURCE is a folder of aligned faces, a list file (a path a line, in double quotes if it holds blanks), a .bin set or a
+converted dataset. X.npy then holds (images, 2, length) float32, each image's embedding and its mirror image's; X.json
+says what they are. Interrupted, the same command goes on where it stopped.
 """
 
 import argparse

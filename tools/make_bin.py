@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], epilog=__doc__.rpartition("\n\n")[2], allow_abbrev=False
     )
-    parser.add_argument("source", type=Path, metavar="PEOPLE", help="folder of a folder for each person, or a list of pairs")
+    parser.add_argument(
+        "source", type=Path, metavar="PEOPLE", help="folder of a folder for each person, or a list of pairs"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.bin", help="the set to write")
     parser.add_argument("--pairs", type=int, help=f"to draw, a multiple of {2 * FOLDS}; default {PAIRS}, as LFW has")
     parser.add_argument("--seed", type=int, help=f"another one draws other pairs; default {SEED}")
