@@ -51,7 +51,15 @@ def test_a_folder_in_the_order_of_paths_without_hidden_files(folder, tmp_path):
 
 
 def test_a_list_with_columns_roots_tabs_and_empty_lines(folder, tmp_path):
-    lines = ["\ufeffb.jpg 0 17", "", "  a/é.jpeg", "a/人 1.PNG\t3", f"{folder}/a/deep/er/x.bmp   5", '"a/人 1.PNG"', '"b.jpg"\t1']
+    lines = [
+        "\ufeffb.jpg 0 17",
+        "",
+        "  a/é.jpeg",
+        "a/人 1.PNG\t3",
+        f"{folder}/a/deep/er/x.bmp   5",
+        '"a/人 1.PNG"',
+        '"b.jpg"\t1',
+    ]
     (folder / "list.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     source = open_source(folder / "list.txt")
     names = [*NAMES, "a/人 1.PNG", "b.jpg"]
