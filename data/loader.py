@@ -4,9 +4,8 @@ OneFlow's own reader ends the process on the first record it cannot take, repeat
 unequal, and cannot seek. Here threads decode with OpenCV, straight from memory-mapped parts by their index.
 """
 
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -16,6 +15,7 @@ from data.augment import Augmenter
 from data.manifest import Manifest
 from data.ofrecord import index_path
 from utils.errors import UserError
+from utils.prefetch import prefetched
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -87,24 +87,19 @@ class RecordLoader:
 
         Raises UserError naming part and record where an image does not decode.
         """
-        ahead: deque = deque()
-        shares: dict = {}
         with ThreadPoolExecutor(self.num_workers, "decode") as pool:
-            try:
-                for step in range(start, stop):
-                    epoch, number = divmod(step, self.steps_per_epoch)
-                    for wanted in {epoch, min(epoch + 1, (stop - 1) // self.steps_per_epoch)} - shares.keys():
-                        shares[wanted] = pool.submit(self._share, wanted)
-                    shares.pop(epoch - 1, None)
-                    records, mirrored = shares[epoch].result()
-                    ahead.append(pool.submit(self._load, epoch, records[number], mirrored[number]))
-                    if len(ahead) > self.prefetch:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+            yield from prefetched(pool, self._loads(pool, start, stop), self.prefetch)
+
+    def _loads(self, pool: Executor, start: int, stop: int) -> Iterator[tuple]:
+        """The call that loads each of the batches."""
+        shares: dict = {}
+        for step in range(start, stop):
+            epoch, number = divmod(step, self.steps_per_epoch)
+            for wanted in {epoch, min(epoch + 1, (stop - 1) // self.steps_per_epoch)} - shares.keys():
+                shares[wanted] = pool.submit(self._share, wanted)
+            shares.pop(epoch - 1, None)
+            records, mirrored = shares[epoch].result()
+            yield self._load, epoch, records[number], mirrored[number]
 
     def _share(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """This rank's records and their mirroring, each (steps, B)."""

@@ -49,7 +49,7 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
                 raise
             sync(output.parent)
             shutil.rmtree(replaced, ignore_errors=True)
-        except BaseException:
+        except BaseException:  # Ctrl-C too leaves nothing half-written
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         finally:

@@ -5,9 +5,7 @@ that evaluation/ijb_meta.py describes.
 """
 
 import dataclasses
-import json
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,12 +16,12 @@ from tqdm import tqdm
 
 from data.faces import HARD, USUAL, Identity, Nuisance, encode_face, render
 from data.faces.dataset import HELD_OUT
+from data.faces.demo_folder import make_demo_folder
 from evaluation.align import REFERENCE, SIZE
 from evaluation.ijb_meta import GALLERIES
 from utils.errors import UserError
 
 VERSION = 1  # of the drawing: another one means other pictures
-MANIFEST = "demo.json"
 _FIRST_PERSON = HELD_OUT + (2 << 20)  # neither trained on nor in the demo's verification sets
 _MISSED = 0.03  # share of images in which the detector saw no face
 _HEADER = "TEMPLATE_ID,SUBJECT_ID,FILENAME,SIGHTING_ID,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT"
@@ -71,39 +69,13 @@ def make_demo_ijb(root: Path, parameters: DemoIjb, force: bool = False) -> bool:
     """
     parameters.check()
     out = root.absolute() / parameters.target
-    if _is_finished(out, parameters, force):
-        return False
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            folder = Path(scratch) / "new"
-            (folder / "loose_crop").mkdir(parents=True)
-            (folder / "meta").mkdir()
-            _write_meta(folder / "meta", parameters, list(_draw(folder / "loose_crop", parameters)))
-            (folder / MANIFEST).write_text(json.dumps(asdict(parameters), indent=2) + "\n")
-            if out.exists():
-                out.rename(Path(scratch) / "old")
-            folder.rename(out)
-    except OSError as error:
-        raise UserError(f"the demo benchmark cannot be written to {out}: {error.strerror or error}") from None
-    return True
 
+    def fill(folder: Path) -> None:
+        (folder / "loose_crop").mkdir()
+        (folder / "meta").mkdir()
+        _write_meta(folder / "meta", parameters, list(_draw(folder / "loose_crop", parameters)))
 
-def _is_finished(out: Path, parameters: DemoIjb, force: bool) -> bool:
-    """Whether `out` already is this benchmark. Raises UserError if it must not be replaced."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    try:
-        found = json.loads((out / MANIFEST).read_text())
-    except (OSError, ValueError):
-        raise UserError(f"{out} holds something that is not a demo benchmark: give another folder") from None
-    if found == asdict(parameters):
-        return not force
-    if not force:
-        raise UserError(
-            f"{out} holds a demo benchmark made with {found}: give another folder, or --force to replace it"
-        )
-    return False
+    return make_demo_folder(out, "demo benchmark", asdict(parameters), force, fill)
 
 
 def loose_crop(face: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

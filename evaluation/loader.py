@@ -1,12 +1,12 @@
 """Images of a source, decoded ahead of their use."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from evaluation.sources import ImageSource
+from utils.prefetch import prefetched
 
 THREADS = 2
 
@@ -16,15 +16,5 @@ def decoded(source: ImageSource, batches: Iterable[tuple[int, int]], threads: in
 
     `threads` batches are being decoded while one is in use. Raises what `source.decode` raises.
     """
-    ahead: deque = deque()
     with ThreadPoolExecutor(threads, "decode") as pool:
-        try:
-            for start, stop in batches:
-                ahead.append(pool.submit(source.decode, start, stop))
-                if len(ahead) > threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
+        yield from prefetched(pool, ((source.decode, start, stop) for start, stop in batches), threads)

@@ -76,14 +76,7 @@ class FileImages:
 
     def _read(self, number: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
-        try:
-            encoded = np.fromfile(self.root / self.files[number], np.uint8)
-        except OSError as error:
-            raise UserError(f"{self._where(number)} cannot be read: {error.strerror}") from None
-        image = decode_rgb(encoded)
-        if image is None:
-            raise UserError(f"{self._where(number)} is no image that decodes")
-        return image
+        return read_image(self.root / self.files[number], self._listed(number))
 
     def _stamps(self) -> Iterable[bytes]:
         for number, file in enumerate(self.files):
@@ -94,8 +87,10 @@ class FileImages:
             yield os.fsencode(f"{file}\0{about.st_size} {about.st_mtime_ns}\n")
 
     def _where(self, number: int) -> str:
-        listed = f"{self._list_file}, line {self._lines[number]}: " if self._list_file else ""
-        return f"{listed}{self.root / self.files[number]}"
+        return f"{self._listed(number)}{self.root / self.files[number]}"
+
+    def _listed(self, number: int) -> str:
+        return f"{self._list_file}, line {self._lines[number]}: " if self._list_file else ""
 
 
 class FolderImages(FileImages):
@@ -218,6 +213,21 @@ def open_source(path: Path, root: Path | None = None) -> ImageSource:
     if not path.is_file():
         raise UserError(f"there is neither a folder nor a file at {path}")
     return BinSet.load(path) if path.suffix == ".bin" else ListedImages(path, root)
+
+
+def read_image(path: Path, where: str = "") -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned upright as EXIF data say.
+
+    Raises UserError naming the file, after `where` it was listed, if it is no image.
+    """
+    try:
+        encoded = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f"{where}{path} cannot be read: {error.strerror}") from None
+    image = decode_rgb(encoded)
+    if image is None:
+        raise UserError(f"{where}{path} is no image that decodes")
+    return image
 
 
 def decode_rgb(encoded: np.ndarray) -> np.ndarray | None:

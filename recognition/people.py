@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.make_bin import people_in
-from evaluation.sources import decode_rgb, read_lines
+from evaluation.sources import read_lines
 from utils.errors import UserError
 
 
@@ -38,18 +36,6 @@ def labelled_pictures(source: Path) -> list[Labelled]:
         except UnicodeEncodeError:
             raise UserError(f"the folder {picture.path.parent} has a name that is not UTF-8; rename it") from None
     return pictures
-
-
-def read_picture(path: Path, where: str = "") -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned upright as EXIF data say. Raises UserError naming the picture where it is not one."""
-    try:
-        encoded = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UserError(f"{where}{path} cannot be read: {error.strerror}") from None
-    picture = decode_rgb(encoded)
-    if picture is None:
-        raise UserError(f"{where}{path} is no picture that decodes")
-    return picture
 
 
 def _line(source: Path, number: int, line: str) -> Labelled:

@@ -8,10 +8,11 @@ from tqdm import tqdm
 
 from evaluation.align import align
 from evaluation.bin_set import IMAGE_SHAPE
+from evaluation.sources import read_image
 from evaluation.verification import combine_flip
 from recognition.detect import Face
 from recognition.gallery import Gallery
-from recognition.people import Labelled, read_picture
+from recognition.people import Labelled
 from recognition.search import Match, nearest
 from utils.errors import UserError
 
@@ -70,7 +71,7 @@ def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labelled], abo
             crops.clear()
 
     for picture in tqdm(pictures, desc="finding faces", unit="image", disable=None):
-        pixels = read_picture(picture.path, picture.where)
+        pixels = read_image(picture.path, picture.where)
         if detect is None:
             if pixels.shape != IMAGE_SHAPE:
                 height, width = pixels.shape[:2]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from evaluation.sources import read_image
 from utils.environment import enter_environment
 
 enter_environment()
@@ -26,7 +27,7 @@ import numpy as np
 from recognition.detect import load_detector
 from recognition.draw import Font, Label, annotate
 from recognition.gallery import Gallery
-from recognition.people import labelled_pictures, read_picture
+from recognition.people import labelled_pictures
 from recognition.recognizer import Found, index, recognize
 from utils.cli import run_cli
 from utils.errors import UserError
@@ -117,7 +118,7 @@ def _search(args: argparse.Namespace) -> None:
     }
     undrawable = ""
     for path, output in zip(args.pictures, outputs, strict=True):
-        picture = read_picture(path)
+        picture = read_image(path)
         found = recognize(embed, detect, gallery, picture, NEAREST)
         labels = [
             Label(one.face, number, one.name(args.threshold), one.matches[0].score)

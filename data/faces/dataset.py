@@ -3,10 +3,8 @@
 MXNet itself writes the recordio, so that what reads the demo reads the real thing too.
 """
 
-import json
 import os
 import pickle
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data.faces.demo_folder import make_demo_folder
 from data.faces.geometry import SIZE
 from data.faces.identity import Identity
 from data.faces.nuisance import HARD, USUAL, Level
@@ -27,7 +26,6 @@ from utils.errors import UserError
 VERSION = 2  # of the drawing: another one means other pictures
 FOLDS = 10  # of a verification set, as lfw.bin is cut
 HELD_OUT = 1 << 24  # number of the first person that training never sees; float32 labels end here anyway
-MANIFEST = "demo.json"
 _SETS = {"demo.bin": (HELD_OUT, USUAL), "demo_hard.bin": (HELD_OUT + (1 << 20), HARD)}
 
 
@@ -78,44 +76,14 @@ def make_demo_dataset(
     parameters.check()
     if workers is not None and workers < 1:
         raise UserError(f"workers is {workers}: give at least 1.")
-    if _is_finished(out, parameters, force):
-        return False
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            folder = Path(scratch) / "new"
-            folder.mkdir()
-            with _pool(workers or len(os.sched_getaffinity(0))) as pool:
-                _write_training_set(folder, parameters, pool)
-                for name, (first, level) in _SETS.items():
-                    _write_pairs(folder / name, parameters, first, level, pool)
-            (folder / MANIFEST).write_text(json.dumps(asdict(parameters), indent=2) + "\n")
-            if out.exists():
-                out.rename(Path(scratch) / "old")
-            folder.rename(out)
-    except OSError as error:
-        raise UserError(f"The demo dataset cannot be written to {out}: {error.strerror or error}.") from error
-    return True
 
+    def fill(folder: Path) -> None:
+        with _pool(workers or len(os.sched_getaffinity(0))) as pool:
+            _write_training_set(folder, parameters, pool)
+            for name, (first, level) in _SETS.items():
+                _write_pairs(folder / name, parameters, first, level, pool)
 
-def _is_finished(out: Path, parameters: DemoParameters, force: bool) -> bool:
-    """Whether `out` already is this dataset. Raises UserError if it must not be replaced."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    try:
-        found = json.loads((out / MANIFEST).read_text())
-    except (OSError, ValueError):
-        raise UserError(f"{out} holds something that is not a demo dataset: give another folder.") from None
-    wanted = asdict(parameters)
-    if found == wanted:
-        return not force
-    if not force:
-        found = found if isinstance(found, dict) else {}
-        differ = ", ".join(
-            f"{key} {found.get(key)} (not {value})" for key, value in wanted.items() if found.get(key) != value
-        )
-        raise UserError(f"{out} holds a demo dataset with {differ}: give another folder, or --force to replace it.")
-    return False
+    return make_demo_folder(out, "demo dataset", asdict(parameters), force, fill)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ _NAMES, _ENDS, _LABELS = "names", "ends.npy", "labels.npy"
 _MAX_FILE = 1 << 30  # bytes
 
 
-class FileSource:
+class FileSource(ABC):
     """Files that are listed in some order; the place in it is the key, from 0.
 
     The list is kept in a folder: 42 million paths as Python objects would take 5 GB in every process.
@@ -45,9 +46,9 @@ class FileSource:
         if not self._count:
             raise UserError(f"{path} holds no image.")
 
+    @abstractmethod
     def listed(self) -> Iterator[tuple[bytes, int]]:
         """The name of each file, as the system spells it, and its label."""
-        raise NotImplementedError
 
     def _keep_list(self, scratch: Path) -> int:
         """Write what is listed where the reader looks for it; how many files there are."""

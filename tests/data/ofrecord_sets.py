@@ -34,7 +34,8 @@ def make_set(folder: Path, images: Sequence[bytes], labels: Sequence[int], num_c
 
 
 @functools.cache
-def _record_pb2():
+def record_pb2():
+    """OneFlow's own messages, without importing oneflow."""
     root = Path(importlib.util.find_spec("oneflow").submodule_search_locations[0])
     spec = importlib.util.spec_from_file_location("record_pb2", root / "core/record/record_pb2.py")
     module = importlib.util.module_from_spec(spec)
@@ -49,7 +50,7 @@ def read_records(folder: Path) -> list[tuple[int, bytes]]:
         data, at = path.read_bytes(), 0
         while at < len(data):
             (length,) = struct.unpack_from("<q", data, at)
-            record = _record_pb2().OFRecord.FromString(data[at + 8 : at + 8 + length])
+            record = record_pb2().OFRecord.FromString(data[at + 8 : at + 8 + length])
             found.append((record.feature["label"].int32_list.value[0], record.feature["encoded"].bytes_list.value[0]))
             at += 8 + length
     return found

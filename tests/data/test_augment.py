@@ -13,9 +13,9 @@ from scipy.ndimage import correlate1d
 
 from data.augment import OPERATIONS, Augmenter, augmentation_sheet, choices, operations
 from data.augment.augmenter import splitmix
-from data.convert import Settings, convert
 from data.loader import RecordLoader, epoch_plan
-from tests.data.mxnet_sets import jpegs, picture, write_set
+from tests.data.mxnet_sets import jpegs, picture
+from tests.data.ofrecord_sets import make_set
 from tests.ranks import run_ranks
 from utils.config_schema import AUGMENTATIONS
 from utils.tensor_file import read_tensors
@@ -33,10 +33,7 @@ def images():
 @pytest.fixture(scope="module")
 def dataset(images, tmp_path_factory):
     """60 images, each an identity of its own, so that a label names its record."""
-    folder = tmp_path_factory.mktemp("augment")
-    write_set(folder / "rec", images, range(RECORDS), num_classes=RECORDS)
-    convert(Settings(folder / "rec", folder / "of", num_part=4, workers=1))
-    return folder / "of"
+    return make_set(tmp_path_factory.mktemp("augment") / "of", images, range(RECORDS), RECORDS, 4)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 
 from data.convert import Settings, convert, part_bounds
 from data.images import Verdict
-from data.manifest import Manifest
 from data.ofrecord import index_path
 from data.recordio import ENTRY_DTYPE, LABELS_ONLY
 from data.sources.recordio import RecordioSource
 from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
 from tests.data.native_reader import read_natively
+from tests.data.sources.people import records
 from utils.errors import UserError
 
 IMAGES = jpegs(23)
@@ -29,18 +29,6 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def read_back(folder):
-    """[(label, image)] of a finished set, in the order of its parts, through the sidecars."""
-    manifest = Manifest.load(folder)
-    manifest.check(folder)
-    found = []
-    for part in manifest.parts:
-        data = (folder / part.name).read_bytes()
-        for offset, length, label in np.load(index_path(folder / part.name)).tolist():
-            found.append((label, data[offset : offset + length]))
-    return found
-
-
 @pytest.mark.parametrize("header", [True, False])
 @pytest.mark.parametrize("vector", [True, False])
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -52,7 +40,7 @@ def test_every_image_arrives_once(tmp_path, header, vector, shuffle):
     output = tmp_path / "ofrecord"
     manifest = convert(Settings(source, output, num_part=4, shuffle=shuffle))
     expected = list(zip(map(int, LABELS), images, strict=True))
-    found = read_back(output)
+    found = records(output)
     assert (found == expected) != shuffle
     assert sorted(found) == sorted(expected)
     assert [part.records for part in manifest.parts] == [6, 6, 6, 5]
@@ -108,7 +96,7 @@ def mixed(tmp_path):
 def test_repairs_what_means_the_same_and_lists_what_it_skips(mixed, tmp_path):
     manifest = convert(Settings(mixed, tmp_path / "out", num_part=3, shuffle=False))
     kept = [row for row in MIXED.values() if row[2] in (None, "repaired")]
-    found = read_back(tmp_path / "out")
+    found = records(tmp_path / "out")
     assert [label for label, _ in found] == [int(label) for _, label, _ in kept]
     for (_, image), (original, _, note) in zip(found, kept, strict=True):
         pixels, expected = (cv2.imdecode(np.frombuffer(data, np.uint8), 1).astype(int) for data in (image, original))
@@ -166,7 +154,7 @@ def test_parts_of_another_tool_are_not_touched_without_force(source, tmp_path):
 def test_the_output_may_be_the_source(source):
     (source / "lfw.bin").write_bytes(b"a verification set")
     convert(Settings(source, source, num_part=2))
-    assert len(read_back(source)) == 23
+    assert len(records(source)) == 23
     assert (source / "lfw.bin").read_bytes() == b"a verification set"
 
 
@@ -206,7 +194,7 @@ def test_a_source_that_changed_is_read_anew(source, tmp_path, monkeypatch):
     interrupt(Settings(source, tmp_path / "out", num_part=4), monkeypatch)
     write_set(source, IMAGES[:9], LABELS[:9])
     convert(Settings(source, tmp_path / "out", num_part=4))
-    assert len(read_back(tmp_path / "out")) == 9
+    assert len(records(tmp_path / "out")) == 9
 
 
 def faulty_header(first, end):
@@ -292,6 +280,6 @@ def test_keys_that_the_header_cannot_hold_are_found_in_the_records(tmp_path, mon
 
 def test_oneflows_own_reader_reads_each_record_once(mixed, tmp_path):
     convert(Settings(mixed, tmp_path / "out", num_part=3))
-    found = read_back(tmp_path / "out")
+    found = records(tmp_path / "out")
     expected = [(label, int(cv2.imdecode(np.frombuffer(image, np.uint8), 1).sum())) for label, image in found]
     assert sorted(read_natively(tmp_path / "out", parts=3, records=7)) == sorted(expected)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.convert import Settings, convert
 from data.loader import RecordLoader, SyntheticLoader
 from data.ofrecord import index_path, part_name
-from tests.data.mxnet_sets import jpegs, write_set
+from tests.data.mxnet_sets import jpegs
+from tests.data.ofrecord_sets import make_set
 from utils.errors import UserError
 
 RECORDS, PARTS = 65, 6
@@ -24,10 +24,7 @@ def images():
 @pytest.fixture(scope="module")
 def dataset(images, tmp_path_factory):
     """65 images, each an identity of its own, so that a label names its record."""
-    folder = tmp_path_factory.mktemp("loader")
-    write_set(folder / "rec", images, range(RECORDS), num_classes=RECORDS)
-    convert(Settings(folder / "rec", folder / "of", num_part=PARTS, workers=1))
-    return folder / "of"
+    return make_set(tmp_path_factory.mktemp("loader") / "of", images, range(RECORDS), RECORDS, PARTS)
 
 
 def labels_of(dataset, epoch, ranks, batch, start=0, **settings):

@@ -1,8 +1,6 @@
-import importlib.util
 import re
 import struct
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from data.ofrecord import INDEX_DTYPE, PartWriter, file_crc32, frame_record, index_path, parse_record, scan_part
 from tests.data.mxnet_sets import encode, jpegs, picture, with_comment
 from tests.data.native_reader import read_natively
+from tests.data.ofrecord_sets import record_pb2
 from tools import index_ofrecord
 from utils.errors import UserError
 
@@ -19,12 +18,7 @@ JPEGS = jpegs(5)
 
 @pytest.fixture(scope="module")
 def protobuf():
-    """OneFlow's own record_pb2, without importing oneflow."""
-    root = Path(importlib.util.find_spec("oneflow").submodule_search_locations[0])
-    spec = importlib.util.spec_from_file_location("record_pb2", root / "core/record/record_pb2.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return record_pb2()
 
 
 def framed(message):

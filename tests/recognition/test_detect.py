@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from evaluation.align import REFERENCE, align
+from evaluation.sources import read_image
 from recognition.detect import CascadeDetector, YuNetDetector, load_detector
-from recognition.people import read_picture
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, crop, scene
 from tests.recognition.yunet import CENTRE, LANDMARKS, SIDE, write_yunet
 from utils.errors import UserError
@@ -19,7 +19,7 @@ def cascade():
 
 def test_an_astronaut(cascade):
     """Landmarks read off the photograph by eye: eyes, tip of the nose, corners of the mouth."""
-    (face,) = cascade(read_picture(ASTRONAUT))
+    (face,) = cascade(read_image(ASTRONAUT))
     assert face.landmarks_from == "eyes" and face.score is None
     marked = np.array([[203, 101], [246, 103], [223, 127], [204, 140], [245, 141]])
     away = np.hypot(*(face.landmarks - marked).T)
@@ -30,7 +30,7 @@ def test_an_astronaut(cascade):
 
 
 def test_many_faces_largest_first(cascade):
-    faces = cascade(read_picture(FRIENDS))
+    faces = cascade(read_image(FRIENDS))
     areas = [face.box[2] * face.box[3] for face in faces]
     assert len(faces) >= 4 and areas == sorted(areas, reverse=True)
     for x, y in ((512, 330), (780, 410), (1170, 335), (930, 130)):  # noses of four of the six people
@@ -53,7 +53,7 @@ def test_drawn_faces_are_cut_as_they_were_drawn(cascade):
 
 
 def test_landmarks_follow_a_turned_head(cascade):
-    picture = read_picture(ASTRONAUT)
+    picture = read_image(ASTRONAUT)
     (upright,) = cascade(picture)
     turn = cv2.getRotationMatrix2D((224.0, 120.0), 12, 1.0)
     (turned,) = cascade(cv2.warpAffine(picture, turn, (512, 512)))
@@ -61,7 +61,7 @@ def test_landmarks_follow_a_turned_head(cascade):
 
 
 def test_large_pictures_are_searched_small_and_answered_large(cascade):
-    picture = read_picture(ASTRONAUT)
+    picture = read_image(ASTRONAUT)
     (small,) = cascade(picture)
     large = cv2.resize(picture, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     (found,) = cascade(large)

@@ -106,7 +106,7 @@ def test_the_same_again_and_another_seed(release, tmp_path):
 
 def test_what_is_there_is_left_alone_or_replaced_whole(release, tmp_path):
     assert "already there" in tool("--out", release, "--people", PEOPLE)
-    assert "holds a demo benchmark made with" in tool("--out", release, "--people", PEOPLE, "--seed", 5, status=2)
+    assert "holds a demo benchmark with" in tool("--out", release, "--people", PEOPLE, "--seed", 5, status=2)
     parameters = DemoIjb("IJBC", PEOPLE, 0)
     make_demo_ijb(tmp_path, parameters)
     (tmp_path / "IJBC/loose_crop/99.jpg").write_bytes(b"")

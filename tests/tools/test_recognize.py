@@ -12,9 +12,9 @@ import pytest
 
 from deploy.embedder import load_embedder
 from evaluation.align import align
+from evaluation.sources import read_image
 from recognition.detect import CascadeDetector
 from recognition.gallery import Gallery
-from recognition.people import read_picture
 from tests.deploy.models import make_model
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, crop, save, scene
 from tests.recognition.pooled_model import write_model
@@ -97,9 +97,9 @@ def test_scores_are_cosines_of_embeddings_with_mirror_images(world, tmp_path):
 
     np.testing.assert_allclose(np.linalg.norm(gallery.embeddings, axis=1), 1, atol=1e-5)
     for face in party["faces"]:
-        (known,) = CascadeDetector()(read_picture(Path(face["nearest"][0]["source"])))
-        theirs = unit(read_picture(Path(face["nearest"][0]["source"])), known.landmarks)
-        ours = unit(read_picture(world / "party.png"), face["landmarks"])
+        (known,) = CascadeDetector()(read_image(Path(face["nearest"][0]["source"])))
+        theirs = unit(read_image(Path(face["nearest"][0]["source"])), known.landmarks)
+        ours = unit(read_image(world / "party.png"), face["landmarks"])
         assert face["score"] == pytest.approx(ours @ theirs, abs=1e-3)  # landmarks are rounded
 
 
@@ -135,8 +135,8 @@ def test_a_list_of_labels_and_aligned_faces(world, tmp_path):
 
 def test_index_says_what_was_not_as_it_should_be(world, tmp_path, capsys):
     save(tmp_path / "people" / "a" / "nobody.png", np.full((200, 200, 3), GRAY, np.uint8))
-    party = save(tmp_path / "people" / "a" / "party.png", read_picture(world / "party.png"))
-    save(tmp_path / "people" / "b" / "one.png", read_picture(world / "people" / NAMES[0] / "0.png"))
+    party = save(tmp_path / "people" / "a" / "party.png", read_image(world / "party.png"))
+    save(tmp_path / "people" / "b" / "one.png", read_image(world / "people" / NAMES[0] / "0.png"))
     command = ["--model_path", str(world / "model.onnx"), "--out", str(tmp_path / "g.npz")]
     main(["index", str(tmp_path / "people"), *command])
     said = capsys.readouterr().out
@@ -183,7 +183,7 @@ def bad(tmp_path):
         ("index {world}/people --detector {bad}/x.onnx --out {bad}/g.npz", "there is no detector at"),
         ("index {world}/people --out {bad}/g.pkl", r"give a \.npz in a folder that exists"),
         ("search {bad}/no.jpg --gallery {world}/gallery.npz --out {bad}/out", r"no\.jpg cannot be read"),
-        ("search {bad}/broken.jpg --gallery {world}/gallery.npz --out {bad}/out", "is no picture that decodes"),
+        ("search {bad}/broken.jpg --gallery {world}/gallery.npz --out {bad}/out", "is no image that decodes"),
         ("search {world}/party.png --gallery {bad}/no.npz --out {bad}/out", "there is no gallery at"),
         ("search {world}/party.png --gallery {bad}/broken.npz --out {bad}/out", "is not a gallery, or is damaged"),
         ("search {world}/party.png --gallery {world}/gallery.npz --out {bad}/out --font x", "is no font"),
