@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import sys
 
 from data.convert import SKIPPED_NAME, Settings, convert
-from utils.errors import UserError
+
+STOPPED = "Stopped; the same command goes on where it stopped."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,18 +22,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verify", action="store_true", help="decode every image fully, not only its header")
 
 
-def run_conversion(settings: Settings) -> int:
-    """Convert; the exit status: 0, 2 for what the user can put right, 130 after Ctrl-C."""
-    try:
-        manifest = convert(settings)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on where it stopped.", file=sys.stderr)
-        return 130
+def run_conversion(settings: Settings) -> None:
+    """Convert, and say what was done. Raises UserError."""
+    manifest = convert(settings)
     where = f", listed in {settings.output / SKIPPED_NAME}" if manifest.skipped else ""
     print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
     print(f"{manifest.repaired} repaired by re-encoding, {manifest.skipped} skipped{where}")
     print(f"Done: {settings.output}")
-    return 0

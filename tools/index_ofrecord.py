@@ -15,11 +15,10 @@ from utils.environment import enter_environment
 enter_environment()
 
 from data.index_parts import index_parts
-from utils.errors import UserError
+from utils.cli import run_cli
 
 
-def main() -> int:
-    """Index a folder; the exit status: 0, 2 for what the user can put right, 130 after Ctrl-C."""
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with part-00000, part-00001, ...")
     parser.add_argument(
@@ -27,18 +26,10 @@ def main() -> int:
     )
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help=f"processes ({cores})")
-    arguments = parser.parse_args()
-    try:
-        manifest = index_parts(arguments.folder, arguments.num_classes, arguments.workers)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped; nothing is lost by running it again.", file=sys.stderr)
-        return 130
+    args = parser.parse_args(arguments)
+    manifest = index_parts(args.folder, args.num_classes, args.workers)
     print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_cli(main, stopped="Stopped; nothing is lost by running it again.")

@@ -16,10 +16,11 @@ enter_environment()
 import cv2
 
 from data.faces import contact_sheet, make_demo_dataset
+from utils.cli import run_cli
 from utils.errors import UserError
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
     parser.add_argument("--identities", type=int, default=400, help="people to train on (default %(default)s)")
@@ -34,8 +35,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> None:
-    args = parse()
+def main(arguments: list[str]) -> None:
+    args = parse(arguments)
     if args.sheet and not (args.sheet.suffix == ".png" and args.sheet.parent.is_dir()):
         raise UserError(f"The sheet cannot be written to {args.sheet}: give a .png in a folder that exists.")
     made = make_demo_dataset(args.out, args.identities, args.images, args.seed, args.pairs, args.workers, args.force)
@@ -50,8 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"{Path(__file__).name}: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_cli(main)

@@ -14,18 +14,18 @@ from utils.environment import enter_environment
 enter_environment()
 
 from data.convert import Settings
-from tools.conversion import add_options, run_conversion
+from tools.conversion import STOPPED, add_options, run_conversion
+from utils.cli import run_cli
 
 
-def main() -> int:
-    """Run the converter; the exit status: 0, 2 for what the user can put right, 130 after Ctrl-C."""
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", type=Path, required=True, help="folder with train.rec, train.idx and property")
     parser.add_argument("--output_filepath", type=Path, required=True, help="folder to write the parts into")
     add_options(parser)
-    values = vars(parser.parse_args())
-    return run_conversion(Settings(source=values.pop("data_dir"), output=values.pop("output_filepath"), **values))
+    values = vars(parser.parse_args(arguments))
+    run_conversion(Settings(source=values.pop("data_dir"), output=values.pop("output_filepath"), **values))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_cli(main, stopped=STOPPED)

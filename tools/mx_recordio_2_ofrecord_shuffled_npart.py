@@ -9,7 +9,9 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+from tools.conversion import STOPPED
 from tools.mx_recordio_2_ofrecord import main
+from utils.cli import run_cli
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_cli(main, stopped=STOPPED)

@@ -17,27 +17,21 @@ enter_environment()
 
 from data.convert import Settings
 from data.sources.formats import FORMATS, find_format
-from tools.conversion import add_options, run_conversion
-from utils.errors import UserError
+from tools.conversion import STOPPED, add_options, run_conversion
+from utils.cli import run_cli
 
 
-def main() -> int:
-    """Run the converter; the exit status: 0, 2 for what the user can put right, 130 after Ctrl-C."""
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or a file that lists images")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the parts into")
     parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out)")
     parser.add_argument("--root", type=Path, help="where the relative names of a list begin (the list's folder)")
     add_options(parser)
-    values = vars(parser.parse_args())
+    values = vars(parser.parse_args(arguments))
     source, output, format = (values.pop(name) for name in ("source", "out", "format"))
-    try:
-        format = format or find_format(source)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return run_conversion(Settings(source, output, format=format, **values))
+    run_conversion(Settings(source, output, format=format or find_format(source), **values))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_cli(main, stopped=STOPPED)

@@ -10,11 +10,12 @@ from pathlib import Path
 from utils.errors import UserError
 
 
-def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False) -> None:
+def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
     """Runs `main(arguments)` and ends the process: 0, what it returns, 2 for a UserError, 130 for Ctrl-C.
 
-    hard_exit: end a failed run on the spot. Otherwise what `main` held is freed first, and a compiled graph among it
-    waits for the other ranks, even where they will not come: nobody would learn that this one has failed.
+    stopped: what is said after Ctrl-C. hard_exit: end a failed run on the spot. Otherwise what `main` held is freed
+    first, and a compiled graph among it waits for the other ranks, even where they will not come: nobody would learn
+    that this one has failed.
     """
     try:
         _end(main(sys.argv[1:]) or 0, hard_exit)
@@ -23,7 +24,7 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False) ->
         _note(f"error: {error}")
         _end(2, hard_exit)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         _end(130, hard_exit)
     except Exception as error:
         _note("".join(traceback.format_exception_only(error)).strip().partition("\n")[0])

@@ -11,6 +11,7 @@ from tests.data.mxnet_sets import encode, jpegs, picture, with_comment
 from tests.data.native_reader import read_natively
 from tests.data.ofrecord_sets import record_pb2
 from tools import index_ofrecord
+from utils.cli import run_cli
 from utils.errors import UserError
 
 JPEGS = jpegs(5)
@@ -151,7 +152,8 @@ def test_the_index_tool_prints_that_sentence_and_exits_2(tmp_path, name, monkeyp
     records, expected = BAD_PARTS[name]
     write_part(tmp_path, *records)
     monkeypatch.setattr(sys, "argv", ["index_ofrecord.py", str(tmp_path), "--num_classes", "10", "--workers", "1"])
-    assert index_ofrecord.main() == 2
+    with pytest.raises(SystemExit, match="2"):
+        run_cli(index_ofrecord.main)
     sentence = capfd.readouterr().err.splitlines()[-1]
     assert re.search(expected, sentence)
     assert not (tmp_path / "dataset.json").exists()
