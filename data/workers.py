@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -25,9 +26,12 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     Raises:
         UserError: a worker was killed from outside.
     """
-    with ProcessPoolExecutor(
-        workers, multiprocessing.get_context("fork"), initializer=_start_worker, initargs=(os.getpid(),)
-    ) as pool:
+    with (
+        garbage_kept(),
+        ProcessPoolExecutor(
+            workers, multiprocessing.get_context("fork"), initializer=_start_worker, initargs=(os.getpid(),)
+        ) as pool,
+    ):
         try:
             yield pool
         except BaseException as error:
@@ -38,6 +42,19 @@ def worker_pool(workers: int) -> Iterator[Executor]:
                     "A worker was killed, probably for want of memory; run the command again with fewer --workers."
                 ) from None
             raise
+
+
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """What is garbage by now is not collected in the body, nor in processes forked there.
+
+    A OneFlow graph waits, when it is freed, for threads that a forked process does not have: it would hang.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _start_worker(parent: int) -> None:

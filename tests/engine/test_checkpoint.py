@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from data.workers import garbage_kept
 from engine.checkpoint import Checkpoint, list_checkpoints, newest_checkpoint, save_checkpoint, set_aside_later, step_of
 from utils.errors import UserError
 
@@ -103,7 +104,8 @@ def test_killed_at_any_moment_the_newest_is_whole(tmp_path):
     for _ in range(40):
         started = fork.Event()
         process = fork.Process(target=save_for_ever, args=(tmp_path, started))
-        process.start()
+        with garbage_kept():
+            process.start()
         assert started.wait(20)
         time.sleep(rng.uniform(0, 0.15))
         os.kill(process.pid, signal.SIGKILL)
