@@ -1,38 +1,33 @@
 """A set of faces, in whatever it is kept -> a set of OFRecord parts.
 
-Everything is judged first (`convert_plan`), then each worker writes whole parts. What is done is noted in a job folder
-inside the output, so that an interrupted conversion goes on where it stopped, with the same bytes in the end. A set is
-finished when `dataset.json` and `_SUCCESS` are there; they come last.
+Everything is judged first (`convert_plan`), then each worker writes whole parts. What is done is noted (`convert_job`),
+so that an interrupted conversion goes on where it stopped, with the same bytes in the end. A set is finished when
+`dataset.json` and `_SUCCESS` are there; they come last.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from data.convert_plan import Plan, judge_records, make_plan, write_skipped
+from data.convert_job import SKIPPED_NAME, Job
+from data.convert_plan import Plan, judge_records, make_plan
 from data.images import Verdict, repair
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
-from data.ofrecord import TEMPORARY_SUFFIX, PartWriter, file_crc32, index_path, part_name
+from data.ofrecord import PartWriter, part_name
 from data.sources.formats import open_source
 from data.sources.source import CLASSES_NAME, Reader, Source, class_lines
+from data.storage import copy_file, free_space, settle, write_file
 from data.workers import worker_pool
 from utils.errors import UserError
-from utils.files import sync
 
-SKIPPED_NAME = "skipped.csv"
-_JOB_FOLDER = "_converting"
 _RECORD_OVERHEAD = 64  # bytes around an image: OFRecord framing and the sidecar's entry, rounded up
 _ENTRIES_AT_ONCE = 4096
 
@@ -52,6 +47,8 @@ class Settings:
         verify: decode every image fully.
         format: one of `sources.formats.FORMATS`.
         root: where the relative names of a list begin; None: in the list's folder.
+        scratch: where the list of a folder's images is kept meanwhile, for all workers to see; None: where temporary
+            files go.
     """
 
     source: Path
@@ -65,10 +62,14 @@ class Settings:
     verify: bool = False
     format: str = "recordio"
     root: Path | None = None
+    scratch: Path | None = None
 
 
-def convert(settings: Settings) -> Manifest:
+def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Executor]] = worker_pool) -> Manifest:
     """Convert a set; shows its progress on stderr.
+
+    Args:
+        pool: gives the processes, for as long as the context lasts; called with `settings.workers`.
 
     Returns:
         The manifest of the finished set, which is in `settings.output`.
@@ -80,11 +81,11 @@ def convert(settings: Settings) -> Manifest:
         if getattr(settings, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
     try:
-        with open_source(settings.source, settings.format, settings.root) as source:
-            return _Conversion(settings, source).run()
+        with open_source(settings.source, settings.format, settings.root, settings.scratch) as source:
+            return _Conversion(settings, source).run(pool)
     except OSError as error:
         where = error.filename or settings.output
-        raise UserError(f"Writing {where} failed: {error.strerror}.") from None
+        raise UserError(f"Writing {where} failed: {error.strerror or error}.") from None
 
 
 class _Conversion:
@@ -94,21 +95,23 @@ class _Conversion:
         self._settings = settings
         self._source = source
         self._output = settings.output
-        self._job = settings.output / _JOB_FOLDER
+        self._job = Job(settings.output)
 
-    def run(self) -> Manifest:
+    def run(self, pool: Callable[[int], AbstractContextManager[Executor]]) -> Manifest:
         records = self._source.records()
         if self._settings.num_part > len(records):
             raise self._too_many_parts(len(records))
         self._refuse_finished()
-        self._job.mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with self._job.locked():
             parameters = self._parameters()
-            counts = self._resume(parameters)
-            with worker_pool(self._settings.workers) as pool:
+            counts = None if self._settings.force else self._job.resume(parameters)
+            with pool(self._settings.workers) as executor:
                 if counts is None:
+                    self._job.clear(keep=self._source.beside())
                     with tqdm(total=len(records), desc="Judging", unit="rec", smoothing=0) as bar:
-                        entries = judge_records(self._source.reader, records, self._settings.verify, pool, bar.update)
+                        entries = judge_records(
+                            self._source.reader, records, self._settings.verify, executor, bar.update
+                        )
                     seed = self._settings.seed if self._settings.shuffle else None
                     counts = self._start(parameters, make_plan(entries, self._source, seed))
                     del entries
@@ -118,7 +121,7 @@ class _Conversion:
                         f"{self._source.path} has {counts['repaired']} image(s) to repair and "
                         f"{counts['skipped']} to skip ({counts['first_fault']}), which --strict forbids."
                     )
-                parts = self._write_parts(counts["records"], pool)
+                parts = self._write_parts(counts["records"], executor)
             return self._finish(parameters, counts, parts)
 
     def _too_many_parts(self, records: int) -> UserError:
@@ -135,22 +138,8 @@ class _Conversion:
             return
         if (self._output / SUCCESS_NAME).exists() and (self._output / MANIFEST_NAME).exists():
             raise UserError(f"{self._output} already holds a finished set; --force replaces it.")
-        if not self._job.is_dir() and any(self._output.glob("part-*")):
+        if not self._job.folder.is_dir() and any(self._output.glob("part-*")):
             raise UserError(f"{self._output} already holds parts of another tool; --force replaces them.")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other conversions out of the output folder. The lock ends with this process, however that ends."""
-        with open(self._job / "lock", "w") as lock:
-            try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: workers would inherit it
-            except (BlockingIOError, PermissionError):  # which of them, POSIX leaves open
-                raise UserError(f"Another conversion is writing into {self._output}.") from None
-            try:
-                yield
-            finally:
-                for left in self._output.glob(f"*{TEMPORARY_SUFFIX}"):  # of workers that were ended in their tasks
-                    left.unlink()
 
     def _parameters(self) -> dict[str, object]:
         """What decides the bytes: only an unfinished job with equal parameters is continued."""
@@ -163,78 +152,52 @@ class _Conversion:
             "verify": settings.verify,
         }
 
-    def _resume(self, parameters: dict[str, object]) -> dict | None:
-        """The counts of the plan that an interrupted run of this very job left behind; else clear the output, None."""
-        try:
-            job = json.loads((self._job / "job.json").read_text())
-        except (FileNotFoundError, ValueError):
-            job = {}
-        unfinished = not (self._output / SUCCESS_NAME).exists()
-        if unfinished and not self._settings.force and job.get("parameters") == parameters:
-            return job["counts"]
-        # First what calls the set finished, so that it never is called so without being so.
-        names = [SUCCESS_NAME, MANIFEST_NAME, SKIPPED_NAME]
-        if (self._output / CLASSES_NAME).resolve() not in [path.resolve() for path in self._source.beside()]:
-            names.append(CLASSES_NAME)
-        stale = [self._output / name for name in names] + [self._job / "job.json"]
-        stale += [*self._output.glob("part-*"), *self._job.glob("part-*")]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return None
-
     def _start(self, parameters: dict[str, object], plan: Plan) -> dict:
         """Note the job and its plan on the disk; the returned counts are what a later run resumes with."""
-        settings, records = self._settings, len(plan.entries)
-        if settings.num_part > records:
+        records = len(plan.entries)
+        if self._settings.num_part > records:
             raise self._too_many_parts(records)
+        need = int(plan.entries["length"].sum(dtype=np.int64)) + records * _RECORD_OVERHEAD
+        free = free_space(self._output)
+        if free is not None and need > free:
+            raise UserError(
+                f"{self._output} needs {need / 1e9:.1f} GB for the parts but its disk has {free / 1e9:.1f} GB free."
+            )
         counts = {
             "records": records,
             "repaired": plan.repaired,
             "skipped": len(plan.skipped),
             "first_fault": plan.first_fault,
         }
-        need = int(plan.entries["length"].sum(dtype=np.int64)) + records * _RECORD_OVERHEAD
-        free = shutil.disk_usage(self._output).free
-        if need > free:
-            raise UserError(
-                f"{self._output} needs {need / 1e9:.1f} GB for the parts but its disk has {free / 1e9:.1f} GB free."
-            )
-        write_skipped(self._job / SKIPPED_NAME, plan.skipped)
-        np.save(self._job / "plan.npy", plan.entries)
-        _write_json(self._job / "job.json", {"parameters": parameters, "counts": counts})
+        self._job.start(parameters, counts, plan)
         return counts
 
-    def _write_parts(self, records: int, pool: Executor) -> list[Part]:
+    def _write_parts(self, records: int, executor: Executor) -> list[Part]:
         """Write the parts that are not there yet; all of them, in order."""
-        settings = self._settings
-        bounds = part_bounds(records, settings.num_part)
         parts: dict[str, Part] = {}
         with tqdm(total=records, desc="Writing", unit="rec", smoothing=0) as bar:
             futures = [
-                pool.submit(_write_part, self._source.reader, self._output, self._job, number, start, stop)
-                for number, (start, stop) in enumerate(bounds)
+                executor.submit(_write_part, self._source.reader, self._job, part_name(number), start, stop)
+                for number, (start, stop) in enumerate(part_bounds(records, self._settings.num_part))
             ]
             for future in as_completed(futures):
                 part = future.result()
                 parts[part.name] = part
                 bar.update(part.records)
-        return [parts[part_name(number)] for number in range(settings.num_part)]
+        return [parts[part_name(number)] for number in range(self._settings.num_part)]
 
     def _finish(self, parameters: dict[str, object], counts: dict, parts: list[Part]) -> Manifest:
         """Add the other files, then declare it finished."""
         if self._parameters() != parameters:
             raise UserError(f"{self._source.path} changed during its conversion; run the command again.")
-        made = [self._job / SKIPPED_NAME] if counts["skipped"] else []
-        if self._source.class_names is not None:
-            made.append(self._job / CLASSES_NAME)
-            made[-1].write_bytes(class_lines(self._source.class_names))
-        for path in [*self._source.beside(), *made]:
+        for path in self._source.beside():
             target = self._output / path.name
-            if not (target.exists() and target.samefile(path)):
-                temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
-                shutil.copyfile(path, temporary)
-                sync(temporary)
-                os.replace(temporary, target)
+            if target.resolve() != path.resolve():
+                copy_file(path, target)
+        if counts["skipped"]:
+            copy_file(self._job.folder / SKIPPED_NAME, self._output / SKIPPED_NAME)
+        if self._source.class_names is not None:
+            write_file(self._output / CLASSES_NAME, class_lines(self._source.class_names))
         manifest = Manifest(
             num_records=counts["records"],
             num_classes=self._source.num_classes,
@@ -246,11 +209,10 @@ class _Conversion:
             source={"format": self._source.format, "files": parameters["source"]},
         )
         manifest.save(self._output)
-        sync(self._output / MANIFEST_NAME)
-        sync(self._output)  # all names are on the disk before the one that vouches for them
+        settle(self._output)  # all names are on the disk before the one that vouches for them
         (self._output / SUCCESS_NAME).touch()
-        sync(self._output)
-        shutil.rmtree(self._job)
+        settle(self._output)
+        self._job.end()
         return manifest
 
 
@@ -261,35 +223,17 @@ def part_bounds(records: int, parts: int) -> list[tuple[int, int]]:
     return list(pairwise(starts))
 
 
-def _write_part(reader: Reader, output: Path, job: Path, number: int, start: int, stop: int) -> Part:
-    """Write part `number`, entries `start` to `stop` of the plan, unless an earlier run did."""
-    path = output / part_name(number)
-    note = job / f"{path.name}.json"
-    finished = _finished_part(path, note)
+def _write_part(reader: Reader, job: Job, name: str, start: int, stop: int) -> Part:
+    """Write one part, entries `start` to `stop` of the plan, unless an earlier run did."""
+    finished = job.finished_part(name)
     if finished:
         return finished
-    entries = np.load(job / "plan.npy", mmap_mode="r")[start:stop]
-    with PartWriter(path) as writer:
-        for first in range(0, len(entries), _ENTRIES_AT_ONCE):
-            some = entries[first : first + _ENTRIES_AT_ONCE]
+    with PartWriter(job.output / name) as writer:
+        for first in range(start, stop, _ENTRIES_AT_ONCE):
+            some = job.entries(first, min(first + _ENTRIES_AT_ONCE, stop))
             for (label, verdict), image in zip(some[["label", "verdict"]].tolist(), reader.read(some), strict=True):
                 writer.add(image if verdict == Verdict.GOOD else repair(image), int(label))
         writer.commit()
-    part = Part(path.name, stop - start, writer.bytes, writer.crc32)
-    _write_json(note, asdict(part))
+    part = Part(name, stop - start, writer.bytes, writer.crc32)
+    job.note_part(part)
     return part
-
-
-def _finished_part(path: Path, note: Path) -> Part | None:
-    """The part that `note` describes, if its bytes are still the ones described."""
-    try:
-        part = Part(**json.loads(note.read_text()))
-        return part if file_crc32(path) == part.crc32 and index_path(path).exists() else None
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-
-
-def _write_json(path: Path, content: dict) -> None:
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    temporary.write_text(json.dumps(content) + "\n")
-    os.replace(temporary, path)

@@ -6,10 +6,10 @@ Parts must be of equal size whatever has to be left out, so everything is judged
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -96,9 +96,10 @@ def judge_records(
     return judged
 
 
-def write_skipped(path: Path, skipped: list[tuple[int | str, float, str]]) -> None:
-    """Write the list of what was left out, as CSV: key, label, reason."""
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # file names are any bytes
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("key", "label", "reason"))
-        rows.writerows((key, int(label) if label.is_integer() else label, reason) for key, label, reason in skipped)
+def skipped_lines(skipped: list[tuple[int | str, float, str]]) -> bytes:
+    """`skipped.csv`, the list of what was left out, as CSV: key, label, reason."""
+    lines = io.StringIO(newline="")
+    rows = csv.writer(lines, lineterminator="\n")
+    rows.writerow(("key", "label", "reason"))
+    rows.writerows((key, int(label) if label.is_integer() else label, reason) for key, label, reason in skipped)
+    return lines.getvalue().encode("utf-8", "surrogateescape")  # file names are any bytes

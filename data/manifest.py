@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from data.images import IMAGE_SIZE
-from data.ofrecord import INDEX_DTYPE, TEMPORARY_SUFFIX, index_path
+from data.ofrecord import INDEX_DTYPE, index_path
+from data.storage import write_file
 from utils.errors import UserError
 
 MANIFEST_NAME = "dataset.json"
@@ -74,12 +75,9 @@ class Manifest:
             raise UserError(f"{path} is damaged (not a dataset's manifest): {_HOW_TO_MAKE}.") from None
         return manifest
 
-    def save(self, folder: str | os.PathLike) -> None:
+    def save(self, folder: Path) -> None:
         """Write `folder/dataset.json`, atomically; equal manifests give equal bytes."""
-        path = Path(folder) / MANIFEST_NAME
-        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        os.replace(temporary, path)
+        write_file(folder / MANIFEST_NAME, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     def check(
         self,

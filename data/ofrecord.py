@@ -8,6 +8,7 @@ array of `INDEX_DTYPE`, with which a JPEG is read without parsing anything.
 from __future__ import annotations
 
 import functools
+import io
 import os
 import struct
 import zlib
@@ -19,12 +20,12 @@ import numpy as np
 
 from data.images import IMAGE_SIZE, ImageChecker, Verdict
 from data.protobuf import integers, submessages, varint
+from data.storage import TEMPORARY_SUFFIX, NewFile, write_file  # noqa: F401
 from utils.errors import UserError
 
 # Where each record's JPEG lies inside its part (bytes from the part's start), and its label.
 INDEX_DTYPE = np.dtype([("offset", "<i8"), ("length", "<i4"), ("label", "<i4")])
 
-TEMPORARY_SUFFIX = ".tmp"
 _FLUSH = 1 << 20  # bytes written, or read without being parsed, together
 _BLOCK = 4 << 20  # bytes scanned together; the temporaries then stay in the cache
 _MAX_MESSAGE = 1 << 30  # bytes; a longer record is a damaged length
@@ -109,15 +110,14 @@ def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
 
 
 class PartWriter:
-    """Writes one part and its sidecar under temporary names; `commit` gives them their own. A context manager.
+    """Writes one part and its sidecar; both have their names only after `commit`. A context manager.
 
     Leaving the context without `commit` removes what was written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in __exit__)
+        self._file = NewFile(path)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._index = array("q")  # offset, length, label of each record
@@ -127,11 +127,8 @@ class PartWriter:
     def __enter__(self) -> PartWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._file.close()  # may fail once more on a full disk
-        finally:
-            self._temporary.unlink(missing_ok=True)
+    def __exit__(self, *error: object) -> None:
+        self._file.__exit__(*error)
 
     def add(self, image: bytes, label: int) -> None:
         """Append one record: a JPEG and its label (0 to 2**31 - 1)."""
@@ -147,14 +144,11 @@ class PartWriter:
     def commit(self) -> None:
         """Give sidecar and part their own names, the part last; what has a name is on the disk."""
         self._flush()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
         columns = np.array(self._index).reshape(-1, 3).T
         index = np.empty(columns.shape[1], INDEX_DTYPE)
         index["offset"], index["length"], index["label"] = columns
         write_index(self._path, index)
-        os.replace(self._temporary, self._path)
+        self._file.commit()
 
     def _flush(self) -> None:
         chunk = b"".join(self._pending)
@@ -166,7 +160,7 @@ class PartWriter:
 def file_crc32(path: Path) -> int:
     """The CRC-32 of a file's bytes."""
     crc32 = 0
-    with open(path, "rb", buffering=0) as file:
+    with path.open("rb") as file:
         while chunk := file.read(_FLUSH):
             crc32 = zlib.crc32(chunk, crc32)
     return crc32
@@ -174,13 +168,9 @@ def file_crc32(path: Path) -> int:
 
 def write_index(part: Path, index: np.ndarray) -> None:
     """Write the sidecar of `part`: (records,) of `INDEX_DTYPE`; atomic."""
-    target = index_path(part)
-    temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
-    with open(temporary, "wb") as file:
-        np.save(file, index)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, target)
+    content = io.BytesIO()
+    np.save(content, index)
+    write_file(index_path(part), content.getbuffer())
 
 
 def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:

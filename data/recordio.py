@@ -7,7 +7,6 @@ payload is `<IfQQ` (flag, label, id, id2), `flag` float32 labels where flag > 0,
 
 from __future__ import annotations
 
-import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data.sources.source import DAMAGED, ENTRY_DTYPE, LABELS_ONLY, PLAIN, SPLIT
+from data.storage import RangeReader, local_file
 from utils.errors import UserError
 
 MAGIC = 0xCED7230A
@@ -52,7 +52,7 @@ def read_property(path: Path) -> tuple[int, tuple[int, int]]:
     try:
         classes, height, width = map(int, path.read_text().split(","))
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except ValueError:
         raise UserError(f"{path} must hold 'num_classes,height,width', such as 85742,112,112.") from None
     if min(classes, height, width) < 1:
@@ -68,11 +68,11 @@ def read_index(idx: Path, rec: Path) -> Index:
     """
     try:
         size = rec.stat().st_size
-        with open(rec, "rb"), open(idx, "rb") as file, warnings.catch_warnings():
+        with rec.open("rb"), local_file(idx) as copy, open(copy, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say that text is not a number
             numbers = np.fromfile(file, np.int64, sep=" ")
     except OSError as error:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from None
+        raise UserError(f"{error.filename or idx} cannot be read: {error.strerror or error}.") from None
     except (DeprecationWarning, ValueError):
         raise UserError(f"{idx} is not an index of recordio: each line must be 'key<tab>offset'.") from None
     if size == 0:
@@ -102,7 +102,7 @@ def scan(rec: Path, index: Index) -> Iterator[tuple[int, bytes, np.ndarray, list
     Raises:
         UserError: `rec` is truncated, damaged, or not what `index` describes.
     """
-    with open(rec, "rb", buffering=0) as file:
+    with RangeReader(rec) as file:
         first = 0
         while first < len(index):
             begin = int(index.offsets[first])
@@ -110,7 +110,7 @@ def scan(rec: Path, index: Index) -> Iterator[tuple[int, bytes, np.ndarray, list
             part = index[first:last]
             if part.ends[-1] - begin > _MAX_RECORD:
                 raise _mismatch(rec, part.keys[0], begin)
-            block = os.pread(file.fileno(), int(part.ends[-1]) - begin, begin)
+            block = file.read(begin, int(part.ends[-1]) - begin)
             if len(block) < part.ends[-1] - begin:
                 raise UserError(f"{rec} is truncated: it ends before byte {part.ends[-1]}.")
             yield (begin, block, *_parse_block(rec, block, begin, part))

@@ -42,12 +42,13 @@ def find_format(path: Path) -> str:
 
 
 @contextmanager
-def open_source(path: Path, format: str, root: Path | None = None) -> Iterator[Source]:
+def open_source(path: Path, format: str, root: Path | None = None, scratch: Path | None = None) -> Iterator[Source]:
     """The source at `path`, for as long as the context lasts.
 
     Args:
         format: one of `FORMATS`.
         root: where the relative names of a list begin; None: in the list's folder.
+        scratch: a folder in which to keep the list of a folder's images; None: where temporary files go.
 
     Raises:
         UserError: it is not such a source.
@@ -57,8 +58,8 @@ def open_source(path: Path, format: str, root: Path | None = None) -> Iterator[S
     if format in ("recordio", "ofrecord"):
         yield (RecordioSource if format == "recordio" else OFRecordSource)(path)
         return
-    with tempfile.TemporaryDirectory(prefix="faces-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="faces-", dir=scratch) as folder:
         if format == "folder":
-            yield FolderSource(path, Path(scratch))
+            yield FolderSource(path, Path(folder))
         else:
-            yield ListSource(path / LIST_NAME if path.is_dir() else path, root, Path(scratch))
+            yield ListSource(path / LIST_NAME if path.is_dir() else path, root, Path(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from data.images import IMAGE_SIZE, ImageChecker, Verdict
 from data.recordio import Index, join_chunks, read_index, read_property, scan, unpack
 from data.sources.identities import EXACT, exact_labels, image_range
 from data.sources.source import DAMAGED, LABELS_ONLY, SPLIT, companions, judge_image, stamps
+from data.storage import RangeReader
 from utils.errors import UserError
 
 _MAX_CLASSES = 1 << 31  # labels are int32 in OFRecord
@@ -85,9 +85,9 @@ class RecordioReader:
         return np.concatenate(judged)
 
     def read(self, entries: np.ndarray) -> Iterator[bytes]:
-        with open(self.rec, "rb", buffering=0) as file:
-            for offset, length, kind in entries[["offset", "length", "kind"]].tolist():
-                image = os.pread(file.fileno(), length, offset)
+        offsets, lengths, kinds = (entries[name].tolist() for name in ("offset", "length", "kind"))
+        with RangeReader(self.rec) as file:
+            for image, length, kind in zip(file.read_many(offsets, lengths), lengths, kinds, strict=True):
                 if len(image) < length:
                     raise UserError(f"{self.rec} became shorter during its conversion.")
                 yield unpack(join_chunks(image))[2] if kind == SPLIT else image
