@@ -17,6 +17,7 @@ from deploy.torch_weights import fit_to_network, read_torch_weights
 from tests.torch_python import find_torch_python
 from utils.errors import UserError
 
+pytestmark = pytest.mark.timeout(1000)  # where torch is fetched first
 ROOT = Path(__file__).resolve().parents[2]
 FACES = 4
 
