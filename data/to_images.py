@@ -12,18 +12,22 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data.convert_plan import skipped_lines
 from data.recordio import scan
 from data.select_folder import new_folder
 from data.sources.formats import LIST_NAME
 from data.sources.recordio import RecordioSource
-from data.sources.source import DAMAGED, companions
+from data.sources.source import DAMAGED, FAULTY_KINDS, companions
 from utils.errors import UserError
 
+SKIPPED_NAME = "skipped.csv"
 _FOLDER = "images"
 
 
-def write_images(root: Path, output: Path, force: bool) -> tuple[int, int]:
+def write_images(root: Path, output: Path, force: bool) -> tuple[int, int, int]:
     """Write each image of the set in `root` as a file named by its key, `label.txt`, and copy the verification sets.
+
+    Damaged records, and those whose label is no integer from 0 on, are left out and listed in `skipped.csv`.
 
     Args:
         root: folder with train.rec, train.idx and property.
@@ -31,20 +35,21 @@ def write_images(root: Path, output: Path, force: bool) -> tuple[int, int]:
         force: replace a folder with a label.txt.
 
     Returns:
-        The images, and the different labels among them.
+        The images, the different labels among them, and the records left out.
 
     Raises:
-        UserError: the set is damaged, a label is no integer from 0 on, or the folder cannot be written.
+        UserError: the set does not hang together or has no usable record, or the folder cannot be written.
     """
     source = RecordioSource(root)
     entries = source.images(_entries(source))
     labels = entries["label"]
-    bad = np.flatnonzero((entries["kind"] == DAMAGED) | ~((labels >= 0) & (labels == np.floor(labels))))
-    if len(bad):
-        raise UserError(
-            f"{source.path} cannot be written as images: record {entries['key'][bad[0]]} is damaged or has the label "
-            f"{labels[bad[0]]:g}; tools/mx_recordio_2_ofrecord.py leaves such records out and lists them."
-        )
+    damaged = entries["kind"] == DAMAGED
+    bad = damaged | ~((labels >= 0) & (labels == np.floor(labels)))
+    reasons = np.where(damaged, FAULTY_KINDS[DAMAGED], "the label is not an integer from 0 on")
+    skipped = list(zip(*(column[bad].tolist() for column in (entries["key"], labels, reasons)), strict=True))
+    entries, labels = entries[~bad], labels[~bad]
+    if not len(entries):
+        raise UserError(f"{source.path} has no usable record.")
     with new_folder(output, [root], force, LIST_NAME) as folder:
         (folder / _FOLDER).mkdir()
         images = tqdm(source.reader.read(entries), total=len(entries), desc="Writing", unit="image", smoothing=0)
@@ -53,10 +58,12 @@ def write_images(root: Path, output: Path, force: bool) -> tuple[int, int]:
                 name = f"{_FOLDER}/{key:08d}.jpg"
                 (folder / name).write_bytes(image)
                 listed.write(f"{name}\t{int(label)}\n")
+        if skipped:
+            (folder / SKIPPED_NAME).write_bytes(skipped_lines(skipped))
         for path in companions(root):
             if path.name != "property":  # a list says itself how many identities it has
                 shutil.copyfile(path, folder / path.name)
-    return len(entries), len(np.unique(labels))
+    return len(entries), len(np.unique(labels)), len(skipped)
 
 
 def _entries(source: RecordioSource) -> np.ndarray:

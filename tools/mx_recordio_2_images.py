@@ -13,7 +13,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.to_images import write_images
+from data.to_images import SKIPPED_NAME, write_images
 from utils.cli import run_cli
 
 
@@ -23,8 +23,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output_dir", "--out", type=Path, required=True, help="folder to make")
     parser.add_argument("--force", action="store_true", help="replace a folder that has a label.txt")
     args = parser.parse_args(arguments)
-    images, identities = write_images(args.root_dir, args.output_dir, args.force)
+    images, identities, skipped = write_images(args.root_dir, args.output_dir, args.force)
     print(f"{images} images of {identities} identities in {args.output_dir}")
+    if skipped:
+        print(f"{skipped} skipped, listed in {args.output_dir / SKIPPED_NAME}")
 
 
 if __name__ == "__main__":

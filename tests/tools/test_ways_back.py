@@ -1,7 +1,9 @@
 """From OFRecord back to recordio, and from recordio to images: the same bytes, and what mxnet and InsightFace read."""
 
+import csv
 import numbers
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -133,12 +135,26 @@ def test_outputs_are_whole_or_not_there(recordio, ofrecord, tmp_path):
     assert not list(tmp_path.glob("*out*"))
 
 
-@pytest.mark.parametrize("label", [1.5, -1.0, float("nan")])
-def test_labels_that_a_list_cannot_hold(tmp_path, label):
-    source = write_set(tmp_path / "in", IMAGES[:2], [0.0, label])
-    with pytest.raises(UserError, match="record 2 is damaged or has the label"):
-        write_images(source, tmp_path / "out", False)
-    assert not (tmp_path / "out").exists()
+def test_records_that_a_list_cannot_hold_are_listed_in_another(tmp_path):
+    images, labels = [*IMAGES[:4], b"", IMAGES[4]], [0.0, 1.5, -1.0, float("nan"), 3.0, 2.0]
+    source = write_set(tmp_path / "in", images, labels)
+    at = int((source / "train.idx").read_text().splitlines()[5].split("\t")[1])
+    rec = bytearray((source / "train.rec").read_bytes())
+    rec[at + 8 : at + 12] = struct.pack("<I", 100)  # record 5 says that it has a hundred labels
+    (source / "train.rec").write_bytes(rec)
+    done = run("mx_recordio_2_images.py", "--root_dir", source, "--output_dir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == f"4 skipped, listed in {tmp_path / 'out/skipped.csv'}"
+    assert (tmp_path / "out/label.txt").read_text() == "images/00000001.jpg\t0\nimages/00000006.jpg\t2\n"
+    kept = [path.read_bytes() for path in sorted((tmp_path / "out/images").iterdir())]
+    assert kept == [IMAGES[0], IMAGES[4]]
+    with open(tmp_path / "out/skipped.csv", newline="") as file:
+        rows = {int(row["key"]): row["reason"] for row in csv.DictReader(file)}
+    label = "the label is not an integer from 0 on"
+    assert rows == {2: label, 3: label, 4: label, 5: "the record's header is cut short"}
+    with pytest.raises(UserError, match="has no usable record"):
+        write_images(write_set(tmp_path / "none", IMAGES[:1], [-1.0]), tmp_path / "nothing", False)
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_more_identities_than_recordio_tells_apart(ofrecord, tmp_path, monkeypatch):
