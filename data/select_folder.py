@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,14 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.files import sync
 
+_LONGEST = 240  # bytes of a name that gets an ending
 
 @contextmanager
 def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) -> Iterator[Path]:
     """A folder to fill, beside `output`; it becomes `output` when the body ends without an error, else it is removed.
 
-    What a killed run left behind, `.NAME.unfinished` or `.NAME.replaced`, the next one puts right.
+    What a killed run left behind, `.NAME.unfinished` or `.NAME.replaced`, the next one puts right (a digest stands for
+    a NAME too long for that). Where `output` is a link, the folder it leads to is made or replaced.
 
     Args:
         sources: what is read meanwhile; `output` must be none of them, nor hold one.
@@ -26,8 +29,8 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
     Raises:
         UserError: `output` may not be replaced, cannot be written, or another run is making it.
     """
-    output = output.absolute()
-    unfinished, replaced = (output.with_name(f".{output.name}.{state}") for state in ("unfinished", "replaced"))
+    output = Path(os.path.realpath(output))
+    unfinished, replaced = (output.with_name(f".{_short(output.name)}.{state}") for state in ("unfinished", "replaced"))
     try:
         unfinished.mkdir(parents=True, exist_ok=True)
         lock = _lock(unfinished, output)
@@ -45,7 +48,8 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
             try:
                 unfinished.rename(output)
             except OSError:
-                replaced.rename(output)
+                if replaced.exists():
+                    replaced.rename(output)
                 raise
             sync(output.parent)
             shutil.rmtree(replaced, ignore_errors=True)
@@ -55,7 +59,13 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
         finally:
             os.close(lock)
     except OSError as error:
-        raise UserError(f"Writing {error.filename or output} failed: {error.strerror}.") from None
+        raise UserError(f"Writing {error.filename or output} failed: {error.strerror or error}.") from None
+
+
+def _short(name: str) -> str:
+    """`name`, or a digest of it where a name of 255 bytes could not hold it and what stands around it."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()
 
 
 def _lock(folder: Path, output: Path) -> int:
@@ -73,8 +83,10 @@ def _lock(folder: Path, output: Path) -> int:
 
 def _refuse(output: Path, sources: Sequence[Path], force: bool, marker: str) -> None:
     """Refuse to write over what is read, or over what nobody said may go."""
+    if output.is_symlink():  # after all that could be followed
+        raise UserError(f"{output} is a link that leads to itself; remove it, or give another --out.")
     for source in sources:
-        if source.resolve().is_relative_to(output.resolve()):
+        if Path(os.path.realpath(source)).is_relative_to(output):
             raise UserError(f"{output} cannot be written while {source} is read; give another --out.")
     if output.is_dir() and not any(output.iterdir()):
         return

@@ -41,7 +41,8 @@ class FileSource(ABC):
             self._count = self._keep_list(scratch)
         except OSError as error:
             raise UserError(
-                f"The list of images cannot be kept in {scratch}: {error.strerror}; TMPDIR names another folder."
+                f"The list of images cannot be kept in {scratch}: {error.strerror or error}; TMPDIR names another "
+                "folder."
             ) from None
         if not self._count:
             raise UserError(f"{path} holds no image.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.sources.files import FileSource
+from data.storage import is_local
 from utils.errors import UserError
 
 _IMAGE_SUFFIXES = (b".jpg", b".jpeg", b".png", b".bmp", b".webp")
@@ -46,7 +47,7 @@ class FolderSource(FileSource):
                 yield person.name + b"/" + file.name, len(self.class_names) - 1
 
     def is_changed_by(self, output: Path) -> bool:
-        return output.resolve().is_relative_to(self._root.resolve())
+        return is_local(output) and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(self._root))
 
     def _refuse_loose(self, entry: os.DirEntry) -> None:
         path = os.fsdecode(entry.path)
