@@ -17,8 +17,8 @@ from data.inspect_part import inspect_part
 from data.inspect_pictures import histogram_png, sheet_png
 from data.inspect_table import RecordTable
 from data.manifest import MANIFEST_NAME, Manifest
-from data.ofrecord import TEMPORARY_SUFFIX
 from data.select_folder import new_folder
+from data.storage import TEMPORARY_SUFFIX
 from data.workers import worker_pool
 from utils.errors import UserError
 
@@ -110,7 +110,7 @@ def _check_parts(
             bar.update(futures[future].records)
     strange = list(_strange_files(folder, manifest))
     if count or strange:
-        with open(out / FAULTS, "w", newline="") as file:
+        with open(out / FAULTS, "w", newline="", errors="surrogateescape") as file:  # file names are any bytes
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(("part", "record", "fault"))
             rows.writerows((name, "", fault) for name, fault in strange)

@@ -55,6 +55,9 @@ def _faults(
     path: Path, part: Part, num_classes: int, verify: bool, records: np.ndarray
 ) -> Iterator[tuple[int | str, str]]:
     """Yield (record, or "" for all of the part; what is wrong), and fill in `records`."""
+    if path.exists() and not path.is_file():
+        yield "", "the part cannot be read: it is no regular file"
+        return
     try:
         size, checksum = path.stat().st_size, file_crc32(path)
     except OSError as error:

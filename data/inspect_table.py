@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from data.manifest import Manifest
 class RecordTable:
     """32 bytes a record, in a file, so that workers fill it in: `rows` (N,) of `RECORD_DTYPE`, in the order of parts.
 
-    path: of the table, a new file; folder and manifest: of the set.
+    path: of the table, a new file; folder and manifest: of the set. Raises OSError where there is no room for it.
     """
 
     def __init__(self, path: Path, folder: Path, manifest: Manifest) -> None:
@@ -24,6 +25,8 @@ class RecordTable:
         self.parts = manifest.parts
         self.starts = np.cumsum([0, *(part.records for part in manifest.parts)])
         self.rows = np.lib.format.open_memmap(path, "w+", RECORD_DTYPE, (manifest.num_records,))
+        with open(path, "r+b") as file:  # a disk that is full is then an error here, and no signal later
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
         self.rows["label"] = -1
 
     def place(self, record: int) -> tuple[str, int]:

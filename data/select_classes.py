@@ -45,7 +45,7 @@ def write_names(folder: Path, names: list[bytes]) -> None:
 
 def _names(folder: Path, manifest: Manifest) -> list[bytes] | None:
     path = folder / CLASSES_NAME
-    if not path.exists():
+    if not path.is_file():
         return None
     names = path.read_bytes().removesuffix(b"\n").split(b"\n")
     if len(names) != manifest.num_classes:

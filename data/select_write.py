@@ -115,7 +115,7 @@ def copy_verification_sets(sources: Sequence[Path], folder: Path) -> None:
         UserError: two of one name differ.
     """
     for source in sources:
-        for path in sorted(source.glob("*.bin")):
+        for path in sorted(path for path in source.glob("*.bin") if path.is_file()):
             target = folder / path.name
             if target.exists() and target.read_bytes() != path.read_bytes():
                 raise UserError(f"{path} differs from the {path.name} of another of the sets; rename one of them.")
