@@ -12,6 +12,7 @@ from tqdm import tqdm
 from data.manifest import MANIFEST_NAME, Manifest, Part
 from data.ofrecord import file_crc32, scan_part, write_index
 from data.recordio import read_property
+from data.storage import TEMPORARY_SUFFIX
 from data.workers import worker_pool
 from utils.errors import UserError
 
@@ -59,7 +60,10 @@ def index_parts(folder: Path, num_classes: int | None, workers: int) -> Manifest
             manifest = dataclasses.replace(known, num_classes=manifest.num_classes)
         manifest.save(folder)
     except OSError as error:
-        raise UserError(f"{error.filename or folder} cannot be used: {error.strerror}.") from None
+        raise UserError(f"{error.filename or folder} cannot be used: {error.strerror or error}.") from None
+    finally:
+        for left in folder.glob(f"part-*.index.*{TEMPORARY_SUFFIX}"):  # of workers that were ended in their tasks
+            left.unlink(missing_ok=True)
     return manifest
 
 
