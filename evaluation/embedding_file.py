@@ -68,7 +68,7 @@ class EmbeddingFile:
         try:
             if not self.whole and 0 not in (self._folder / _BLOCKS).read_bytes():
                 about = self._folder / f"{_ABOUT}.{os.getpid()}"
-                about.write_text(self._describe())
+                about.write_bytes(self._describe())
                 about.replace(description(self._path))
                 (self._folder / _DATA).replace(self._path)
                 sync(self._path.parent)
@@ -86,7 +86,7 @@ class EmbeddingFile:
         own = self._folder.with_name(f"{self._folder.name}.{os.uname().nodename}.{os.getpid()}")
         own.mkdir(parents=True)
         try:
-            (own / _ABOUT).write_text(self._describe())
+            (own / _ABOUT).write_bytes(self._describe())
             (own / _BLOCKS).write_bytes(bytes(self._blocks))
             np.lib.format.open_memmap(own / _DATA, "w+", np.float32, self._shape)
             try:
@@ -118,11 +118,12 @@ class EmbeddingFile:
         finally:
             os.close(handle)
 
-    def _describe(self) -> str:
-        return json.dumps(self._about, indent=2, ensure_ascii=False) + "\n"
+    def _describe(self) -> bytes:
+        text = json.dumps(self._about, indent=2, ensure_ascii=False) + "\n"
+        return text.encode("utf-8", "backslashreplace")  # what is not UTF-8 in a path becomes JSON's own \udcff
 
     def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"{self._path} cannot be written: {error.strerror}")
+        return UserError(f"{self._path} cannot be written: {error.strerror or error}")
 
 
 def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:

@@ -6,6 +6,7 @@ pass that goes on later knows that the images are still the same. Decoding is sa
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -84,6 +85,8 @@ class FileImages:
                 about = os.stat(self.root / file)
             except OSError as error:
                 raise UserError(f"{self._where(number)} cannot be read: {error.strerror}") from None
+            if not stat.S_ISREG(about.st_mode):
+                raise UserError(f"{self._where(number)} cannot be read: it is no regular file")
             yield os.fsencode(f"{file}\0{about.st_size} {about.st_mtime_ns}\n")
 
     def _where(self, number: int) -> str:
@@ -96,7 +99,7 @@ class FileImages:
 class FolderImages(FileImages):
     """The images in a folder and all folders in it, in the order of their paths; names with a leading dot are left out.
 
-    Raises UserError where there is none.
+    Links are followed, but for those that lead back to where they were met. Raises UserError where there is no image.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -104,7 +107,9 @@ class FolderImages(FileImages):
             raise UserError(f"there is no folder of images at {folder}")
         files = []
         for path, folders, names in os.walk(folder, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(".")]
+            folders[:] = [
+                name for name in folders if not name.startswith(".") and not _leads_back(os.path.join(path, name))
+            ]
             files += [
                 os.path.relpath(os.path.join(path, name), folder)
                 for name in names
@@ -126,7 +131,9 @@ class ListedImages(FileImages):
 
     def __init__(self, list_file: Path, root: Path | None = None) -> None:
         files, lines, self.columns = [], [], []
-        for number, line in read_lines(list_file):
+        for number, line in read_lines(list_file, "surrogateescape"):
+            if "\0" in line:
+                raise UserError(f"{list_file} is not a text file in UTF-8")
             quoted, tabbed, plain, rest = _LISTED.fullmatch(line).groups()
             files.append(quoted or tabbed or plain)
             lines.append(number)
@@ -238,10 +245,13 @@ def decode_rgb(encoded: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def read_lines(file: Path) -> Iterable[tuple[int, str]]:
-    """The lines of a UTF-8 text file with their numbers, from 1, without the empty ones. Raises UserError."""
+def read_lines(file: Path, errors: str = "strict") -> Iterable[tuple[int, str]]:
+    """The lines of a UTF-8 text file with their numbers, from 1, without the empty ones. Raises UserError.
+
+    errors: "surrogateescape" lets through what is not UTF-8, as names of files may be, and as `os.fsdecode` has it.
+    """
     try:
-        with file.open(encoding="utf-8-sig") as lines:
+        with file.open(encoding="utf-8-sig", errors=errors) as lines:
             for number, line in enumerate(lines, 1):
                 if line := line.strip():
                     yield number, line
@@ -249,3 +259,11 @@ def read_lines(file: Path) -> Iterable[tuple[int, str]]:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{file} is not a text file in UTF-8") from None
+
+
+def _leads_back(folder: str) -> bool:
+    """Whether a folder is a link to one of the folders on the way to it: a loop."""
+    if not os.path.islink(folder):
+        return False
+    target, way = os.path.realpath(folder), Path(folder).absolute().parents
+    return any(os.path.realpath(above) == target for above in way)
