@@ -15,6 +15,7 @@ from utils.files import sync
 
 _LONGEST = 240  # bytes of a name that gets an ending
 
+
 @contextmanager
 def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) -> Iterator[Path]:
     """A folder to fill, beside `output`; it becomes `output` when the body ends without an error, else it is removed.
