@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The environment of every script here. `source setup.sh` puts it first on PATH; `./setup.sh` only makes it and prints
-# the folder of its programs.
+# the folder of its programs; `./setup.sh spark` adds what tools/spark_2_ofrecord.py needs.
 #
 # The active environment is taken if it has OneFlow. Else .venv is made from requirements.txt, once, by uv on Python 3.10.
 # A stamp in it holds the checksum of the requirements that are installed, or "unfinished" until they are: the next run
@@ -167,11 +167,28 @@ make_venv() {
     say "Ready."
 }
 
+install_spark() {
+    local uv
+    local spark_stamp=.venv/.spark.sha256
+    [[ -f $spark_stamp && $(<"$spark_stamp") == "$(sha256sum <requirements-spark.txt)" ]] && return
+    uv=$(find_uv)
+    say "Installing PySpark (once, about 0.4 GB) ..."
+    "$uv" pip install --python .venv/bin/python -r requirements-spark.txt >>"$log" 2>&1 ||
+        die "PySpark could not be installed: check the network and the disk, and run this again (details: $log)."
+    sha256sum <requirements-spark.txt >"$spark_stamp"
+}
+
+case "${1:-}" in
+    '' | spark) ;;
+    *) die "'$1' is not known; ./setup.sh and ./setup.sh spark are." ;;
+esac
+
 # An environment that somebody activated comes first; asking it takes time, so it is not done where there is no other.
 activated=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
 cd -- "$root" >/dev/null
 if [[ -n $activated && ! $activated -ef .venv ]] || ! venv_is_ready; then
     if bin=$(active_bin) && [[ ! $bin -ef .venv/bin ]]; then
+        [[ -z ${1:-} ]] || die "the active environment is used: install requirements-spark.txt into it yourself."
         printf '%s\n' "$bin"
         exit
     fi
@@ -188,4 +205,5 @@ if ! venv_is_ready; then
     : >"$log"
     venv_is_ready || make_venv
 fi
+[[ -z ${1:-} ]] || install_spark
 printf '%s\n' "$root/.venv/bin"

@@ -273,3 +273,26 @@ def test_every_installed_package_has_what_it_requires():
                 continue
             if required.marker is None or required.marker.evaluate({"extra": ""}):
                 assert importlib.metadata.version(required.name) in required.specifier, f"{package.name} needs {text}"
+
+
+def test_spark_is_installed_once_when_it_is_asked_for(clone):
+    (clone.root / "requirements-spark.txt").write_text("pyspark==3.5.6\n")
+    assert clone.run("./setup.sh", "spark")[:2] == (0, clone.venv_bin)
+    assert clone.calls() == ["venv --quiet", "pip install", "pip install"]
+    assert clone.run("./setup.sh", "spark") == (0, clone.venv_bin, "")
+    assert clone.calls() == []
+    (clone.root / "requirements-spark.txt").write_text("pyspark==4.0.4\n")
+    status, _, err = clone.run("./setup.sh", "spark", FAKE_ERROR="no route to host")
+    assert status == 2 and err.splitlines()[-1].startswith(
+        "setup.sh: PySpark could not be installed: check the network"
+    )
+    assert clone.run("./setup.sh", "spark")[0] == 0
+    assert clone.calls() == ["pip install", "pip install"]
+
+
+def test_another_word_than_spark_is_refused(clone):
+    assert clone.run("./setup.sh", "sprak") == (
+        2,
+        "",
+        "setup.sh: 'sprak' is not known; ./setup.sh and ./setup.sh spark are.\n",
+    )

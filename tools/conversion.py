@@ -2,29 +2,39 @@
 
 import argparse
 import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 
 from data.convert import SKIPPED_NAME, Settings, convert
+from data.workers import worker_pool
 
 STOPPED = "Stopped; the same command goes on where it stopped."
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say how to convert, by the names of `Settings`."""
+def add_options(parser: argparse.ArgumentParser, on_spark: bool = False) -> None:
+    """The options that say how to convert, by the names of `Settings`; on_spark: `workers` is None if not given."""
     parser.add_argument("--num_part", type=int, default=96, help="parts to write, at least one per rank (96)")
     parser.add_argument(
         "--shuffle", action=argparse.BooleanOptionalAction, default=True, help="mix the records over the parts (yes)"
     )
     parser.add_argument("--seed", type=int, default=2048, help="decides the order of the records (2048)")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes; bytes do not depend on it ({cores})")
+    if on_spark:
+        parser.add_argument(
+            "--workers", type=int, help="tasks at once (default: the cores that Spark has at its start)"
+        )
+    else:
+        cores = len(os.sched_getaffinity(0))
+        help = f"processes; bytes do not depend on it ({cores})"
+        parser.add_argument("--workers", type=int, default=cores, help=help)
     parser.add_argument("--force", action="store_true", help="replace what the output folder holds")
     parser.add_argument("--strict", action="store_true", help="stop where an image would be repaired or skipped")
     parser.add_argument("--verify", action="store_true", help="decode every image fully, not only its header")
 
 
-def run_conversion(settings: Settings) -> None:
-    """Convert, and say what was done. Raises UserError."""
-    manifest = convert(settings)
+def run_conversion(settings: Settings, pool: Callable[[int], AbstractContextManager[Executor]] = worker_pool) -> None:
+    """Convert by the processes that `pool` gives, and say what was done. Raises UserError."""
+    manifest = convert(settings, pool)
     where = f", listed in {settings.output / SKIPPED_NAME}" if manifest.skipped else ""
     print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
     print(f"{manifest.repaired} repaired by re-encoding, {manifest.skipped} skipped{where}")

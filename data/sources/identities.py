@@ -6,13 +6,13 @@ first + j, says [start, end) of its images' keys.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from data.recordio import join_chunks, unpack
 from data.sources.source import LABELS_ONLY
+from data.storage import RangeReader
 from utils.errors import UserError
 
 _FLOAT = np.float32  # the type of labels and of the header's keys, and the integer up to which it holds every one
@@ -100,8 +100,8 @@ def _keys_held_as(rounded: float, begin: int, end: int) -> list[int]:
 
 def _first_identity(rec: Path, offset: int) -> int:
     """The first identity's key from the header record at byte `offset`."""
-    with open(rec, "rb") as file:
-        payload = join_chunks(os.pread(file.fileno(), 40, offset))
+    with RangeReader(rec) as file:
+        payload = join_chunks(file.read(offset, 40))
     _, (first, _), _ = unpack(payload)
     if not (first >= 1 and first.is_integer()):
         raise UserError(f"The header of {rec} is damaged: the first identity's key cannot be {first}.")

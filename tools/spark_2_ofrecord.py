@@ -1,0 +1,72 @@
+"""Make a training set (OFRecord parts) on a Spark cluster: the same bytes as tools/prepare_dataset.py makes.
+
+python tools/spark_2_ofrecord.py faces_webface42m --out datasets/webface42m/ofrecord
+python tools/spark_2_ofrecord.py /mnt/faces --out /mnt/ofrecord --master spark://host:7077
+python tools/spark_2_ofrecord.py s3://bucket/faces --out s3://bucket/ofrecord --master yarn
+
+All executors must see SOURCE and DIR at the same path; a URL goes through fsspec (HDFS, S3, ...) and names a set of
+recordio. They need Python 3.10 with numpy, opencv-python-headless and tqdm; the project's own code is sent along.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+
+from data.convert import Settings
+from data.sources.formats import FORMATS, find_format
+from data.spark import spark_context, spark_pool
+from data.storage import find_path, is_local
+from tools.conversion import STOPPED, add_options, run_conversion
+from utils.cli import run_cli
+from utils.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="SOURCE", help="a folder, a file that lists images, or a URL")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL to write the parts into")
+    parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out)")
+    parser.add_argument("--root", type=Path, help="where the relative names of a list begin (the list's folder)")
+    parser.add_argument("--master", help="Spark's (default: what spark-submit says, else all cores of this machine)")
+    parser.add_argument(
+        "--conf", action="append", default=[], metavar="KEY=VALUE", help="a setting of Spark; any number"
+    )
+    add_options(parser, on_spark=True)
+    values = vars(parser.parse_args(arguments))
+    source, output = (find_path(values.pop(name)) for name in ("source", "out"))
+    format, master, conf, workers = (values.pop(name) for name in ("format", "master", "conf", "workers"))
+    format = format or find_format(source)
+    if format != "recordio" and not (is_local(source) and is_local(output)):
+        raise UserError(
+            f"A URL can name a set of recordio; {source} ({format}) and its output must be mounted folders."
+        )
+    if not all("=" in each for each in conf):
+        raise UserError("--conf takes KEY=VALUE, such as --conf spark.executor.memory=2g.")
+    if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+        raise UserError("Spark needs Java 17, and there is no java here: install openjdk-17-jre-headless.")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    with spark_context(master, dict(each.split("=", 1) for each in conf)) as context:
+        workers = context.defaultParallelism if workers is None else workers
+        settings = Settings(source, output, format=format, workers=workers, scratch=_scratch(context, output), **values)
+        run_conversion(settings, partial(spark_pool, context))
+
+
+def _scratch(context, output: Path) -> Path | None:
+    """Where executors on other machines find the list of a folder's images: beside the output, which they see."""
+    if context.master.startswith("local") or not is_local(output):
+        return None
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output.parent
+
+
+if __name__ == "__main__":
+    run_cli(main, stopped=STOPPED)
