@@ -3,4 +3,7 @@
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/tools/enter.sh"
 python -m ruff check .
 python -m ruff format --check .
-exec python -m pytest "${arguments[@]}"
+# The tests start hundreds of processes: what they import is compiled once, whatever the shell says.
+unset PYTHONDONTWRITEBYTECODE
+# Two at a time, as most tests leave a core free; a file's tests share their set-up, so they stay together.
+exec python -m pytest -n 2 --dist loadfile "${arguments[@]}"
