@@ -18,7 +18,7 @@ from data.sources.source import ENTRY_DTYPE, UNREADABLE, companions, judge_image
 from utils.errors import UserError
 
 _NAMES, _ENDS, _LABELS = "names", "ends.npy", "labels.npy"
-_MAX_FILE = 1 << 30  # bytes
+MAX_FILE = 1 << 30  # bytes
 
 
 class FileSource(ABC):
@@ -109,8 +109,7 @@ class FileReader:
         entries = np.zeros(len(records), ENTRY_DTYPE)
         entries["key"] = records
         entries["label"] = np.load(self.scratch / _LABELS, mmap_mode="r")[records.start : records.stop]
-        for entry, name in zip(entries, self.names(records), strict=True):
-            image = _read(_join(self.root, name))
+        for entry, image in zip(entries, self.contents(records), strict=True):
             if image is None:
                 entry["kind"], entry["verdict"] = UNREADABLE, Verdict.EMPTY
             else:
@@ -119,13 +118,16 @@ class FileReader:
         return entries
 
     def read(self, entries: np.ndarray) -> Iterator[bytes]:
-        lengths = entries["length"].tolist()
-        for name, length in zip(self.names(entries["key"].tolist()), lengths, strict=True):
-            path = _join(self.root, name)
-            image = _read(path)
+        keys, lengths = (entries[name].tolist() for name in ("key", "length"))
+        for key, length, image in zip(keys, lengths, self.contents(keys), strict=True):
             if image is None or len(image) != length:
-                raise UserError(f"{os.fsdecode(path)} changed during its conversion; run the command again.")
+                path = os.fsdecode(_join(self.root, next(self.names([key]))))
+                raise UserError(f"{path} changed during its conversion; run the command again.")
             yield image
+
+    def contents(self, keys: Iterable[int]) -> Iterator[bytes | None]:
+        """The bytes of some files; None where the system does not give them."""
+        return (_read(_join(self.root, name)) for name in self.names(keys))
 
 
 def _join(root: Path, name: bytes) -> bytes:
@@ -137,6 +139,6 @@ def _read(path: bytes) -> bytes | None:
     try:
         with open(path, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
             about = os.fstat(file.fileno())
-            return file.read() if stat.S_ISREG(about.st_mode) and about.st_size <= _MAX_FILE else None
+            return file.read() if stat.S_ISREG(about.st_mode) and about.st_size <= MAX_FILE else None
     except (OSError, ValueError):  # ValueError: a zero byte in a list's name
         return None

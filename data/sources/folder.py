@@ -40,10 +40,7 @@ class FolderSource(FileSource):
                 self.class_names.append(person.name)
             for file in files:
                 if _is_folder(file):
-                    raise UserError(
-                        f"{os.fsdecode(file.path)} is a folder inside a person's folder; a person's images must lie "
-                        f"directly in {self._root}/PERSON/."
-                    )
+                    raise folder_in_folder(os.fsdecode(file.path), self._root)
                 yield person.name + b"/" + file.name, len(self.class_names) - 1
 
     def is_changed_by(self, output: Path) -> bool:
@@ -53,8 +50,23 @@ class FolderSource(FileSource):
         path = os.fsdecode(entry.path)
         if not os.path.exists(entry.path):
             raise UserError(f"{path} is a broken link; repair or remove it.")
-        if entry.name.lower().endswith(_IMAGE_SUFFIXES):
-            raise UserError(f"{path} lies beside the person folders; move it into the folder of its person.")
+        if is_image(entry.name):
+            raise loose_image(path)
+
+
+def is_image(name: bytes) -> bool:
+    """Whether a file that lies in nobody's folder is called as an image is."""
+    return name.lower().endswith(_IMAGE_SUFFIXES)
+
+
+def loose_image(path: str) -> UserError:
+    return UserError(f"{path} lies beside the person folders; move it into the folder of its person.")
+
+
+def folder_in_folder(path: str, root: Path) -> UserError:
+    return UserError(
+        f"{path} is a folder inside a person's folder; a person's images must lie directly in {root}/PERSON/."
+    )
 
 
 def _scan(folder: bytes) -> list[os.DirEntry]:
