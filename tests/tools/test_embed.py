@@ -25,9 +25,11 @@ def command(*arguments) -> list[str]:
 
 def embed(*arguments, status: int = 0) -> str:
     """What it prints; with another status its last line on stderr."""
+    environment = {**rank_environment(), "PYTHONIOENCODING": "utf-8:surrogateescape"}  # names of files are any bytes
     done = subprocess.run(
-        command(*arguments), cwd=ROOT, env=rank_environment(), capture_output=True, text=True, timeout=300
-    )
+        command(*arguments), cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", errors="surrogateescape",
+        timeout=300,
+    )  # fmt: skip
     assert done.returncode == status, done.stderr[-3000:]
     return done.stderr.strip().splitlines()[-1] if status else done.stdout
 
@@ -70,6 +72,28 @@ def test_two_processes_and_a_list(tmp_path, model, folder, faces):
     about = json.loads(out.with_suffix(".json").read_text())
     assert (about["count"], about["flip"], about["embedding_size"], about["backend"]) == (600, True, 16, "onnx")
     assert "flip = True, and now it is False" in embed(*arguments, "--no-flip", status=2)
+
+
+def test_names_of_any_bytes_and_links_that_lead_back(tmp_path, model, faces):
+    """Names are no text; a folder that links to itself is walked once."""
+    odd = os.fsdecode(b"two words, \xff no UTF-8")
+    names = [b"a b.bmp", b"new\nline.bmp", b"\xff.bmp", b"n" * 251 + b".bmp"]
+    (tmp_path / odd / "more").mkdir(parents=True)
+    for name, face in zip(names, faces, strict=False):
+        content = cv2.imencode(".bmp", face[:, :, ::-1])[1].tobytes()
+        (tmp_path / odd / "more" / os.fsdecode(name)).write_bytes(content)
+    (tmp_path / odd / "more" / "again").symlink_to("..")
+    (tmp_path / odd / "loop").symlink_to("loop")
+    listed = [name for name in names if b"\n" not in name]
+    (tmp_path / "list.txt").write_bytes(b"".join(b'"%s/more/%s"\n' % (os.fsencode(odd), name) for name in listed))
+    for source, out, found in ((odd, "folder.npy", sorted(names)), ("list.txt", "list.npy", listed)):
+        embed(tmp_path / source, "--model_path", model, "--out", tmp_path / out)
+        check(tmp_path / out, model, faces[[names.index(name) for name in found]])
+        about = json.loads((tmp_path / out).with_suffix(".json").read_text())
+        assert about["source"] == str((tmp_path / source).resolve())
+    os.mkfifo(tmp_path / odd / "pipe.bmp")
+    said = embed(tmp_path / odd, "--model_path", model, "--out", tmp_path / "x.npy", status=2)
+    assert said.endswith("pipe.bmp cannot be read: it is no regular file") and not (tmp_path / "x.json").exists()
 
 
 def test_oneflow_as_the_backend_in_place_of_what_was_there(tmp_path, model, folder, faces):
