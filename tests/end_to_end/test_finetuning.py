@@ -1,5 +1,8 @@
 """Starting from a trained model: new identities, a frozen backbone, and what does not fit."""
 
+import functools
+import shutil
+
 import numpy as np
 import pytest
 
@@ -28,38 +31,48 @@ def backbone(output, step):
     return read_tensors(output / "checkpoints" / f"step-{step:08d}" / "backbone.safetensors")
 
 
+@pytest.fixture(scope="module")
+def thawed(trained, config, tmp_path_factory):
+    """(ranks, mode) -> output of a run whose backbone was frozen for 4 of its 12 steps, made when first asked for."""
+
+    @functools.cache
+    def tune(ranks, mode):
+        output = tmp_path_factory.mktemp("thawed")
+        train(ranks, config, output, mode, f"pretrained={trained}", "freeze_backbone=4")
+        return output
+
+    return tune
+
+
 @pytest.mark.parametrize(("ranks", "mode"), [(1, "--graph"), (2, "--graph"), (2, "--eager")])
-def test_a_frozen_backbone_stays_and_then_moves(trained, config, tmp_path, ranks, mode):
-    train(ranks, config, tmp_path, mode, f"pretrained={trained}", "freeze_backbone=4")
-    start, frozen, thawed = read_tensors(trained / "backbone.safetensors"), backbone(tmp_path, 4), backbone(tmp_path, 6)
+def test_a_frozen_backbone_stays_and_then_moves(trained, thawed, ranks, mode):
+    output = thawed(ranks, mode)
+    start, frozen, moving = read_tensors(trained / "backbone.safetensors"), backbone(output, 4), backbone(output, 6)
     for name, array in start.items():
         np.testing.assert_array_equal(frozen[name], array, err_msg=name)
-    moved = [name for name, array in start.items() if not np.array_equal(thawed[name], array)]
+    moved = [name for name, array in start.items() if not np.array_equal(moving[name], array)]
     assert {"fc.weight", "layers.0.0.weight", "features.running_mean"} <= set(moved)
     heads = [
-        read_tensors(tmp_path / "checkpoints" / f"step-{n:08d}" / "rank-00000.safetensors")["head.weight"]
-        for n in (2, 4)
+        read_tensors(output / "checkpoints" / f"step-{n:08d}" / "rank-00000.safetensors")["head.weight"] for n in (2, 4)
     ]
     assert not np.array_equal(*heads)
 
 
-def test_resuming_in_either_phase_is_the_same_to_the_last_bit(trained, config, tmp_path):
-    import shutil
-
-    settings = [f"pretrained={trained}", "freeze_backbone=4"]
-    train(1, config, tmp_path / "straight", *settings)
+def test_resuming_in_either_phase_is_the_same_to_the_last_bit(trained, thawed, config, tmp_path):
+    straight = thawed(1, "--graph")
     for step in (2, 6):
         name = f"checkpoints/step-{step:08d}"
-        shutil.copytree(tmp_path / "straight" / name, tmp_path / str(step) / name)
-        train(1, config, tmp_path / str(step), *settings, "resume=True")
-        expected, found = backbone(tmp_path / "straight", 12), backbone(tmp_path / str(step), 12)
+        shutil.copytree(straight / name, tmp_path / str(step) / name)
+        settings = [f"pretrained={trained}", "freeze_backbone=4", "resume=True"]
+        train(1, config, tmp_path / str(step), "--graph", *settings)
+        expected, found = backbone(straight, 12), backbone(tmp_path / str(step), 12)
         for tensor, array in expected.items():
             np.testing.assert_array_equal(found[tensor], array, err_msg=tensor)
 
 
 def test_a_head_to_start_from(trained, config, tmp_path):
     checkpoint = trained / "checkpoints" / "step-00000006"
-    train(2, config, tmp_path, f"pretrained={trained}", f"pretrained_head={checkpoint}", "lr=1e-12")
+    train(2, config, tmp_path, f"pretrained={trained}", f"pretrained_head={checkpoint}", "lr=1e-12", "num_epoch=1")
     parts = [
         read_tensors(tmp_path / "checkpoints" / "step-00000002" / f"rank-{r:05d}.safetensors")["head.weight"]
         for r in (0, 1)

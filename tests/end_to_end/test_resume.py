@@ -1,5 +1,6 @@
 """Runs that are taken up by other numbers of ranks, or after kill -9."""
 
+import functools
 import os
 import random
 import re
@@ -29,13 +30,25 @@ def run_flat(ranks, config, output, *overrides):
     return run_ranks(ranks, FLAT, str(config), *settings, f"output={output}", *overrides)
 
 
+@pytest.fixture(scope="module")
+def straight(config, tmp_path_factory):
+    """(mode) -> output of a run of one rank, made when first asked for; 48 images are 4 steps of 12 per epoch."""
+
+    @functools.cache
+    def straight(mode):
+        output = tmp_path_factory.mktemp("straight")
+        run_flat(1, config, output, mode, "batch_size=12")
+        return output
+
+    return straight
+
+
 @pytest.mark.parametrize("mode", ["--graph", "--eager"])
-def test_any_number_of_ranks_goes_on(config, tmp_path, mode):
-    """1 rank -> 2 -> 3 -> 4 -> 1, two steps each; 48 images are 4 steps of 12 per epoch."""
-    run_flat(1, config, tmp_path / "straight", mode, "batch_size=12")
-    expected = losses(tmp_path / "straight")
+def test_any_number_of_ranks_goes_on(config, straight, tmp_path, mode):
+    """1 rank -> 2 -> 3 -> 4 and 1 -> 2 -> 1, two steps each."""
+    before = straight(mode)
+    expected = losses(before)
     assert len(expected) == 8
-    before = tmp_path / "straight"
     for step, ranks in ((2, 2), (4, 3), (6, 4)) if mode == "--graph" else ((2, 2), (4, 1)):
         output = tmp_path / f"{ranks}"
         name = f"step-{step:08d}"
@@ -51,26 +64,26 @@ def test_any_number_of_ranks_goes_on(config, tmp_path, mode):
         before = output
 
 
-def test_ranks_that_cannot_share_the_global_batch_are_refused(config, tmp_path):
-    run_flat(1, config, tmp_path, "batch_size=8", "num_epoch=1", "warmup_epoch=0")
-    settings = [str(config), "network=flat", "val_targets=()", f"output={tmp_path}", "resume=True"]
-    printed = run_ranks(3, FLAT, *settings, status=2)
+def test_ranks_that_cannot_share_the_global_batch_are_refused(config, straight, tmp_path):
+    settings = [str(config), "network=flat", "val_targets=()", f"output={tmp_path}", "gradient_acc=5"]
+    resume = f"resume={straight('--graph') / 'checkpoints' / 'step-00000002'}"
+    printed = run_ranks(2, FLAT, *settings, resume, status=2)
     assert printed.count("cannot share") == 1 and "Traceback" not in printed
 
 
 def test_dropout_goes_on_to_the_last_bit_in_eager_mode_and_graph_mode_says_that_it_cannot(config, tmp_path):
     settings = [str(config), "dropout=0.4", "val_targets=()", "save_interval=5", "keep_checkpoints=9", "batch_size=4"]
-    straight, resumed, graph = (tmp_path / name for name in ("straight", "resumed", "graph"))
-    run_ranks(2, "train.py", *settings, "--eager", f"output={straight}")
-    resume = f"resume={straight / 'checkpoints' / 'step-00000005'}"
-    printed = run_ranks(2, "train.py", *settings, "--eager", f"output={resumed}", resume)
+    whole, resumed, graph = (tmp_path / name for name in ("whole", "resumed", "graph"))
+    run_ranks(2, "train.py", *settings, "--eager", f"output={whole}")
+    early, late = (f"resume={whole / 'checkpoints' / step}" for step in ("step-00000005", "step-00000010"))
+    printed = run_ranks(2, "train.py", *settings, "--eager", f"output={resumed}", early)
     assert "draws its masks from the beginning again" not in printed
-    one, two = (output / "checkpoints" / "step-00000012" for output in (straight, resumed))
+    one, two = (output / "checkpoints" / "step-00000012" for output in (whole, resumed))
     for file in one.glob("*.safetensors"):
         found = read_tensors(two / file.name)
         for name, array in read_tensors(file).items():
             np.testing.assert_array_equal(found[name], array, err_msg=f"{file.name} {name}")
-    printed = run_ranks(2, "train.py", *settings, "--graph", f"output={graph}", resume)
+    printed = run_ranks(2, "train.py", *settings, "--graph", f"output={graph}", late)
     assert "draws its masks from the beginning again" in printed
 
 

@@ -39,15 +39,13 @@ SAMPLED_BASE = BASE | {
     "loss_scale": False,
 }  # fmt: skip
 SAMPLED_CASES = {
-    **{f"{c}_{rate}": {"classes": c, "rate": rate} for c in (21, 1001) for rate in (1.0, 0.5, 0.1)},
+    **{f"{c}_{rate}": {"classes": c, "rate": rate} for c, rate in ((21, 1.0), (21, 0.1), (1001, 0.5), (1001, 0.1))},
     "more_positives": {"classes": 1001, "rate": 0.001},
     "all_the_same": {"classes": 101, "rate": 0.1, "labels": "same"},
     "rank_without_positive": {"classes": 101, "rate": 0.2, "labels": "first"},
     "combined": {"classes": 101, "rate": 0.3, "margins": COMBINED},
-    "cosface": {"classes": 101, "rate": 0.3, "margins": COSFACE},
     "sphere": {"classes": 101, "rate": 0.3, "margins": (1.35, 0.0, 0.0)},
     "straight_through": {"classes": 101, "rate": 0.3, "straight_through": True},
-    "filtering": {"classes": 101, "rate": 0.3, "filtering": 0.2},
     "large_scale": {"classes": 101, "rate": 0.3, "scale": 100.0, "filtering": 0.2},
     "batch_norm": {"classes": 101, "rate": 0.3, "batch_norm": True},
     "accumulation": {"classes": 101, "rate": 0.3, "gradient_acc": 2},
@@ -59,14 +57,20 @@ SAMPLED_CASES = {
     "device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},
     "device_filtering": {"classes": 101, "rate": 0.3, "store": "device", "filtering": 0.2},
 }
-# Three ranks bring nothing new to a formula, but to how classes and batches are shared.
-SHARED_CASES = [
+# A formula is tried on two ranks, where a class's centre may be another rank's; one and three are for how classes and
+# batches are shared.
+SHARED_CASES = ["arcface", "batch_norm", "accumulation_norm", "replicated", "replicated_norm", "fused"]
+SHARED_SAMPLED_CASES = [
     "21_1.0", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive", "accumulation", "mmap",
 ]  # fmt: skip
 
 
-def sampled_cases(ranks):
-    return SHARED_CASES if ranks > 2 else list(SAMPLED_CASES)
+def cases_on(ranks):
+    return list(CASES) if ranks == 2 else SHARED_CASES
+
+
+def sampled_cases_on(ranks):
+    return list(SAMPLED_CASES) if ranks == 2 else SHARED_SAMPLED_CASES
 
 
 SCHEDULE = {"kind": "polynomial", "lr": 0.02, "total_steps": 8, "warmup_steps": 2, "power": 2.0}

@@ -31,6 +31,7 @@ from tests.engine.cases import (
     initial_parameters,
     sampled_settings,
 )
+from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import local_array, start_runtime, write_local
 
 RULE = SparseMomentum(0.9, 5e-4)
@@ -100,5 +101,7 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     mode, output, *cases = sys.argv[1:]
     runtime = start_runtime("cpu")
+    if mode == "graph":
+        sleep_while_waiting()  # as train.py does
     results = {f"{c}/{n}": a for c in cases for n, a in train(c, mode, Path(output + "-rows"), runtime).items()}
     np.savez(f"{output}-{runtime.rank}.npz", **results)

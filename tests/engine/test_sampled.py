@@ -1,36 +1,34 @@
 """Steps whose class centres are sampled, compiled and eager, on 1, 2 and 3 ranks against NumPy."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from engine.schedule import Schedule
 from tests import reference
-from tests.engine.cases import (
-    SAMPLED_CASES,
-    SCHEDULE,
-    STEPS,
-    batches,
-    initial_parameters,
-    sampled_cases,
-    sampled_settings,
-)
+from tests.engine.cases import SCHEDULE, STEPS, batches, initial_parameters, sampled_cases_on, sampled_settings
 from tests.ranks import run_ranks
 
-
-@pytest.fixture(scope="module", params=[(m, n) for m in ("graph", "eager") for n in (1, 2, 3)], ids=str)
-def trained(request, tmp_path_factory):
-    """(ranks, what each rank found)"""
-    mode, ranks = request.param
-    out = tmp_path_factory.mktemp(mode) / "found"
-    run_ranks(ranks, "tests/engine/sampled_worker.py", mode, str(out), *sampled_cases(ranks))
-    return ranks, [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
+RUNS = [(mode, ranks) for mode in ("graph", "eager") for ranks in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("case", SAMPLED_CASES)
-def test_losses_and_weights_equal_numpy(trained, case):
-    ranks, found = trained
-    if case not in sampled_cases(ranks):
-        pytest.skip("enough on fewer ranks")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(mode, ranks) -> what each rank found; trained when first asked for."""
+
+    @functools.cache
+    def train(mode, ranks):
+        out = tmp_path_factory.mktemp(mode) / "found"
+        run_ranks(ranks, "tests/engine/sampled_worker.py", mode, str(out), *sampled_cases_on(ranks))
+        return [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
+
+    return train
+
+
+@pytest.mark.parametrize(("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in sampled_cases_on(run[1])])
+def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
+    found = trained(mode, ranks)
     wanted = sampled_settings(case)
     given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
     drawn = [np.concatenate([f[f"{case}/classes/{step}"] for f in found]) for step in range(STEPS)]
