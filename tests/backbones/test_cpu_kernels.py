@@ -112,8 +112,7 @@ def test_without_gradients():
         np.testing.assert_allclose(model(images).numpy(), plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_a_step_on_several_ranks_is_the_plain_one(ranks):
-    printed = run_ranks(ranks, "tests/backbones/cpu_kernels_worker.py")
+def test_a_step_on_several_ranks_is_the_plain_one():
+    printed = run_ranks(2, "tests/backbones/cpu_kernels_worker.py")
     difference = float(next(line for line in printed.splitlines() if line.startswith("difference")).split()[1])
     assert difference < 2e-4

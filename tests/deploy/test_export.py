@@ -54,7 +54,7 @@ def test_embeddings_are_oneflows_at_every_batch_size(tmp_path, network):
     assert found.embedding_size == wanted.embedding_size == 64
 
 
-@pytest.mark.parametrize("network", ["r34", "r100", "mbf_large"])
+@pytest.mark.parametrize("network", ["r100", "mbf_large"])
 def test_deep_networks_convert_whole(network):
     from backbones import get_model
 

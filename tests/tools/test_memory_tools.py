@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("speed_head", "device=cpu", "batch_size=16")
@@ -26,7 +29,7 @@ def test_a_plan_for_a_cpu():
 
 
 def test_a_plan_for_cards_says_that_it_was_not_checked():
-    said = tool("plan_memory", "ms1mv3_r18", "--gpu_memory", "16GiB", "--ranks", "8")
+    said = tool("plan_memory", "ms1mv3_mbf", "network=mbf_tiny", "--gpu_memory", "16GiB", "--ranks", "8")
     assert "On the card" in said and "not checked on one" in said
 
 
@@ -66,5 +69,11 @@ def test_a_benchmark_writes_figures_and_a_plot(tmp_path):
     ],
 )
 def test_mistakes_are_one_sentence(name, arguments, sentence):
-    said = tool(name, *arguments, status=2)
-    assert said.startswith("error: ") and sentence in said
+    with pytest.raises(UserError) as refused:
+        import_module(f"tools.{name}").main(list(arguments))
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["plan_memory", "find_max_classes", "benchmark"])
+def test_a_mistake_ends_with_status_2(name):
+    assert tool(name, "no_such", status=2).startswith("error: There is no config file")
