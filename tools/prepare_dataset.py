@@ -1,7 +1,8 @@
-"""Make a training set (OFRecord parts) from recordio, a folder of person folders, a list of images, or OFRecord.
+"""Make a training set (OFRecord parts) from recordio, a folder or archive of person folders, a list, or OFRecord.
 
 python tools/prepare_dataset.py faces_emore --out datasets/emore/ofrecord
 python tools/prepare_dataset.py people/ --out datasets/people/ofrecord
+python tools/prepare_dataset.py people.tar --out datasets/people/ofrecord
 python tools/prepare_dataset.py train_list.txt --root images/ --out datasets/mine/ofrecord
 """
 
@@ -23,7 +24,9 @@ from utils.cli import run_cli
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or a file that lists images")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="a folder, a .tar or .zip, or a file that lists images"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write the parts into")
     parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out)")
     parser.add_argument("--root", type=Path, help="where the relative names of a list begin (the list's folder)")

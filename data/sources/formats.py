@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.manifest import MANIFEST_NAME
+from data.sources.archive import SUFFIXES, ArchiveSource
 from data.sources.folder import FolderSource
 from data.sources.lists import ListSource
 from data.sources.ofrecord import OFRecordSource
@@ -15,7 +16,7 @@ from data.sources.recordio import RecordioSource
 from data.sources.source import Source
 from utils.errors import UserError
 
-FORMATS = ("recordio", "folder", "list", "ofrecord")
+FORMATS = ("recordio", "folder", "archive", "list", "ofrecord")
 LIST_NAME = "label.txt"  # in a folder as PLSC writes it
 
 
@@ -28,7 +29,7 @@ def find_format(path: Path) -> str:
     if path.suffix in (".rec", ".idx"):
         raise UserError(f"{path} is one file of a set of recordio; give the folder, {path.parent}.")
     if path.is_file():
-        return "list"
+        return "archive" if path.suffix.lower() in SUFFIXES else "list"
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder.")
     marks = {"recordio": "train.rec", "ofrecord": MANIFEST_NAME, "list": LIST_NAME}
@@ -59,7 +60,7 @@ def open_source(path: Path, format: str, root: Path | None = None, scratch: Path
         yield (RecordioSource if format == "recordio" else OFRecordSource)(path)
         return
     with tempfile.TemporaryDirectory(prefix="faces-", dir=scratch) as folder:
-        if format == "folder":
-            yield FolderSource(path, Path(folder))
+        if format in ("folder", "archive"):
+            yield (FolderSource if format == "folder" else ArchiveSource)(path, Path(folder))
         else:
             yield ListSource(path / LIST_NAME if path.is_dir() else path, root, Path(folder))

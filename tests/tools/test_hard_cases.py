@@ -32,6 +32,7 @@ PARTS = ["--num_part", "3", "--workers", "2"]
 # How each tool is called, given its source and its output.
 TOOLS = {
     "folder": lambda s, o: (prepare_dataset, [f"{s}/people", "--out", o, *PARTS]),
+    "archive": lambda s, o: (prepare_dataset, [f"{s}/people.tar", "--out", o, *PARTS]),
     "list": lambda s, o: (prepare_dataset, [f"{s}/list", "--out", o, *PARTS]),
     "recordio": lambda s, o: (
         mx_recordio_2_ofrecord,
@@ -53,7 +54,7 @@ def sources(tmp_path_factory):
     for name, first in (("a", 0), ("b", 6)):
         images, labels = faces([5] * 6, first)
         make_set(folder / name, images, labels, 6)
-    as_folder(folder / "people")
+    shutil.make_archive(folder / "people", "tar", as_folder(folder / "people"))
     as_list(folder / "list")
     return folder
 

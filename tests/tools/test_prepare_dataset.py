@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,16 @@ def test_finds_out_what_the_source_is(tmp_path, make):
     assert f"{sum(COUNTS)} images" in again.stdout
 
 
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_archives(tmp_path, kind):
+    shutil.make_archive(tmp_path / "faces", kind, as_folder(tmp_path / "in"))
+    done = run(f"faces.{kind}", "out", cwd=tmp_path, check=True)
+    assert f"{sum(COUNTS)} images of {len(COUNTS)} identities in 2 parts" in done.stdout
+    run("in", "straight", cwd=tmp_path, check=True)
+    for name in ("part-00000", "part-00001", "classes.txt"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
 def two_formats(folder):
     as_recordio(folder)
     as_list(folder)
@@ -48,6 +59,7 @@ FAULTS = {
     "a root of a folder": (as_folder, ["--root", "."], "--root says where the names of a list begin, but"),
     "another format": (as_folder, ["--format", "recordio"], "in/property cannot be read"),
     "parts alone": (lambda f: (f.mkdir(), (f / "part-00000").touch()), [], "holds OFRecord parts but no dataset.json"),
+    "a compressed archive": (lambda f: f.write_bytes(b"\x1f\x8b"), ["--format", "archive"], "(gzip), so that no image"),
     "an empty folder": (lambda f: f.mkdir(), [], "in holds no image."),
     "more parts than images": (as_folder, ["--num_part", 11], "--num_part 11 is more than the 10 record(s)"),
 }
