@@ -77,6 +77,8 @@ def _part_paths(folder: Path) -> list[Path]:
     for expected, (number, path) in enumerate(found):
         if number != expected:
             raise UserError(f"{folder} has {path.name} but no part number {expected}.")
+        if not path.is_file():
+            raise UserError(f"{path} is no regular file; copy the part again.")
     return [path for _, path in found]
 
 

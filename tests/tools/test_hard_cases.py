@@ -228,6 +228,8 @@ def test_a_part_that_is_no_file(sources, tmp_path, spoil):
     copy = shutil.copytree(sources / "a", tmp_path / "a")
     (copy / "part-00001").unlink()
     spoil(copy / "part-00001")
+    with pytest.raises(UserError, match="part-00001 is no regular file"):
+        index_ofrecord.main([str(copy)])
     (copy / os.fsdecode(b"\xff.tmp")).touch()
     assert inspect_dataset.main([str(copy), "--out", str(tmp_path / "report"), "--workers", "1"]) == 1
     rows = (tmp_path / "report/faults.csv").read_bytes().splitlines()
