@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-
+RANK = "tests/rank.py"
 
 # OneFlow, once imported here, has set these to a run of this process alone; its port is anybody's by now.
 _OWN_RUN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK")
@@ -18,7 +18,7 @@ def rank_environment() -> dict[str, str]:
 
 
 def launch_command(ranks: int, script: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), script, *arguments]
+    return [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), RANK, script, *arguments]
 
 
 def run_ranks(ranks: int, script: str, *arguments: str, timeout: float = 300, status: int = 0) -> str:

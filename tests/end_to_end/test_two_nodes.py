@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.nodes import two_nodes
-from tests.ranks import run_ranks
+from tests.ranks import RANK, run_ranks
 from utils.tensor_file import read_tensors
 
 
@@ -43,7 +43,7 @@ def ends(processes, seconds):
 
 @pytest.mark.parametrize("mode", ["--graph", "--eager"])
 def test_two_nodes_train_as_one_does(nodes, synthetic, tmp_path, mode):
-    found = ends(nodes.launch_both("train.py", str(synthetic), mode, f"output={tmp_path / 'two'}"), 120)
+    found = ends(nodes.launch_both(RANK, "train.py", str(synthetic), mode, f"output={tmp_path / 'two'}"), 120)
     assert [status for status, _ in found] == [0, 0], found
     run_ranks(2, "train.py", str(synthetic), mode, f"output={tmp_path / 'one'}")
     one, two = (tmp_path / name / "checkpoints" / "step-00000008" for name in ("one", "two"))
@@ -56,7 +56,7 @@ def test_two_nodes_train_as_one_does(nodes, synthetic, tmp_path, mode):
 
 @pytest.mark.parametrize("node", [0, 1])
 def test_kill_9_of_a_rank_ends_both_nodes_with_the_reason(nodes, synthetic, tmp_path, node):
-    processes = nodes.launch_both("train.py", str(synthetic), "num_epoch=5000", f"output={tmp_path}")
+    processes = nodes.launch_both(RANK, "train.py", str(synthetic), "num_epoch=5000", f"output={tmp_path}")
     log = tmp_path / "training.log"
     deadline = time.monotonic() + 60
     while not (log.exists() and "Global Step: 3/" in log.read_text()):
@@ -72,7 +72,7 @@ def test_kill_9_of_a_rank_ends_both_nodes_with_the_reason(nodes, synthetic, tmp_
 
 def test_a_python_error_of_a_rank_ends_both_nodes_with_its_sentence(nodes, synthetic, tmp_path):
     worker = "tests/end_to_end/breaking_worker.py"
-    processes = nodes.launch_both(worker, str(synthetic), f"output={tmp_path}", BREAKING_RANK="1")
+    processes = nodes.launch_both(RANK, worker, str(synthetic), f"output={tmp_path}", BREAKING_RANK="1")
     found = ends(processes, 60)
     assert [status for status, _ in found] == [1, 1]
     assert found[0][1].splitlines()[-1] == "node 1: rank 1 failed (IndexError: batch 4 out of range)."
