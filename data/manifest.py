@@ -13,6 +13,7 @@ from data.images import IMAGE_SIZE
 from data.ofrecord import INDEX_DTYPE, index_path
 from data.storage import write_file
 from utils.errors import UserError
+from utils.files import refuse_pipe
 
 MANIFEST_NAME = "dataset.json"
 SUCCESS_NAME = "_SUCCESS"  # empty, written last: the set is whole
@@ -58,6 +59,7 @@ class Manifest:
             UserError: it is missing, unreadable or damaged.
         """
         path = Path(folder) / MANIFEST_NAME
+        refuse_pipe(path)
         try:
             content = json.loads(path.read_text())
         except FileNotFoundError:
@@ -132,6 +134,7 @@ def read_index(path: Path) -> np.ndarray:
     Raises:
         UserError: it is missing or not such an array.
     """
+    refuse_pipe(path)
     try:
         index = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

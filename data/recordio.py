@@ -18,6 +18,7 @@ import numpy as np
 from data.sources.source import DAMAGED, ENTRY_DTYPE, LABELS_ONLY, PLAIN, SPLIT
 from data.storage import RangeReader, local_file
 from utils.errors import UserError
+from utils.files import refuse_pipe
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -49,6 +50,7 @@ def read_property(path: Path) -> tuple[int, tuple[int, int]]:
     Raises:
         UserError: it is missing or not `num_classes,height,width`.
     """
+    refuse_pipe(path)
     try:
         classes, height, width = map(int, path.read_text().split(","))
     except OSError as error:
@@ -66,6 +68,8 @@ def read_index(idx: Path, rec: Path) -> Index:
     Raises:
         UserError: a file is missing or empty, `idx` is malformed, or it points past the end of `rec`.
     """
+    for path in (idx, rec):
+        refuse_pipe(path)
     try:
         size = rec.stat().st_size
         with rec.open("rb"), local_file(idx) as copy, open(copy, "rb") as file, warnings.catch_warnings():

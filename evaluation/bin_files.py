@@ -1,11 +1,11 @@
 """Verification sets taken apart: every image of a `.bin` as a file, and the pairs as a list of `path path 0/1`."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from data.select_folder import new_folder
 from evaluation.bin_set import BinSet
 from evaluation.make_bin import encode_png, image_suffix
 from utils.errors import UserError
@@ -32,23 +32,11 @@ def unpack(path: Path, out: Path, flip: bool = False, force: bool = False) -> Un
     if not path.is_file():
         raise UserError(f"there is no verification set at {path}")
     images = BinSet.load(path)
-    out = out.absolute()
-    if out.exists() and not (force and (out / PAIRS).is_file()):
-        what = f"holds no {PAIRS}, so --force does not replace it" if force else "exists; --force replaces it"
-        raise UserError(f"{out} {what}, or give another --out")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            folder = Path(scratch) / "new"
-            (folder / IMAGES).mkdir(parents=True)
-            if flip:
-                (folder / FLIPPED).mkdir()
-            encoded = _write(images, folder, flip)
-            if out.exists():
-                out.rename(Path(scratch) / "old")
-            folder.rename(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    with new_folder(out, [path], force, PAIRS) as folder:
+        (folder / IMAGES).mkdir()
+        if flip:
+            (folder / FLIPPED).mkdir()
+        encoded = _write(images, folder, flip)
     return Unpacked(len(images), len(images.issame), encoded)
 
 

@@ -177,6 +177,8 @@ class EncodedImages:
         return [self._encoded[file] for file in files]
 
     def _encode(self, file: Path) -> bytes:
+        if file.exists() and not file.is_file():
+            return self._fault(f"{file} is no regular file")
         try:
             content = file.read_bytes()
         except OSError as error:

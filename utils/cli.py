@@ -1,6 +1,9 @@
 """The edge between a program and its user: errors become one sentence and an exit status."""
 
+import io
 import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,10 +16,15 @@ from utils.errors import UserError
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
     """Runs `main(arguments)` and ends the process: 0, what it returns, 2 for a UserError, 130 for Ctrl-C.
 
+    Names of files are printed as the bytes they are. Where whoever read the output has gone (`| head`), the rest of it
+    goes nowhere; the status is 141 if that stopped the work.
+
     stopped: what is said after Ctrl-C. hard_exit: end a failed run on the spot. Otherwise what `main` held is freed
     first, and a compiled graph among it waits for the other ranks, even where they will not come: nobody would learn
     that this one has failed.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         _end(main(sys.argv[1:]) or 0, hard_exit)
     except UserError as error:
@@ -27,6 +35,8 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
         print(stopped, file=sys.stderr)
         _end(130, hard_exit)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _drop_unread_output():
+            _end(128 + signal.SIGPIPE, hard_exit)
         _note("".join(traceback.format_exception_only(error)).strip().partition("\n")[0])
         if not hard_exit:
             raise
@@ -38,12 +48,26 @@ def _note(sentence: str) -> None:
     """For the launcher, which tells the other nodes."""
     if "FAILURE_NOTE" in os.environ:
         with suppress(OSError):
-            Path(os.environ["FAILURE_NOTE"]).write_text(sentence)
+            Path(os.environ["FAILURE_NOTE"]).write_text(sentence, errors="backslashreplace")
+
+
+def _drop_unread_output() -> bool:
+    """Flush stdout. Whether nobody reads it any more; then what comes goes nowhere, as Python flushes at its end."""
+    if sys.stdout is None:  # closed before the start
+        return False
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    gone = any(event & select.POLLERR for _, event in watch.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.flush()
+    return gone
 
 
 def _end(status: int, hard_exit: bool) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _drop_unread_output()
+    if sys.stderr:
+        sys.stderr.flush()
     if hard_exit and status:
         os._exit(status)
     sys.exit(status)

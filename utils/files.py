@@ -25,6 +25,12 @@ def digest_of(pieces: Iterable[bytes]) -> str:
     return whole.hexdigest()
 
 
+def refuse_pipe(path: Path) -> None:
+    """Raises UserError where a path is a pipe or a device: opening it may wait for ever."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is no regular file; put the file itself there.")
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """A reader sees all of the file or none. Raises UserError where it cannot be written."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

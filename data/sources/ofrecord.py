@@ -14,6 +14,7 @@ from data.manifest import MANIFEST_NAME, read_index
 from data.ofrecord import index_path
 from data.select_set import RecordSets
 from data.sources.source import ENTRY_DTYPE, companions, judge_image, stamps
+from data.storage import is_local
 from utils.errors import UserError
 
 _RECORDS_AT_ONCE = 128  # about a megabyte
@@ -47,7 +48,7 @@ class OFRecordSource:
         return companions(self.path)
 
     def is_changed_by(self, output: Path) -> bool:
-        return output.resolve() == self.path.resolve()
+        return is_local(output) and os.path.realpath(output) == os.path.realpath(self.path)
 
 
 @dataclass(frozen=True)

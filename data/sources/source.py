@@ -96,7 +96,7 @@ def stamps(paths: Sequence[Path]) -> dict[str, dict[str, int]]:
 def companions(folder: Path) -> list[Path]:
     """The files in a set's folder that go along with it."""
     named = [folder / "property", folder / CLASSES_NAME]
-    return [*(path for path in named if path.is_file()), *sorted(folder.glob("*.bin"))]
+    return [path for path in [*named, *sorted(folder.glob("*.bin"))] if path.is_file()]
 
 
 def class_lines(names: Iterable[bytes]) -> bytes:

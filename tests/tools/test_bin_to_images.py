@@ -76,7 +76,7 @@ def test_a_folder_is_replaced_only_when_told_and_only_one_of_ours(lfw, tmp_path)
     assert contents(ours).keys() == before.keys() - {"stale"}
     precious.mkdir()
     (precious / "thesis.tex").touch()
-    with pytest.raises(UserError, match=r"holds no pairs\.txt, so --force does not replace it"):
+    with pytest.raises(UserError, match=r"holds files but no pairs\.txt, so it is not replaced"):
         main([str(lfw), "--out", str(precious), "--force"])
     assert contents(precious) == {"thesis.tex": b""}
 

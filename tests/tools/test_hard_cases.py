@@ -38,6 +38,7 @@ TOOLS = {
         mx_recordio_2_ofrecord,
         ["--data_dir", f"{s}/a-recordio", "--output_filepath", o, *PARTS],
     ),
+    "again": lambda s, o: (prepare_dataset, [f"{s}/a", "--out", o, *PARTS]),
     "images": lambda s, o: (mx_recordio_2_images, ["--root_dir", f"{s}/a-recordio", "--output_dir", o]),
     "back": lambda s, o: (ofrecord_2_recordio, [f"{s}/a", "--out", o]),
     "inspect": lambda s, o: (inspect_dataset, [f"{s}/a", "--out", o, "--duplicates", "--workers", "2"]),
@@ -195,7 +196,7 @@ def test_files_that_may_not_grow(sources, tmp_path, name, limit):
     assert process.exitcode == 0 and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["subset", "folder"])
+@pytest.mark.parametrize("name", ["subset", "folder", "again"])
 def test_outputs_that_are_links(sources, straight, tmp_path, name):
     for link, target in (("loop", "loop"), ("there", "made"), ("gone", "later")):
         (tmp_path / link).symlink_to(target)
@@ -214,13 +215,36 @@ def test_outputs_that_are_links(sources, straight, tmp_path, name):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["gone", "later", "loop", "made", "there"]
 
 
-@pytest.mark.parametrize("name", ["subset", "merge", "split"])
+@pytest.mark.parametrize("name", ["subset", "merge", "split", "back", "again"])
 def test_pipes_and_folders_that_look_like_verification_sets(sources, straight, tmp_path, name):
     shutil.copytree(sources, tmp_path / "in")
     os.mkfifo(tmp_path / "in/a/pipe.bin")
     (tmp_path / "in/a/folder.bin").mkdir()
     run(name, tmp_path / "in", tmp_path / "out")
     assert contents(tmp_path / "out") == straight[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [
+        ("back", "a/dataset.json"),
+        ("inspect", "a/part-00000.index.npy"),
+        ("subset", "a/part-00000.index.npy"),
+        ("recordio", "a-recordio/property"),
+        ("images", "a-recordio/train.idx"),
+        ("recordio", "a-recordio/train.rec"),
+    ],
+)
+def test_pipes_are_not_waited_for(sources, tmp_path, name, spoilt):
+    shutil.copytree(sources, tmp_path / "in")
+    (tmp_path / "in" / spoilt).unlink()
+    os.mkfifo(tmp_path / "in" / spoilt)
+    if name == "inspect":
+        run(name, tmp_path / "in", tmp_path / "out")
+        assert f"{spoilt} is no regular file" in (tmp_path / "out/faults.csv").read_text()
+    else:
+        with pytest.raises(UserError, match=f"{spoilt} is no regular file"):
+            run(name, tmp_path / "in", tmp_path / "out")
 
 
 @pytest.mark.parametrize("spoil", [os.mkfifo, os.mkdir])

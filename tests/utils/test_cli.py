@@ -1,5 +1,6 @@
 """What a program's user sees of its errors."""
 
+import os
 import subprocess
 import sys
 
@@ -47,3 +48,35 @@ def test_status_and_words(body, status, said, hard):
 def test_a_hard_exit_frees_nothing_first(error):
     program = PROGRAM.format(root=str(ROOT), body=f"raise {error}", hard=True)
     assert "freed" not in subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+
+
+def run_into(body, output, **more):
+    """The status, and what is said on stderr, of a program whose stdout is `output`."""
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict", "PYTHONUNBUFFERED": "", **more}
+    program = PROGRAM.format(root=str(ROOT), body=f"del held; {body}", hard=False).replace(
+        'print("freed", flush=True)', "pass"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=output, stderr=subprocess.PIPE, env=environment)
+    return done.returncode, done.stderr.decode()
+
+
+def test_nobody_reads_any_more():
+    """As in `| head`: what the work comes to is not changed by it, unless it was stopped."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        assert run_into("print('done'); return 3", nobody) == (3, "")
+        assert run_into("print('done'); raise UserError('lower it')", nobody) == (2, "error: lower it\n")
+        assert run_into("print('more'); print('work')", nobody, PYTHONUNBUFFERED="1") == (141, "")
+        status, said = run_into("raise BrokenPipeError('a bug')", subprocess.DEVNULL)
+        assert status == 1 and "BrokenPipeError: a bug" in said
+
+
+def test_names_of_any_bytes_are_printed(tmp_path):
+    name = "import os; name = os.fsdecode(b'zo\\xc3\\xab \\xff'); "
+    with open(tmp_path / "said", "wb") as said:
+        assert run_into(f"{name} print(name)", said) == (0, "")
+        note = {"FAILURE_NOTE": str(tmp_path / "note")}
+        assert run_into(f"{name} raise UserError(name)", said, **note) == (2, "error: zoë \\udcff\n")
+    assert b"zo\xc3\xab \xff\n" in (tmp_path / "said").read_bytes()
+    assert (tmp_path / "note").read_text() == "error: zoë \\udcff"
