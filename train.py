@@ -16,6 +16,7 @@ from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.rendezvous import wait_for_first_rank
 
 
 def parse(arguments: list[str]):
@@ -114,6 +115,7 @@ def main(arguments: list[str]) -> int:
 
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
+    wait_for_first_rank(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
     from backbones.cpu_kernels import use_cpu_kernels
     from engine.checkpoint import Checkpoint, check_shared

@@ -16,6 +16,7 @@ from planning.memory import held
 from utils.cli import run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
+from utils.rendezvous import wait_for_first_rank
 
 
 def main(arguments: list[str]) -> None:
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> None:
     cfg = load_config(orders["config"], orders["overrides"])
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
+    wait_for_first_rank(os.environ)
 
     from backbones.cpu_kernels import use_cpu_kernels
     from data.loader import SyntheticLoader

@@ -27,6 +27,7 @@ from utils.gpu import usable_cards
 from utils.nodes import Nodes, Place, gather, join
 from utils.process import Process
 from utils.processes import Patience, run_together
+from utils.rendezvous import free_port
 
 CPU_RANKS = 2  # where there is no card: enough to be a distributed run
 
@@ -161,13 +162,15 @@ def _whole(name: str, text: str, default: int, lowest: int, highest: int) -> int
 
 def _claim_port(port: int) -> int:
     """The port itself if it is free; for 0, one that is."""
+    if port == 0:
+        return free_port()
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one just left by a run that ended is free
         try:
             listener.bind(("", port))
         except OSError as error:
             raise UserError(f"MASTER_PORT={port} cannot be used ({error.strerror}): choose another.") from error
-        return listener.getsockname()[1]
+    return port
 
 
 def threads_per_rank(nproc: int) -> int:
