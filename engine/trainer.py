@@ -230,6 +230,7 @@ class Trainer:
                 raise UserError(
                     f"the class centres of {checkpoint.folder} are in {source}; set head_store_path={source}"
                 )
+            self.runtime.sum_over_ranks(np.zeros(1, np.float32))  # all have looked before anything is set aside
             self._on_main(store.create, store)
         for name in store.kinds(0):
             if name not in names:
