@@ -17,7 +17,8 @@ from data.images import Verdict
 from data.sources.source import ENTRY_DTYPE, FAULTY_KINDS, Reader, Source
 from utils.errors import UserError
 
-_RECORDS_PER_TASK = 8192
+_RECORDS_PER_TASK = range(8192, 65536)  # enough that a task's own cost does not count; many tasks for small sets
+_TASKS = 256  # at least, unless they get too small
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def judge_records(
     Raises:
         UserError: the source is damaged.
     """
-    slices = [records[i : i + _RECORDS_PER_TASK] for i in range(0, len(records), _RECORDS_PER_TASK)]
+    size = min(max(len(records) // _TASKS, _RECORDS_PER_TASK.start), _RECORDS_PER_TASK.stop)
+    slices = [records[i : i + size] for i in range(0, len(records), size)]
     judged, done = np.empty(len(records), ENTRY_DTYPE), 0
     for entries in executor.map(reader.judge, slices, [verify] * len(slices)):
         judged[done : done + len(entries)] = entries

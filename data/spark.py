@@ -122,6 +122,8 @@ def _cancel(context: SparkContext) -> None:
 def _reason(error: Exception) -> str:
     """What Spark says, in a line: the last of a task's Python traceback where there is one."""
     text = str(getattr(error, "java_exception", None) or error)
+    if "JAVA_GATEWAY_EXITED" in text:
+        return "its Java ended at once, for the reason that it has printed above"
     traceback, found, _ = text.partition("\n\n\tat ")
     lines = [line.strip() for line in (traceback if found and "Traceback" in text else text).splitlines()]
     lines = [line for line in lines if line and not line.startswith("at ")]
