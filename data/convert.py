@@ -24,7 +24,7 @@ from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
 from data.ofrecord import PartWriter, part_name
 from data.sources.formats import open_source
 from data.sources.source import CLASSES_NAME, Reader, Source, class_lines
-from data.storage import copy_file, free_space, settle, write_file
+from data.storage import copy_file, free_space, is_local, reason, settle, write_file
 from data.workers import worker_pool
 from utils.errors import UserError
 
@@ -86,6 +86,12 @@ def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Exe
     except OSError as error:
         where = error.filename or settings.output
         raise UserError(f"Writing {where} failed: {error.strerror or error}.") from None
+    except UserError:
+        raise
+    except Exception as error:
+        if is_local(settings.source) and is_local(settings.output):
+            raise
+        raise UserError(f"The store failed: {reason(error)}.") from None
 
 
 class _Conversion:
@@ -104,6 +110,7 @@ class _Conversion:
         self._refuse_finished()
         with self._job.locked():
             parameters = self._parameters()
+            self._job = self._job.named(parameters)
             counts = None if self._settings.force else self._job.resume(parameters)
             with pool(self._settings.workers) as executor:
                 if counts is None:
@@ -188,8 +195,13 @@ class _Conversion:
 
     def _finish(self, parameters: dict[str, object], counts: dict, parts: list[Part]) -> Manifest:
         """Add the other files, then declare it finished."""
+        self._job.check()
         if self._parameters() != parameters:
             raise UserError(f"{self._source.path} changed during its conversion; run the command again.")
+        for part in parts:
+            path = self._output / part.name
+            if not path.exists() or path.stat().st_size != part.bytes:
+                raise UserError(f"{path} is not what was written; run the command again.")
         for path in self._source.beside():
             target = self._output / path.name
             if target.resolve() != path.resolve():
@@ -233,6 +245,7 @@ def _write_part(reader: Reader, job: Job, name: str, start: int, stop: int) -> P
             some = job.entries(first, min(first + _ENTRIES_AT_ONCE, stop))
             for (label, verdict), image in zip(some[["label", "verdict"]].tolist(), reader.read(some), strict=True):
                 writer.add(image if verdict == Verdict.GOOD else repair(image), int(label))
+        job.check()
         writer.commit()
     part = Part(name, stop - start, writer.bytes, writer.crc32)
     job.note_part(part)

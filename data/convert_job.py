@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,17 @@ class Job:
     """The conversion that writes into the folder `output`; every process of it has one.
 
     Its methods raise OSError where the disk or the store fails.
+
+    name: of what decides its bytes. A task of a cluster may outlive its conversion, and must not take its parts for
+    those of the next one.
     """
 
     output: Path
+    name: str = ""
+
+    def named(self, parameters: dict[str, object]) -> Job:
+        """The job of these parameters."""
+        return replace(self, name=hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16])
 
     @property
     def folder(self) -> Path:
@@ -39,16 +48,18 @@ class Job:
     def locked(self) -> Iterator[None]:
         """Keep other conversions out of the output folder. The lock ends with this process, however that ends.
 
-        Only a file system has locks: of two conversions into one folder of a store, the second removes what the first
-        has written, unless they are the same, and then they write the same.
+        Only a file system has locks: in a folder of a store a second conversion takes over, and the first one is
+        refused what it still wants to write, unless they are the same, and then they write the same.
 
         Raises:
             UserError: another conversion has the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not is_local(self.folder):
-            yield
-            self._clean()
+            try:
+                yield
+            finally:
+                self._clean()
             return
         with open(self.folder / "lock", "w") as lock:
             try:
@@ -80,21 +91,28 @@ class Job:
         stale = [self.output / name for name in (SUCCESS_NAME, MANIFEST_NAME, SKIPPED_NAME)]
         if (self.output / CLASSES_NAME).resolve() not in [path.resolve() for path in keep]:
             stale.append(self.output / CLASSES_NAME)
-        stale += [self.folder / _JOB_NAME, *self.output.glob("part-*"), *self.folder.glob("part-*")]
+        notes = [self.folder / _JOB_NAME, *self.folder.glob(f"{_PLAN_NAME}*"), *self.folder.glob("part-*")]
+        stale += [*notes, *self.output.glob("part-*")]
         for path in stale:
             path.unlink(missing_ok=True)
 
     def start(self, parameters: dict[str, object], counts: dict, plan: Plan) -> None:
         """Note the plan; from now on a later run can resume it."""
         write_file(self.folder / SKIPPED_NAME, skipped_lines(plan.skipped))
-        write_file(self.folder / _PLAN_NAME, plan.entries.data.cast("B"))
+        write_file(self._plan, plan.entries.data.cast("B"))
         write_file(self.folder / _JOB_NAME, json.dumps({"parameters": parameters, "counts": counts}).encode())
 
     def entries(self, start: int, stop: int) -> np.ndarray:
         """Entries `start` to `stop` of the plan: (stop - start,) of `ENTRY_DTYPE`."""
         size = ENTRY_DTYPE.itemsize
-        with RangeReader(self.folder / _PLAN_NAME) as file:
-            return np.frombuffer(file.read(start * size, (stop - start) * size), ENTRY_DTYPE)
+        with RangeReader(self._plan) as file:
+            (found,) = file.read_many([start * size], [(stop - start) * size])  # no more than this
+        return np.frombuffer(found, ENTRY_DTYPE)
+
+    def check(self) -> None:
+        """Raises UserError where another conversion writes into the output by now."""
+        if not self._plan.exists():
+            raise UserError(f"Another conversion has taken over {self.output}.")
 
     def finished_part(self, name: str) -> Part | None:
         """The part that was noted under this name, if its bytes are still the ones described."""
@@ -113,5 +131,9 @@ class Job:
         """Remove the folder."""
         remove_folder(self.folder)
 
+    @property
+    def _plan(self) -> Path:
+        return self.folder / f"{_PLAN_NAME}.{self.name}"
+
     def _note(self, part: str) -> Path:
-        return self.folder / f"{part}.json"
+        return self.folder / f"{part}.{self.name}.json"

@@ -17,8 +17,8 @@ from data.images import Verdict
 from data.sources.source import ENTRY_DTYPE, FAULTY_KINDS, Reader, Source
 from utils.errors import UserError
 
-_RECORDS_PER_TASK = range(8192, 65536)  # enough that a task's own cost does not count; many tasks for small sets
-_TASKS = 256  # at least, unless they get too small
+_TASKS = 256  # or more, but each has so many records that its own cost does not count, and not too many for a message
+_FEWEST, _MOST = 8192, 65536  # records
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def judge_records(
     Raises:
         UserError: the source is damaged.
     """
-    size = min(max(len(records) // _TASKS, _RECORDS_PER_TASK.start), _RECORDS_PER_TASK.stop)
+    size = min(max(len(records) // _TASKS, _FEWEST), _MOST)
     slices = [records[i : i + size] for i in range(0, len(records), size)]
     judged, done = np.empty(len(records), ENTRY_DTYPE), 0
     for entries in executor.map(reader.judge, slices, [verify] * len(slices)):

@@ -20,7 +20,7 @@ import numpy as np
 
 from data.images import IMAGE_SIZE, ImageChecker, Verdict
 from data.protobuf import integers, submessages, varint
-from data.storage import TEMPORARY_SUFFIX, NewFile, write_file  # noqa: F401
+from data.storage import NewFile, write_file
 from utils.errors import UserError
 
 # Where each record's JPEG lies inside its part (bytes from the part's start), and its label.

@@ -6,11 +6,14 @@ their part wherever they lie, and write it. Only judgements and places go throug
 
 from __future__ import annotations
 
+import logging
+import signal
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +45,7 @@ def spark_context(master: str | None, settings: Mapping[str, str]) -> Iterator[S
         from pyspark.errors import PySparkException
     except ImportError as error:
         raise UserError(f"PySpark cannot be imported ({error}): ./setup.sh spark installs it.") from None
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs what it raises, too
     try:
         conf = SparkConf().setAppName("recordio to OFRecord")
         for name, value in (_QUIET | dict(settings)).items():
@@ -49,6 +53,8 @@ def spark_context(master: str | None, settings: Mapping[str, str]) -> Iterator[S
         if master or not conf.contains("spark.master"):
             conf.setMaster(master or _DEFAULT_MASTER)
         context = SparkContext(conf=conf)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # Spark's own fails where Spark has ended
     except (Py4JError, PySparkException, OSError) as error:
         raise UserError(f"Spark does not start: {_reason(error)}.") from None
     try:
@@ -56,7 +62,8 @@ def spark_context(master: str | None, settings: Mapping[str, str]) -> Iterator[S
             context.addPyFile(str(_zip_packages(Path(folder) / "faces.zip")))
             yield context
     finally:
-        context.stop()
+        with suppress(Py4JError, ConnectionError):  # it may have ended
+            context.stop()
 
 
 @contextmanager
@@ -70,11 +77,12 @@ def spark_pool(context: SparkContext, workers: int) -> Iterator[Executor]:
         UserError: a task failed at every try, or Spark has ended.
     """
     with ThreadPoolExecutor(workers) as threads:
+        executor = _SparkExecutor(context, threads)
         try:
-            yield _SparkExecutor(context, threads)
+            yield executor
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
-            _cancel(context)
+            executor.cancel()
             raise
 
 
@@ -82,11 +90,21 @@ class _SparkExecutor(Executor):
     """Runs each call as a Spark job of one task, which a thread here waits for."""
 
     def __init__(self, context: SparkContext, threads: ThreadPoolExecutor) -> None:
-        self._threads = threads
+        self._context, self._threads = context, threads
+        self._futures: list[Future] = []
         self._task = context.parallelize([None], 1)
 
     def submit(self, call: Callable, /, *arguments: object) -> Future:
-        return self._threads.submit(self._run, call, arguments)
+        self._futures.append(self._threads.submit(self._run, call, arguments))
+        return self._futures[-1]
+
+    def cancel(self) -> None:
+        """End the tasks that run, those too that were about to be sent to Spark."""
+        from py4j.protocol import Py4JError
+
+        while wait(self._futures, timeout=0.5).not_done:
+            with suppress(Py4JError, ConnectionError):  # Spark has ended, and its tasks with it
+                self._context.cancelAllJobs()
 
     def _run(self, call: Callable, arguments: tuple) -> object:
         from py4j.protocol import Py4JError
@@ -108,15 +126,6 @@ def _call(call: Callable, arguments: tuple, _: None) -> tuple[object, UserError 
         return call(*arguments), None
     except UserError as error:
         return None, error
-
-
-def _cancel(context: SparkContext) -> None:
-    from py4j.protocol import Py4JError
-
-    try:
-        context.cancelAllJobs()
-    except (Py4JError, ConnectionError):
-        return  # Spark has ended, and its tasks with it
 
 
 def _reason(error: Exception) -> str:

@@ -7,11 +7,12 @@ these do not do, or not alike.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from utils.errors import UserError
@@ -28,20 +29,28 @@ def find_path(text: str) -> Path:
     Raises:
         UserError: a URL that nothing here can open, or a store that does not answer.
     """
-    if "://" not in text:
+    text = text.removeprefix("file://")
+    kind, url, _ = text.partition("://")
+    if not url:
         return Path(text)
+    shown = re.sub("//[^/@]*@", "//", text)  # without a password
     try:
         from upath import UPath
     except ImportError:
-        raise UserError(f"{text} needs universal-pathlib: ./setup.sh spark installs it.") from None
+        raise UserError(f"{shown} needs universal-pathlib: ./setup.sh spark installs it.") from None
+    # Listings go stale as soon as another process writes. Those of SFTP are not kept.
+    options = {} if kind in ("sftp", "ssh") else {"use_listings_cache": False}
     try:
-        # Listings go stale as soon as another process writes.
-        path = UPath(text.rstrip("/"), use_listings_cache=False)
+        path = UPath(text.rstrip("/"), **options)
         path.exists()
     except Exception as error:  # whatever the package for this kind of URL raises
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"{text} cannot be reached: {reason}.") from None
+        raise UserError(f"{shown} cannot be reached: {reason(error)}.") from None
     return path
+
+
+def reason(error: Exception) -> str:
+    """What a store's package says of its failure, in a line."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def is_local(path: Path) -> bool:
@@ -76,6 +85,12 @@ class RangeReader:
         """The same for many ranges anywhere in the file."""
         if is_local(self._path):
             yield from map(self.read, offsets, lengths)
+            return
+        if not self._path.fs.async_impl:
+            with self._path.open("rb", block_size=1, cache_type="none") as file:  # reads no more than it is asked for
+                for offset, length in zip(offsets, lengths, strict=True):
+                    file.seek(offset)
+                    yield file.read(length)
             return
         name, ends = self._path.path, [offset + length for offset, length in zip(offsets, lengths, strict=True)]
         for first in range(0, len(ends), _AT_ONCE):
@@ -117,8 +132,12 @@ class NewFile:
         if is_local(self._path):
             os.replace(self._temporary, self._path)
         else:
-            self._path.unlink(missing_ok=True)  # some stores do not rename over a file
-            self._temporary.rename(self._path)
+            with suppress(OSError):
+                self._temporary.rename(self._path)
+            if self._temporary.exists():  # a store that does not rename over a file
+                with suppress(FileNotFoundError):
+                    self._path.unlink()
+                self._temporary.rename(self._path)
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:

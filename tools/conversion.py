@@ -9,20 +9,20 @@ from contextlib import AbstractContextManager
 from data.convert import SKIPPED_NAME, Settings, convert
 from data.workers import worker_pool
 
+_SENT = 128  # more than most clusters have cores, few enough to wait for
 STOPPED = "Stopped; the same command goes on where it stopped."
 
 
 def add_options(parser: argparse.ArgumentParser, on_spark: bool = False) -> None:
-    """The options that say how to convert, by the names of `Settings`; on_spark: `workers` is None if not given."""
+    """The options that say how to convert, by the names of `Settings`; on_spark: `workers` are tasks of Spark."""
     parser.add_argument("--num_part", type=int, default=96, help="parts to write, at least one per rank (96)")
     parser.add_argument(
         "--shuffle", action=argparse.BooleanOptionalAction, default=True, help="mix the records over the parts (yes)"
     )
     parser.add_argument("--seed", type=int, default=2048, help="decides the order of the records (2048)")
     if on_spark:
-        parser.add_argument(
-            "--workers", type=int, help="tasks at once (default: the cores that Spark has at its start)"
-        )
+        help = f"tasks sent to Spark at once; it runs as many as it has cores for ({_SENT})"
+        parser.add_argument("--workers", type=int, default=_SENT, help=help)
     else:
         cores = len(os.sched_getaffinity(0))
         help = f"processes; bytes do not depend on it ({cores})"

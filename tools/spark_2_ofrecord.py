@@ -5,7 +5,9 @@ python tools/spark_2_ofrecord.py /mnt/faces --out /mnt/ofrecord --master spark:/
 python tools/spark_2_ofrecord.py s3://bucket/faces --out s3://bucket/ofrecord --master yarn
 
 All executors must see SOURCE and DIR at the same path; a URL goes through fsspec (HDFS, S3, ...) and names a set of
-recordio. They need Python 3.10 with numpy, opencv-python-headless and tqdm; the project's own code is sent along.
+recordio. They need Python 3.10 (PYSPARK_PYTHON names it) with numpy, opencv-python-headless and tqdm, of the versions
+in requirements.txt: the bytes of repaired images depend on OpenCV's; for URLs what requirements-spark.txt lists, too,
+and the store's package. The project's own code is sent along.
 """
 
 import argparse
@@ -24,7 +26,7 @@ enter_environment()
 from data.convert import Settings
 from data.sources.formats import FORMATS, find_format
 from data.spark import spark_context, spark_pool
-from data.storage import find_path, is_local
+from data.storage import find_path, is_local, reason
 from tools.conversion import STOPPED, add_options, run_conversion
 from utils.cli import run_cli
 from utils.errors import UserError
@@ -43,8 +45,8 @@ def main(arguments: list[str]) -> None:
     add_options(parser, on_spark=True)
     values = vars(parser.parse_args(arguments))
     source, output = (find_path(values.pop(name)) for name in ("source", "out"))
-    format, master, conf, workers = (values.pop(name) for name in ("format", "master", "conf", "workers"))
-    format = format or find_format(source)
+    format, master, conf = (values.pop(name) for name in ("format", "master", "conf"))
+    format = format or _find_format(source)
     if format != "recordio" and not (is_local(source) and is_local(output)):
         raise UserError(
             f"A URL can name a set of recordio; {source} ({format}) and its output must be mounted folders."
@@ -53,11 +55,22 @@ def main(arguments: list[str]) -> None:
         raise UserError("--conf takes KEY=VALUE, such as --conf spark.executor.memory=2g.")
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
         raise UserError("Spark needs Java 17, and there is no java here: install openjdk-17-jre-headless.")
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    with spark_context(master, dict(each.split("=", 1) for each in conf)) as context:
-        workers = context.defaultParallelism if workers is None else workers
-        settings = Settings(source, output, format=format, workers=workers, scratch=_scratch(context, output), **values)
+    conf = dict(each.split("=", 1) for each in conf)
+    os.environ.setdefault("PYSPARK_PYTHON", conf.get("spark.pyspark.python", sys.executable))
+    with spark_context(master, conf) as context:
+        settings = Settings(source, output, format=format, scratch=_scratch(context, output), **values)
         run_conversion(settings, partial(spark_pool, context))
+
+
+def _find_format(source: Path) -> str:
+    try:
+        return find_format(source)
+    except UserError:
+        raise
+    except Exception as error:
+        if is_local(source):
+            raise
+        raise UserError(f"The store failed: {reason(error)}.") from None
 
 
 def _scratch(context, output: Path) -> Path | None:

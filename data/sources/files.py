@@ -67,6 +67,11 @@ class FileSource(ABC):
         return range(self._count)
 
     def images(self, entries: np.ndarray) -> np.ndarray:
+        for key in entries["key"][entries["kind"] == UNREADABLE].tolist():
+            if next(iter(self.reader.contents([key]))) is not None:
+                raise UserError(
+                    f"{self.name(key)} can be read here but not by every worker: all must see {self._root} there."
+                )
         return entries
 
     def name(self, key: int) -> str:

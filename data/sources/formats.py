@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ def open_source(path: Path, format: str, root: Path | None = None, scratch: Path
         yield (RecordioSource if format == "recordio" else OFRecordSource)(path)
         return
     with tempfile.TemporaryDirectory(prefix="faces-", dir=scratch) as folder:
+        if scratch:
+            os.chmod(folder, 0o755)  # workers elsewhere may be other users
         if format in ("folder", "archive"):
             yield (FolderSource if format == "folder" else ArchiveSource)(path, Path(folder))
         else:

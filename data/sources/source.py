@@ -22,7 +22,10 @@ ENTRY_DTYPE = np.dtype(
 PLAIN, SPLIT, LABELS_ONLY, DAMAGED, UNREADABLE = range(5)
 FAULTY_KINDS = {
     DAMAGED: "the record's header is cut short",
-    UNREADABLE: "the file cannot be read (it is missing, forbidden, no regular file, or larger than 1 GB)",
+    UNREADABLE: (
+        "the file cannot be read (it is missing, forbidden, no regular file, larger than 1 GB, "
+        "or damaged in its archive)"
+    ),
 }
 
 

@@ -79,35 +79,35 @@ def processes_of(root: int) -> list[int]:
     return found
 
 
-def peak_memory(process: int) -> tuple[str, int]:
-    """Its program, and the most memory it has held, in bytes."""
+def holdings(process: int) -> tuple[str, float, int]:
+    """Its program, the most memory it has held, in MiB, and how many files it has open."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
-    return fields["Name"].strip(), int(fields.get("VmHWM", "0 kB").split()[0]) * 1024
+    files = len(os.listdir(f"/proc/{process}/fd"))
+    return fields["Name"].strip(), int(fields.get("VmHWM", "0 kB").split()[0]) / 1024, files
 
 
 def measure(name: str, command: list[object], records: int) -> float:
     """Run a program and print what it took; the seconds."""
     start = time.perf_counter()
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peaks: dict[int, tuple[str, int]] = {}
+    most: dict[str, tuple[float, int]] = {}
     ended = 0
     while not ended:
         for one in processes_of(process.pid):
             with suppress(OSError):  # it has just ended
-                peaks[one] = peak_memory(one)
+                program, memory, files = holdings(one)
+                before = most.get(program, (0, 0))
+                most[program] = max(before[0], memory), max(before[1], files)
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)  # the usage is of all that it waited for, too
         time.sleep(0.02)
     wall = time.perf_counter() - start
     if status:
         sys.exit(f"{name} failed")
     cpu = usage.ru_utime + usage.ru_stime
-    largest: dict[str, int] = {}
-    for program, peak in peaks.values():
-        largest[program] = max(largest.get(program, 0), peak)
-    memory = ", ".join(f"{program} {peak / 2**20:.0f} MiB" for program, peak in largest.items())
+    held = ", ".join(f"{program} {memory:.0f} MiB and {files} files" for program, (memory, files) in most.items())
     print(f"{records:>9} records, {name}: {wall:.1f} s, {records / wall:,.0f} records/s,", end=" ")
-    print(f"{records / cpu:,.0f} per CPU second; at most {memory}", flush=True)
+    print(f"{records / cpu:,.0f} per CPU second; at most {held}", flush=True)
     return wall
 
 

@@ -11,6 +11,7 @@ from data.images import Verdict
 from data.ofrecord import index_path
 from data.recordio import ENTRY_DTYPE, LABELS_ONLY
 from data.sources.recordio import RecordioSource
+from tests.data.inline import InlineExecutor
 from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
 from tests.data.native_reader import read_natively
 from tests.data.sources.people import records
@@ -188,6 +189,50 @@ def test_only_parts_of_the_same_job_are_kept(source, tmp_path, monkeypatch):
     interrupt(Settings(source, output, num_part=7, force=True), monkeypatch)
     convert(Settings(source, output, num_part=4, seed=5))
     assert contents(output) == contents(tmp_path / "other seed")
+
+
+def test_a_late_task_of_an_ended_job_changes_nothing(source, tmp_path):
+    """On a cluster tasks may outlive the tool that has sent them, and the next one writes another set."""
+    output, late = tmp_path / "out", []
+
+    def one_part(task):
+        if list(output.glob("part-?????")):
+            late.append(task)
+            raise UserError("The tool is killed.")
+        return task()
+
+    with pytest.raises(UserError, match="is killed"):
+        convert(Settings(source, output, num_part=4), InlineExecutor.pool(one_part))
+    written = {path: path.read_bytes() for path in [*output.glob("part-*"), *output.glob("_converting/part-*")]}
+    assert len(written) == 3
+    convert(Settings(source, tmp_path / "straight", num_part=4, seed=5))
+
+    def meanwhile(task):
+        if not list(output.glob("part-?????")):  # what was written just now by the old job
+            for path, content in written.items():
+                path.write_bytes(content)
+        with pytest.raises((UserError, FileNotFoundError)):
+            late[0]()
+        return task()
+
+    convert(Settings(source, output, num_part=4, seed=5), InlineExecutor.pool(meanwhile))
+    assert contents(output) == contents(tmp_path / "straight")
+
+
+def test_a_part_that_has_gone_is_told_before_the_set_is_called_finished(source, tmp_path):
+    output = tmp_path / "out"
+
+    def lose(task):
+        part = task()
+        (output / "part-00001").unlink(missing_ok=True)
+        return part
+
+    with pytest.raises(UserError, match="part-00001 is not what was written; run the command again"):
+        convert(Settings(source, output, num_part=3), InlineExecutor.pool(lose))
+    assert not (output / "_SUCCESS").exists()
+    convert(Settings(source, output, num_part=3))
+    convert(Settings(source, tmp_path / "straight", num_part=3))
+    assert contents(output) == contents(tmp_path / "straight")
 
 
 def test_a_source_that_changed_is_read_anew(source, tmp_path, monkeypatch):

@@ -110,3 +110,13 @@ def test_a_url_that_cannot_be_opened_is_a_sentence(url):
     pytest.importorskip("upath", reason="./setup.sh spark installs universal-pathlib")
     with pytest.raises(UserError, match=rf"^{url} cannot be reached: \S.*[^.]\.$"):
         find_path(url)
+
+
+def test_a_password_is_not_told():
+    pytest.importorskip("upath", reason="./setup.sh spark installs universal-pathlib")
+    with pytest.raises(UserError, match=r"^ftp://127\.0\.0\.1:9/faces cannot be reached"):
+        find_path("ftp://anna:secret@127.0.0.1:9/faces")
+
+
+def test_a_url_of_this_machine_is_a_path():
+    assert find_path("file:///mnt/faces") == Path("/mnt/faces")

@@ -6,6 +6,8 @@ import os
 import pytest
 
 from data.convert import Settings, _Conversion, convert
+from data.sources.source import FAULTY_KINDS, UNREADABLE
+from tests.data.inline import InlineExecutor
 from tests.data.mxnet_sets import encode, jpegs, picture
 from tests.data.sources.people import records
 from utils.errors import UserError
@@ -76,7 +78,7 @@ def test_what_cannot_be_used_is_listed(tmp_path):
     put(tmp_path / "in" / "bob" / "zero.jpg", b"")
     put(person / ".hidden", b"not counted")
     manifest = prepare(tmp_path / "in", tmp_path)
-    unreadable = "the file cannot be read (it is missing, forbidden, no regular file, or larger than 1 GB)"
+    unreadable = FAULTY_KINDS[UNREADABLE]
     assert skipped(tmp_path) == {
         "anna/broken.jpg": unreadable,
         "anna/line\nbreak.jpg": "the image is empty",
@@ -139,7 +141,7 @@ def test_a_list_keeps_its_numbers_and_spaces(tmp_path):
     assert manifest.num_classes == 6
     assert records(tmp_path / "out") == [(5, IMAGES[0]), (2, IMAGES[1])]
     assert skipped(tmp_path) == {
-        "missing.jpg": "the file cannot be read (it is missing, forbidden, no regular file, or larger than 1 GB)",
+        "missing.jpg": FAULTY_KINDS[UNREADABLE],
         "é.jpg": "the label is not an integer in [0, 5]",
     }
 
@@ -181,3 +183,21 @@ def test_a_file_that_changes_meanwhile(tmp_path, monkeypatch, when):
     with pytest.raises(UserError, match="changed during its conversion"):
         prepare(tmp_path / "in", tmp_path)
     assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_a_file_that_only_some_workers_see(tmp_path):
+    """A machine that has not mounted the folder."""
+    image, elsewhere = tmp_path / "in" / "anna" / "1.jpg", tmp_path / "1.jpg"
+    put(image)
+    put(tmp_path / "in" / "anna" / "2.jpg")
+
+    def unseen(run):
+        image.rename(elsewhere)
+        try:
+            return run()
+        finally:
+            elsewhere.rename(image)
+
+    with pytest.raises(UserError, match=r"anna/1\.jpg can be read here but not by every worker"):
+        convert(Settings(tmp_path / "in", tmp_path / "out", num_part=1, format="folder"), InlineExecutor.pool(unseen))
+    assert not list(tmp_path.glob("out/part-*"))
