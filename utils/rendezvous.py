@@ -2,6 +2,7 @@
 
 import random
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,9 +15,11 @@ _LOWEST = 15000  # ports below are those of known services
 def wait_for_first_rank(environ: Mapping[str, str]) -> None:
     """Returns when rank 0 listens at MASTER_ADDR and MASTER_PORT, at once on rank 0, and anyway after a minute.
 
-    To be called before OneFlow is imported: a rank that comes too early there sleeps for ten seconds.
+    To be called before OneFlow is imported: a rank that comes too early there sleeps for ten seconds. Afterwards the
+    ranks have met, and nobody listens any more.
     """
-    if environ.get("RANK", "0") == "0" or not {"MASTER_ADDR", "MASTER_PORT"} <= environ.keys():
+    alone = environ.get("RANK", "0") == "0" or not {"MASTER_ADDR", "MASTER_PORT"} <= environ.keys()
+    if alone or "oneflow" in sys.modules:
         return
     address, end = (environ["MASTER_ADDR"], int(environ["MASTER_PORT"])), time.monotonic() + _PATIENCE
     while time.monotonic() < end:

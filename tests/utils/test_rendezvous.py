@@ -1,6 +1,7 @@
 """Meeting of ranks: later ones wait for the first, at a port that nobody else is given."""
 
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from utils.rendezvous import free_port, wait_for_first_rank
 
 
-def test_a_later_rank_waits_until_the_first_listens():
+def test_a_later_rank_waits_until_the_first_listens(monkeypatch):
+    monkeypatch.delitem(sys.modules, "oneflow", raising=False)  # other tests of this process may have imported it
     port = free_port()
     with socket.socket() as first:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -32,6 +34,12 @@ def test_a_later_rank_waits_until_the_first_listens():
 def test_who_need_not_wait(environ, monkeypatch):
     monkeypatch.setattr("utils.rendezvous.time.sleep", lambda _: pytest.fail("waits"))
     wait_for_first_rank(environ)
+
+
+def test_ranks_that_have_oneflow_have_met(monkeypatch):
+    monkeypatch.setitem(sys.modules, "oneflow", None)
+    monkeypatch.setattr("utils.rendezvous.time.sleep", lambda _: pytest.fail("waits"))
+    wait_for_first_rank({"RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"})
 
 
 def test_a_free_port_is_none_that_the_system_gives_away():
