@@ -32,7 +32,7 @@ def clone(tmp_path):
     for path in ("tools/enter.sh", "tools/train.sh", "utils/errors.py", "utils/gpu.py", "utils/launch.py"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPO / path, root / path)
-    for name in ("nodes", "process", "processes"):
+    for name in ("nodes", "process", "processes", "rendezvous"):
         shutil.copy(REPO / f"utils/{name}.py", root / "utils")
     for script in ("train_graph_distributed.sh", "train_ddp.sh", "val.sh"):
         shutil.copy(REPO / script, root)
