@@ -10,9 +10,10 @@ import logging
 import signal
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -102,9 +103,10 @@ class _SparkExecutor(Executor):
         """End the tasks that run, those too that were about to be sent to Spark."""
         from py4j.protocol import Py4JError
 
-        while wait(self._futures, timeout=0.5).not_done:
+        while not all(future.done() for future in self._futures):
             with suppress(Py4JError, ConnectionError):  # Spark has ended, and its tasks with it
                 self._context.cancelAllJobs()
+            time.sleep(0.1)
 
     def _run(self, call: Callable, arguments: tuple) -> object:
         from py4j.protocol import Py4JError

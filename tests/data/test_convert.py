@@ -1,4 +1,5 @@
 import csv
+import ftplib
 import struct
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from data.images import Verdict
 from data.ofrecord import index_path
 from data.recordio import ENTRY_DTYPE, LABELS_ONLY
 from data.sources.recordio import RecordioSource
+from data.storage import find_path
 from tests.data.inline import InlineExecutor
 from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
 from tests.data.native_reader import read_natively
@@ -233,6 +235,21 @@ def test_a_part_that_has_gone_is_told_before_the_set_is_called_finished(source, 
     convert(Settings(source, output, num_part=3))
     convert(Settings(source, tmp_path / "straight", num_part=3))
     assert contents(output) == contents(tmp_path / "straight")
+
+
+def test_a_store_that_fails_is_a_sentence(source, monkeypatch):
+    """Their packages raise what they like; on this machine it would be a fault of ours, and is shown as one."""
+    pytest.importorskip("upath", reason="./setup.sh spark installs universal-pathlib")
+
+    def refuse(_):
+        raise ftplib.error_perm("550 Not enough privileges.")
+
+    monkeypatch.setattr("data.convert.free_space", refuse)
+    inline = InlineExecutor.pool(lambda task: task())
+    with pytest.raises(UserError, match=r"^The store failed: 550 Not enough privileges\.$"):
+        convert(Settings(source, find_path("memory://refused"), num_part=1), inline)
+    with pytest.raises(ftplib.error_perm):
+        convert(Settings(source, source / "out", num_part=1), inline)
 
 
 def test_a_source_that_changed_is_read_anew(source, tmp_path, monkeypatch):

@@ -48,7 +48,6 @@ def ftp(tmp_path):
     (tmp_path / "store").mkdir()
     users = DummyAuthorizer()
     users.add_user("anna", "secret", str(tmp_path / "store"), perm="elradfmwMT")
-    users.add_user("guest", "guest", str(tmp_path / "store"), perm="elr")
     handler = type("Handler", (FTPHandler,), {"authorizer": users})
     server = ThreadedFTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -73,13 +72,6 @@ def test_from_a_store_to_a_store(ftp, tmp_path, capsys):
     )
     with pytest.raises(UserError, match="already holds a finished set; --force replaces it"):
         main(words)
-
-
-def test_a_store_that_refuses_to_write_is_a_sentence(ftp, tmp_path):
-    as_recordio(tmp_path / "store" / "faces")
-    guest = ftp.replace("anna:secret", "guest:guest")
-    with pytest.raises(UserError, match=r"^The store failed: 550 .*[^.]\.$"):
-        main([f"{guest}/faces", "--out", f"{guest}/out", "--num_part", "2", *LOCAL])
 
 
 def wait_for_notes(output, count, process):
