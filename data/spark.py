@@ -6,7 +6,6 @@ their part wherever they lie, and write it. Only judgements and places go throug
 
 from __future__ import annotations
 
-import logging
 import signal
 import tempfile
 import threading
@@ -46,7 +45,6 @@ def spark_context(master: str | None, settings: Mapping[str, str]) -> Iterator[S
         from pyspark.errors import PySparkException
     except ImportError as error:
         raise UserError(f"PySpark cannot be imported ({error}): ./setup.sh spark installs it.") from None
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs what it raises, too
     try:
         conf = SparkConf().setAppName("recordio to OFRecord")
         for name, value in (_QUIET | dict(settings)).items():
@@ -133,6 +131,8 @@ def _call(call: Callable, arguments: tuple, _: None) -> tuple[object, UserError 
 def _reason(error: Exception) -> str:
     """What Spark says, in a line: the last of a task's Python traceback where there is one."""
     text = str(getattr(error, "java_exception", None) or error)
+    if "An error occurred while calling" in text and not hasattr(error, "java_exception"):
+        return "its Java has ended, perhaps for want of memory"
     if "JAVA_GATEWAY_EXITED" in text:
         return "its Java ended at once, for the reason that it has printed above"
     traceback, found, _ = text.partition("\n\n\tat ")

@@ -11,6 +11,7 @@ and the store's package. The project's own code is sent along.
 """
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> None:
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
         raise UserError("Spark needs Java 17, and there is no java here: install openjdk-17-jre-headless.")
     conf = dict(each.split("=", 1) for each in conf)
+    logging.getLogger().addHandler(logging.NullHandler())  # py4j logs there what it raises, too
     os.environ.setdefault("PYSPARK_PYTHON", conf.get("spark.pyspark.python", sys.executable))
     with spark_context(master, conf) as context:
         settings = Settings(source, output, format=format, scratch=_scratch(context, output), **values)
