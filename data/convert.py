@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.convert_job import SKIPPED_NAME, Job
-from data.convert_plan import Plan, judge_records, make_plan
+from data.convert_job import Job
+from data.convert_plan import SKIPPED_NAME, Plan, judge_records, make_plan
 from data.images import Verdict, repair
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
 from data.ofrecord import PartWriter, part_name
 from data.sources.formats import open_source
 from data.sources.source import CLASSES_NAME, Reader, Source, class_lines
-from data.storage import copy_file, free_space, is_local, reason, settle, write_file
+from data.storage import copy_file, free_space, settle, store_failures, write_file
 from data.workers import worker_pool
 from utils.errors import UserError
 
@@ -81,17 +81,14 @@ def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Exe
         if getattr(settings, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
     try:
-        with open_source(settings.source, settings.format, settings.root, settings.scratch) as source:
+        with (
+            store_failures(settings.source, settings.output),
+            open_source(settings.source, settings.format, settings.root, settings.scratch) as source,
+        ):
             return _Conversion(settings, source).run(pool)
     except OSError as error:
         where = error.filename or settings.output
         raise UserError(f"Writing {where} failed: {error.strerror or error}.") from None
-    except UserError:
-        raise
-    except Exception as error:
-        if is_local(settings.source) and is_local(settings.output):
-            raise
-        raise UserError(f"The store failed: {reason(error)}.") from None
 
 
 class _Conversion:

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.convert_plan import Plan, skipped_lines
+from data.convert_plan import SKIPPED_NAME, Plan, skipped_lines
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Part
 from data.ofrecord import file_crc32, index_path
 from data.sources.source import CLASSES_NAME, ENTRY_DTYPE
 from data.storage import TEMPORARY_SUFFIX, RangeReader, is_local, remove_folder, write_file
 from utils.errors import UserError
 
-SKIPPED_NAME = "skipped.csv"
 _PLAN_NAME, _JOB_NAME = "plan", "job.json"
 
 

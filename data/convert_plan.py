@@ -17,6 +17,7 @@ from data.images import Verdict
 from data.sources.source import ENTRY_DTYPE, FAULTY_KINDS, Reader, Source
 from utils.errors import UserError
 
+SKIPPED_NAME = "skipped.csv"
 _TASKS = 256  # or more, but each has so many records that its own cost does not count, and not too many for a message
 _FEWEST, _MOST = 8192, 65536  # records
 
@@ -99,7 +100,7 @@ def judge_records(
 
 
 def skipped_lines(skipped: list[tuple[int | str, float, str]]) -> bytes:
-    """`skipped.csv`, the list of what was left out, as CSV: key, label, reason."""
+    """The content of `skipped.csv`, the list of what was left out, as CSV: key, label, reason."""
     lines = io.StringIO(newline="")
     rows = csv.writer(lines, lineterminator="\n")
     rows.writerow(("key", "label", "reason"))

@@ -44,11 +44,24 @@ def find_path(text: str) -> Path:
         path = UPath(text.rstrip("/"), **options)
         path.exists()
     except Exception as error:  # whatever the package for this kind of URL raises
-        raise UserError(f"{shown} cannot be reached: {reason(error)}.") from None
+        raise UserError(f"{shown} cannot be reached: {_reason(error)}.") from None
     return path
 
 
-def reason(error: Exception) -> str:
+@contextmanager
+def store_failures(*paths: Path) -> Iterator[None]:
+    """Raises UserError for what the packages of stores raise. Where all `paths` are local, it is a fault of ours."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if all(map(is_local, paths)):
+            raise
+        raise UserError(f"The store failed: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
     """What a store's package says of its failure, in a line."""
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.convert_plan import skipped_lines
+from data.convert_plan import SKIPPED_NAME, skipped_lines
 from data.recordio import scan
 from data.select_folder import new_folder
 from data.sources.formats import LIST_NAME
@@ -20,7 +20,6 @@ from data.sources.recordio import RecordioSource
 from data.sources.source import DAMAGED, FAULTY_KINDS, companions
 from utils.errors import UserError
 
-SKIPPED_NAME = "skipped.csv"
 _FOLDER = "images"
 
 

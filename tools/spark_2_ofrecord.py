@@ -27,7 +27,7 @@ enter_environment()
 from data.convert import Settings
 from data.sources.formats import FORMATS, find_format
 from data.spark import spark_context, spark_pool
-from data.storage import find_path, is_local, reason
+from data.storage import find_path, is_local, store_failures
 from tools.conversion import STOPPED, add_options, run_conversion
 from utils.cli import run_cli
 from utils.errors import UserError
@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> None:
     values = vars(parser.parse_args(arguments))
     source, output = (find_path(values.pop(name)) for name in ("source", "out"))
     format, master, conf = (values.pop(name) for name in ("format", "master", "conf"))
-    format = format or _find_format(source)
+    with store_failures(source):
+        format = format or find_format(source)
     if format != "recordio" and not (is_local(source) and is_local(output)):
         raise UserError(
             f"A URL can name a set of recordio; {source} ({format}) and its output must be mounted folders."
@@ -62,17 +63,6 @@ def main(arguments: list[str]) -> None:
     with spark_context(master, conf) as context:
         settings = Settings(source, output, format=format, scratch=_scratch(context, output), **values)
         run_conversion(settings, partial(spark_pool, context))
-
-
-def _find_format(source: Path) -> str:
-    try:
-        return find_format(source)
-    except UserError:
-        raise
-    except Exception as error:
-        if is_local(source):
-            raise
-        raise UserError(f"The store failed: {reason(error)}.") from None
 
 
 def _scratch(context, output: Path) -> Path | None:

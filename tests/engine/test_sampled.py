@@ -1,29 +1,19 @@
 """Steps whose class centres are sampled, compiled and eager, on 1, 2 and 3 ranks against NumPy."""
 
-import functools
-
 import numpy as np
 import pytest
 
 from engine.schedule import Schedule
 from tests import reference
 from tests.engine.cases import SCHEDULE, STEPS, batches, initial_parameters, sampled_cases_on, sampled_settings
-from tests.ranks import run_ranks
+from tests.engine.training import training
 
 RUNS = [(mode, ranks) for mode in ("graph", "eager") for ranks in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(mode, ranks) -> what each rank found; trained when first asked for."""
-
-    @functools.cache
-    def train(mode, ranks):
-        out = tmp_path_factory.mktemp(mode) / "found"
-        run_ranks(ranks, "tests/engine/sampled_worker.py", mode, str(out), *sampled_cases_on(ranks))
-        return [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
-
-    return train
+    return training(tmp_path_factory, "tests/engine/sampled_worker.py", sampled_cases_on)
 
 
 @pytest.mark.parametrize(("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in sampled_cases_on(run[1])])

@@ -1,14 +1,12 @@
 """Both steps, compiled and eager, on 1, 2 and 3 ranks against a NumPy trainer written from the papers."""
 
-import functools
-
 import numpy as np
 import pytest
 
 from engine.schedule import Schedule
 from tests import reference
 from tests.engine.cases import SCHEDULE, STEPS, batches, cases_on, initial_parameters, settings
-from tests.ranks import run_ranks
+from tests.engine.training import training
 
 RUNS = [(mode, ranks) for mode in ("graph", "eager") for ranks in (1, 2, 3)]
 EACH_RUN = pytest.mark.parametrize(("mode", "ranks"), RUNS)
@@ -19,15 +17,7 @@ EACH_CASE = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(mode, ranks) -> what each rank found; trained when first asked for."""
-
-    @functools.cache
-    def train(mode, ranks):
-        out = tmp_path_factory.mktemp(mode) / "found"
-        run_ranks(ranks, "tests/engine/step_worker.py", mode, str(out), *cases_on(ranks))
-        return [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
-
-    return train
+    return training(tmp_path_factory, "tests/engine/step_worker.py", cases_on)
 
 
 def numpy_training(case, ranks):
