@@ -14,7 +14,7 @@ class EagerStep:
     """The step of `GraphStep`, run operator by operator: the same losses, weights and state to rounding.
 
     Each rank's backbone is local, and DDP averages its gradients. Between backbone and head the embeddings become
-    global, (B, E) S(0), so that the class centres are split over the ranks as in graph mode. BatchNorm's buffers stay
+    global, (B, E) S(0), so that the class centers are split over the ranks as in graph mode. BatchNorm's buffers stay
     each rank's own, as there.
     """
 
@@ -28,19 +28,14 @@ class EagerStep:
         if runtime.ranks > 1 and not model.frozen:
             self._backbone = DistributedDataParallel(model.backbone, broadcast_buffers=False)
         self._scales = [group["lr"] / schedule.lr for group in optimizer.param_groups]
-        # The optimiser numbers its parameters in the order it was given them.
+        # The optimizer numbers its parameters in the order it was given them.
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray, upcoming: np.ndarray | None = None) -> flow.Tensor:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, partial sum.
-
-        upcoming: as for `GraphStep`.
-        """
-        return self.run(images, labels)[0]
-
     def run(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
-        """The step; the mean loss, and what else the head returns, of all micro-batches one below the other."""
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, a partial sum,
+        and what else the head returns, of all micro-batches one below the other.
+        """
         for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
             group["lr"] = self._schedule.at(self._step) * scale
         micro = zip(np.split(images, self._gradient_acc), np.split(labels, self._gradient_acc), strict=True)
@@ -64,10 +59,14 @@ class EagerStep:
             # The loss is the mean over all ranks already; DDP's average would divide by their number again.
             embedding.register_hook(lambda gradient: gradient * float(runtime.ranks))
         rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
-        objective, loss, *others = self._model.judge(rows, runtime.split_batch(labels))
+        objective, loss, *others = self._model.head(rows, runtime.split_batch(labels))
         if objective.requires_grad:
             (objective / self._gradient_acc).backward()
         return [loss.detach() / self._gradient_acc, *others]
+
+    def updates(self) -> int:
+        """As `GraphStep.updates`; none is left out."""
+        return self._step
 
     def state(self) -> dict[str, np.ndarray]:
         """As `GraphStep.state`."""
@@ -78,13 +77,8 @@ class EagerStep:
     def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
         """As `GraphStep.restore`."""
         loaded = self._optimizer.state_dict()
-        parameters = dict(self._model.named_parameters())
         for number, name in enumerate(self._names):
-            if name not in state:  # not trained until now
-                continue
-            tensor = flow.from_numpy(state[name])
-            if parameters[name].is_global:
-                tensor = tensor.to_global(placement=self._runtime.placement, sbp=parameters[name].sbp)
-            loaded["state"][number] = {"momentum_buf": tensor}
+            if name in state:  # else it was not trained until now
+                loaded["state"][number] = {"momentum_buf": flow.from_numpy(state[name])}
         self._optimizer.load_state_dict(loaded)
         self._step = step

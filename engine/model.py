@@ -5,10 +5,10 @@ from oneflow import nn
 
 
 class Classifier(nn.Module):
-    """images (B, 3, 112, 112) S(0), labels (B,) S(0) -> (objective, loss, ...).
+    """images (B, 3, 112, 112) S(0), labels (B,) S(0) -> (objective, loss, ...), as the head returns them.
 
-    objective: the scalar to differentiate; loss: the mean of the global batch, a scalar; further tensors are what a
-    `SampledHead` needs to train its centres. frozen: no gradient reaches the backbone.
+    objective: the scalar to differentiate; loss: the mean of the global batch, a scalar; further tensors are what the
+    head needs to train its centers. frozen: no gradient reaches the backbone.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, frozen: bool = False) -> None:
@@ -17,9 +17,4 @@ class Classifier(nn.Module):
 
     def forward(self, images: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
         embedding = self.backbone(images)
-        return self.judge(embedding.detach() if self.frozen else embedding, labels)
-
-    def judge(self, embedding: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
-        """What `forward` returns, from the embeddings (B, E) S(0)."""
-        found = self.head(embedding, labels)
-        return found if isinstance(found, tuple) else (found, found)
+        return self.head(embedding.detach() if self.frozen else embedding, labels)

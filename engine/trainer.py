@@ -18,14 +18,11 @@ from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier
 from engine.optim import build_sgd
-from engine.sampled import SampledStep
 from engine.schedule import Schedule
+from engine.step import TrainStep
 from engine.stop import StopSignal
 from heads.build import build_head
-from heads.class_parallel import shard_range
-from heads.half import to_float32
 from heads.mapped_rows import MappedRows
-from heads.sampled import SampledHead
 from utils.config import dump_config
 from utils.errors import UserError
 from utils.runtime import Runtime, local_array, write_local
@@ -58,7 +55,7 @@ class Trainer:
         self.head = build_head(cfg, loader.num_classes, self.global_batch, runtime)
         self.schedule = Schedule.from_config(cfg, self.steps_per_epoch)
         # Made once it is known where the run starts: wrapped in DDP twice, a backbone would average twice.
-        self.train_step: GraphStep | EagerStep | SampledStep | None = None
+        self.train_step: TrainStep | None = None
 
     def start_phase(self) -> None:
         """Makes the step of the current phase: head alone in the first `cfg.freeze_backbone` steps, then everything."""
@@ -66,21 +63,15 @@ class Trainer:
         self._frozen = self.step < cfg.freeze_backbone
         # A frozen backbone is used as it is, its BatchNorm statistics too.
         self.backbone.train(not self._frozen)
-        for parameter in self.head.parameters():
-            parameter.grad = None  # of the phase before; a second graph could not add to it
-        optimizer = build_sgd(self.backbone, self.head, cfg, self._frozen)
+        optimizer = build_sgd(self.backbone, cfg, self._frozen)
         model = Classifier(self.backbone, self.head, self._frozen)
-        sampled = isinstance(self.head, SampledHead)
-        # Frozen, and with centres trained elsewhere, nothing is left to accumulate.
-        micro = 1 if sampled and self._frozen else cfg.gradient_acc
+        micro = 1 if self._frozen else cfg.gradient_acc  # no gradient of the backbone, nothing to accumulate
         if cfg.graph:
-            step = GraphStep(model, optimizer, self.schedule, self.runtime, micro, cfg.fp16)
+            inner = GraphStep(model, optimizer, self.schedule, self.runtime, micro, cfg.fp16, cfg.fused_ops)
         else:
-            step = EagerStep(model, optimizer, self.schedule, self.runtime, micro)
-        if sampled:
-            travels = cfg.head_store == "mmap" or (cfg.head_store == "host" and self.runtime.device == "cuda")
-            step = SampledStep(step, self.head, self.schedule, self.runtime, micro, prefetch=travels)
-        self.train_step = step
+            inner = EagerStep(model, optimizer, self.schedule, self.runtime, micro)
+        travels = cfg.head_store == "mmap" or (cfg.head_store == "host" and self.runtime.device == "cuda")
+        self.train_step = TrainStep(inner, self.head, self.schedule, self.runtime, micro, prefetch=travels)
 
     @property
     def finished(self) -> bool:
@@ -157,18 +148,12 @@ class Trainer:
             "config": dump_config(self.cfg),
         }
         optimizer = self.train_step.state()
-        head, flush = {}, _nothing
-        if isinstance(self.head, SampledHead):
-            store = self.head.store
-            if isinstance(store, MappedRows):
-                about["head_files"] = store.about()
-                flush = partial(store.flush, self.step)
-            else:
-                head = {f"head.{name}": rows for name, rows in store.arrays().items()}
-        else:
-            momentum = optimizer.pop("head.weight")
-            if self.cfg.model_parallel or self.runtime.is_main:
-                head = {"head.weight": local_array(self.head.weight), "head.momentum": momentum}
+        head, flush, store = {}, _nothing, self.head.store
+        if isinstance(store, MappedRows):
+            about["head_files"] = store.about()
+            flush = partial(store.flush, self.step)
+        elif self.cfg.model_parallel or self.runtime.is_main:
+            head = {f"head.{name}": rows for name, rows in store.arrays().items()}
         return save_checkpoint(
             self.checkpoints,
             about,
@@ -204,21 +189,15 @@ class Trainer:
         for name, tensor in self.backbone.state_dict().items():
             write_local(tensor, weights[name])
         state = checkpoint.optimizer()
-        self._load_centres(checkpoint)
-        if not isinstance(self.head, SampledHead):
-            state["head.weight"] = to_float32(checkpoint.head_rows("head.momentum", *self._own_classes()))
+        self._load_centers(checkpoint)
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
         self.start_phase()
         self.train_step.restore(self.step, state)
 
-    def _load_centres(
+    def _load_centers(
         self, checkpoint: Checkpoint, names: tuple[str, ...] = ("weight", "momentum", "last_step")
     ) -> None:
-        """This rank's class centres from a checkpoint, and what belongs to them."""
-        rows = self._own_classes()
-        if not isinstance(self.head, SampledHead):
-            write_local(self.head.weight, to_float32(checkpoint.head_rows("head.weight", *rows)))
-            return
+        """This rank's class centers from a checkpoint, and what belongs to them."""
         store, source = self.head.store, checkpoint.mapped_folder()
         if isinstance(store, MappedRows):
             if "momentum" in names and source and source.resolve() == store.folder.resolve():
@@ -228,7 +207,7 @@ class Trainer:
             if source and source.name == store.folder.name + ".previous":
                 # `create` may replace what was set aside
                 raise UserError(
-                    f"the class centres of {checkpoint.folder} are in {source}; set head_store_path={source}"
+                    f"the class centers of {checkpoint.folder} are in {source}; set head_store_path={source}"
                 )
             self.runtime.sum_over_ranks(np.zeros(1, np.float32))  # all have looked before anything is set aside
             self._on_main(store.create, store)
@@ -236,9 +215,9 @@ class Trainer:
             if name not in names:
                 continue
             if checkpoint.has_head(f"head.{name}"):
-                store.load(name, checkpoint.head_rows(f"head.{name}", *rows))
+                store.load(name, checkpoint.head_rows(f"head.{name}", store.start, store.stop))
             elif name == "last_step":  # a run that corrects from here on: nothing to catch up with
-                store.load(name, np.full(rows[1] - rows[0], checkpoint.about["step"] - 1, np.int32))
+                store.load(name, np.full(store.stop - store.start, checkpoint.about["step"] - 1, np.int32))
 
     def _on_main(self, part: Callable[[], None], store: MappedRows) -> None:
         """Has the main rank do something with the files. A collective. Raises UserError, on every rank."""
@@ -252,16 +231,10 @@ class Trainer:
             if isinstance(error, UserError):
                 raise error
             reason = f": {error.strerror}" if error else ""
-            raise UserError(f"the class centres cannot be kept in {store.folder}{reason}; see head_store_path")
-
-    def _own_classes(self) -> tuple[int, int]:
-        """The classes [start, stop) whose centres this rank holds."""
-        if self.cfg.model_parallel:
-            return shard_range(self.loader.num_classes, self.runtime.ranks, self.runtime.rank)
-        return 0, self.loader.num_classes
+            raise UserError(f"the class centers cannot be kept in {store.folder}{reason}; see head_store_path")
 
     def start_from(self, backbone: Path | None, head: Checkpoint | None) -> None:
-        """Takes the weights of a trained backbone, and the class centres of a checkpoint; before the first step.
+        """Takes the weights of a trained backbone, and the class centers of a checkpoint; before the first step.
 
         Raises UserError where they are of another network, embedding size or number of classes.
         """
@@ -277,13 +250,13 @@ class Trainer:
             )
             for name, tensor in own.items():
                 write_local(tensor, state[name])
-        if isinstance(self.head, SampledHead) and isinstance(self.head.store, MappedRows) and not head:
+        if isinstance(self.head.store, MappedRows) and not head:
             self._on_main(self.head.store.create, self.head.store)
         if head:
             for key, wanted in (("num_classes", self.loader.num_classes), ("embedding_size", cfg.embedding_size)):
                 if head.about[key] != wanted:
                     raise UserError(f"pretrained_head={head.folder} has {key} {head.about[key]}, but this run {wanted}")
-            self._load_centres(head, ("weight",))
+            self._load_centers(head, ("weight",))
 
 
 def _with_upcoming(batches):

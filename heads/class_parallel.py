@@ -1,88 +1,211 @@
-"""The last layer of a classifier over very many identities: one centre per class, split over the ranks."""
+"""The last layer of a classifier over very many identities: one center per class, split over the ranks.
+
+All classes take part in a step, or a sample of them (Partial FC, see heads/sampling.py): to this file the first is a
+sample of everything.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import oneflow as flow
 from oneflow import nn
 
-from heads.cross_entropy import fused_cross_entropy, split_cross_entropy
-from heads.margins import margin_cosine
+from heads.margins import margin_cosine, margin_slope
+from heads.row_store import HostRows
+from heads.sampling import ClassSampler, Sample
 
-_INIT_STD = 0.01
-INIT_BLOCK = 1 << 14
-
-
-def initial_centres(start: int, stop: int, embedding_size: int, seed: int) -> np.ndarray:
-    """Rows [start, stop) of the initial class centres, (stop - start, E) float32, N(0, 0.01).
-
-    Drawn in blocks by (seed, block), so that a rank draws only its own rows and they do not depend on how many ranks
-    there are.
-    """
-    rows = np.empty((stop - start, embedding_size), np.float32)
-    for block in range(start // INIT_BLOCK, -(-stop // INIT_BLOCK)):
-        first = block * INIT_BLOCK
-        lo, hi = max(start, first), min(stop, first + INIT_BLOCK)
-        drawn = np.random.default_rng([seed, block]).standard_normal((hi - first, embedding_size), np.float32)
-        np.multiply(drawn[lo - first :], _INIT_STD, out=rows[lo - start : hi - start])
-    return rows
-
-
-def shard_range(num_classes: int, ranks: int, rank: int) -> tuple[int, int]:
-    """The classes [start, stop) that split(0) gives to a rank: the first C % ranks of them hold one more."""
-    share, extra = divmod(num_classes, ranks)
-    start = rank * share + min(rank, extra)
-    return start, start + share + (rank < extra)
+# exp(z) summed over 1e8 classes stays inside float32 while |z| is at most this, so no maximum need be taken first.
+_SAFE_LOGIT = 64.0
+# exp of it is 0, whatever the maximum of the row; float16 can hold it.
+_NO_LOGIT = -3e4
+# Under AMP the products of the backward pass run in float16, where probabilities below 6e-8 / 16 count as 0.
+_HALF_RANGE = 16.0
 
 
 class ClassParallelHead(nn.Module):
-    """Normalised embeddings against normalised class centres, a margin on the target, cross entropy.
+    """Normalized embeddings against normalized class centers, a margin on the target, cross entropy.
 
-    weight: (C, E) S(0) over classes with ``model_parallel``, else broadcast. Any C works with any number of ranks.
-    margins, gradient: see `margin_cosine`. scale: s, the logits are s * cosine. filtering: cosines of other classes
-    above it become 0, without gradient (0: off), against mislabelled identities. fused: CUDA's fused cross entropy.
+    store: this rank's class centers (`HostRows`, `MappedRows`, `DeviceRows`); sampler: which of them a step sees, its
+    slots. margins, gradient: see `margin_cosine`. scale: s, the logits are s * cosine. filtering: cosines of other
+    classes above it become 0, without gradient (0: off), against mislabeled identities. half: the matrix products run
+    in float16, and the centers' copy `rows` is float16 too (AMP; CUDA only). model_parallel: slots are split over the
+    ranks, S(1) for logits, and only (B, 1) and (B, E) cross them; else every rank holds all centers and its own rows
+    of the batch, and the centers' gradient, (C, E), is summed over the ranks.
+
+    The part with an axis over slots is differentiated by hand: no gradient of the centers is ever held with
+    model_parallel, (slots, E), but only the softmax it is made of, (B, slots), by which `update` trains the centers
+    block by block after the step. Three (B, slots) float32 tensors and one bool are made for it, and the output.
+    Nothing of the head is scaled by AMP's loss scale.
     """
 
     def __init__(
         self,
-        num_classes: int,
+        store: HostRows,
+        sampler: ClassSampler,
         embedding_size: int,
         placement: flow.placement,
         margins: tuple[float, float, float] = (1.0, 0.5, 0.0),
         scale: float = 64.0,
         gradient: str = "exact",
         filtering: float = 0.0,
+        half: bool = False,
         model_parallel: bool = True,
-        fused: bool = False,
-        seed: int = 0,
     ) -> None:
         super().__init__()
+        self.store, self.sampler = store, sampler
         self.margins, self.scale, self.gradient = tuple(margins), scale, gradient
-        self.filtering, self.fused, self.model_parallel = filtering, fused and model_parallel, model_parallel
-        ranks, rank = flow.env.get_world_size(), flow.env.get_rank()
-        start, stop = shard_range(num_classes, ranks, rank) if model_parallel else (0, num_classes)
-        sbp = flow.sbp.split(0) if model_parallel else flow.sbp.broadcast
-        rows = flow.tensor(initial_centres(start, stop, embedding_size, seed))
-        self.weight = nn.Parameter(rows.to_global(placement=placement, sbp=sbp))
-        # class_ids: (C,) S(0) over classes: each column of the logits knows its class, on whatever rank it is
-        self.register_buffer(
-            "class_ids", flow.arange(num_classes, dtype=flow.int64, placement=placement, sbp=sbp), persistent=False
-        )
+        self.filtering, self.half, self.model_parallel = filtering, half, model_parallel
+        # OneFlow has no float16 products on a CPU: there `half` only scales as it does on a card.
+        self.dtype = flow.float16 if half and placement.type == "cuda" else flow.float32
+        slots = sum(sampler.counts)
+        split = flow.sbp.split(0) if model_parallel else flow.sbp.broadcast
+        # rows: (slots, E) S(0), or broadcast without model_parallel; normalized; `place` and `update` keep them
+        rows = flow.zeros(slots, embedding_size, dtype=self.dtype, placement=placement, sbp=split)
+        self.register_buffer("rows", rows, persistent=False)
+        # A column's slot, on whatever rank it is: int32, which compares twice as fast as int64 on a CPU.
+        ids = flow.arange(slots, dtype=flow.int32, placement=placement, sbp=split)
+        self.register_buffer("slots", ids, persistent=False)
+        self._current = False  # whether `rows` are the centers of a sample of everything as the last step left them
 
-    def forward(self, embedding: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
-        """embedding: (B, E) S(0), labels: (B,) int64 S(0) -> the mean loss of the global batch, a scalar."""
+    def forward(self, embedding: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
+        """embedding: (B, E) S(0), labels: (B,) int64 S(0), slots of the sample. Returns
+
+        objective: a scalar; its gradient by the embedding is the loss's, its value is not
+        loss: a scalar, the mean of the global batch
+
+        and what `update` needs, with model_parallel the factors of the gradient by the normalized centers,
+        ``slopes.T @ directions`` with target_slopes put into each row's own slot:
+
+        slopes: (B, slots) S(1), directions: (B, E) broadcast, target_slopes: (B, 1) broadcast
+
+        or else that gradient itself, (C, E) broadcast.
+        """
+        scale, batch = self.scale, embedding.shape[0]
+        rows_sbp = flow.sbp.broadcast if self.model_parallel else flow.sbp.split(0)  # of what counts images
+        unit = nn.functional.normalize(embedding.to(flow.float32), dim=1)
+        directions = unit.detach().to_global(sbp=rows_sbp)  # (B, E)
+        labels = labels.to_global(sbp=rows_sbp)
+        logits = flow.matmul((directions * scale).to(self.dtype), self.rows, transpose_b=True)  # (B, slots)
+        own = flow._C.gather(self.rows, labels, axis=0).to(flow.float32).to_global(sbp=rows_sbp)  # (B, E)
+        target = (directions * own).sum(dim=1, keepdim=True)  # (B, 1) the target's cosine
+        target_logit = margin_cosine(target, self.margins, self.gradient) * scale
+        is_target = flow.eq(labels.to(flow.int32).unsqueeze(1), self.slots.unsqueeze(0))  # (B, slots)
+        # Masked before it is exponentiated: taken out of the sum afterwards, it would take the others' digits along.
+        logits = logits.masked_fill(is_target, _NO_LOGIT).to(flow.float32)
+
+        filtered = None
+        if self.filtering > 0:  # such a cosine is 0 and has no slope, but it still counts in the softmax
+            filtered = logits > self.filtering * scale
+            logits = logits.masked_fill(filtered, 0.0)
+        if scale > _SAFE_LOGIT:
+            peak = logits.amax(dim=1, keepdim=True).to_global(sbp=rows_sbp)
+            peak = flow.maximum(peak, target_logit)
+            logits, target_logit = logits - peak, target_logit - peak
+        others = flow.exp(logits)
+        other_total = others.sum(dim=1, keepdim=True).to_global(sbp=rows_sbp)  # (B, 1)
+        if filtered is not None:
+            others = others.masked_fill(filtered, 0.0)
+        total = other_total + flow.exp(target_logit)
+        loss = (flow.log(total) - target_logit).mean()
+
+        # By the target's cosine: (probability - 1) * slope of the margin; by another's: its probability. Both times
+        # scale / B; and both still times `total`, because a column (B, 1) is far cheaper to scale than (B, slots).
+        slope = -other_total * margin_slope(target, self.margins, self.gradient)
+        ratio = scale / batch / total
+        if self.half:  # float16 holds probabilities, and not the powers of e that they are made of
+            others, slope = (others * (_HALF_RANGE / total)).to(self.dtype), slope * (_HALF_RANGE / total)
+            ratio = self._half_weight(batch)
+        pull = flow.matmul(others, self.rows).to(flow.float32).to_global(sbp=rows_sbp)
+        pull = (pull + slope * own) * ratio  # (B, E) the gradient by the normalized embedding
+        objective = (unit * pull.to_global(sbp=flow.sbp.split(0))).sum()
+
+        directions = directions.to(self.dtype) if self.half else directions * ratio
         if self.model_parallel:
-            # Without grad_sbp the gradient comes back as broadcast, and the ranks' BatchNorm weights drift apart.
-            embedding = embedding.to_global(sbp=flow.sbp.broadcast, grad_sbp=flow.sbp.split(0))
-            labels = labels.to_global(sbp=flow.sbp.broadcast)
-        # Under AMP the product alone is float16, as in arcface_torch; from here on it is float32.
-        embedding = nn.functional.normalize(embedding, dim=1)
-        centres = nn.functional.normalize(self.weight, dim=1)
-        cosine = flow.matmul(embedding, centres, transpose_b=True).to(flow.float32)  # (B, C) S(1)
-        is_other = flow.ne(labels.unsqueeze(1), self.class_ids.unsqueeze(0))  # (B, C) S(1)
-        target = cosine.masked_fill(is_other, 0.0).sum(dim=1, keepdim=True)  # (B, 1), partial sum of one term
-        if self.filtering > 0:
-            cosine = cosine.masked_fill(cosine.detach() > self.filtering, 0.0)
-        target = margin_cosine(target, self.margins, self.gradient)
-        logits = flow.where(is_other, cosine, target) * self.scale
-        if self.fused:
-            return fused_cross_entropy(logits, labels)
-        return split_cross_entropy(logits, target * self.scale, self.scale)
+            return objective, loss, others, directions, slope
+        slopes = flow.where(is_target, slope.to(self.dtype), others)  # (B, C) S(0)
+        gradient = flow.matmul(slopes, directions, transpose_a=True).to(flow.float32)  # (C, E), a part on each rank
+        gradient = gradient * self._half_weight(batch) if self.half else gradient
+        return objective, loss, gradient.to_global(sbp=flow.sbp.broadcast)
+
+    def _half_weight(self, batch: int) -> float:
+        """What the gradient by centers still lacks under `half`; float16 would lose it in the directions."""
+        return self.scale / batch / _HALF_RANGE
+
+    def fetch(self, sample: Sample, step: int, lr: float) -> np.ndarray:
+        """The normalized centers of a sample, (count, E) float32, from a store on the host."""
+        centers = np.empty((self.sampler.count, self.rows.shape[1]), np.float32)
+        self.store.take(sample.rows, centers, step, lr)
+        return centers
+
+    def refetch(self, sample: Sample, centers: np.ndarray, trained: Sample, step: int, lr: float) -> None:
+        """Brings fetched centers up to date that belong to `trained`, which has been updated since."""
+        stale = np.flatnonzero(np.isin(sample.rows, trained.rows, assume_unique=True))
+        again = np.empty((len(stale), centers.shape[1]), np.float32)
+        self.store.take(sample.rows[stale], again, step, lr)
+        centers[stale] = again
+
+    def place(self, sample: Sample, step: int, lr: float, fetched: np.ndarray | None = None) -> None:
+        """Fills `rows` with the centers of a sample (`fetched`, if they are at hand) for the coming step."""
+        if self._current:
+            return
+        rows = self.rows.to_local()
+        if not self.store.on_host:
+            self.store.take(sample.rows, rows, step, lr)
+        elif rows.is_cuda:
+            fetched = self.fetch(sample, step, lr) if fetched is None else fetched
+            rows.copy_(flow.from_numpy(fetched).to(self.dtype))
+        elif fetched is None:
+            self.store.take(sample.rows, rows.numpy(), step, lr)  # numpy() waits for the step before, and is no copy
+        else:
+            np.copyto(rows.numpy(), fetched)
+
+    def update(self, sample: Sample, results: tuple[flow.Tensor, ...], step: int, lr: float, micro: int = 1) -> None:
+        """Trains the centers of a sample.
+
+        results: what `forward` returned after the loss, of `micro` micro-batches one below the other.
+        """
+        gradient_of = (self._factored if self.model_parallel else self._whole)(sample, micro, *results)
+        centers = None
+        if self.sampler.takes_all:  # the next step sees the same centers, so they are replaced while they are at hand
+            rows = self.rows.to_local()
+            if not self.store.on_host:
+                centers = rows
+            elif not rows.is_cuda:
+                centers = rows.numpy()
+        self.store.update(sample.rows, gradient_of, step, lr, centers)
+        self._current = centers is not None
+
+    def _factored(
+        self, sample: Sample, micro: int, slopes: flow.Tensor, directions: flow.Tensor, target_slopes: flow.Tensor
+    ) -> Callable[[slice], np.ndarray | flow.Tensor]:
+        """Slots -> their rows of the gradient, where the store is."""
+        slopes, directions, targets = slopes.to_local(), directions.to_local(), target_slopes.to_local()[:, 0]
+        weight = (self._half_weight(len(sample.labels) // micro) if self.half else 1.0) / micro
+        # Each micro-batch is a part of every rank's rows, while the sample's labels go rank by rank.
+        ranks = len(self.sampler.counts)
+        labels = sample.labels.reshape(ranks, micro, -1).swapaxes(0, 1).ravel() - self.sampler.first_slot
+        own = np.flatnonzero((labels >= 0) & (labels < self.sampler.count))
+        columns = labels[own]
+        if self.store.on_host and not slopes.is_cuda:
+            slopes, directions = slopes.numpy(), directions.numpy() * np.float32(weight)
+            slopes[own, columns] = targets.numpy()[own]
+            return lambda slots: slopes[:, slots].T @ directions
+        if len(own):
+            place, columns = (flow.tensor(index).to(slopes.device) for index in (own, columns))
+            slopes[place, columns] = targets[place].to(slopes.dtype)
+
+        def gradient_of(slots: slice) -> flow.Tensor:
+            return flow.matmul(slopes[:, slots], directions, transpose_a=True).to(flow.float32) * weight
+
+        if self.store.on_host:  # one transfer from the card
+            return gradient_of(slice(None)).numpy().__getitem__
+        return gradient_of
+
+    def _whole(
+        self, sample: Sample, micro: int, gradient: flow.Tensor
+    ) -> Callable[[slice], np.ndarray | flow.Tensor]:
+        """As `_factored`, without model_parallel."""
+        gradient = gradient.to_local()
+        if micro > 1:
+            gradient = gradient.reshape(micro, -1, gradient.shape[1]).mean(dim=0)
+        return (gradient.numpy() if self.store.on_host else gradient).__getitem__

@@ -1,4 +1,4 @@
-"""The class centres of all ranks in files, for heads larger than memory; see heads/row_store.py."""
+"""The class centers of all ranks in files, for heads larger than memory; see heads/row_store.py."""
 
 import fcntl
 import mmap
@@ -31,7 +31,7 @@ class MappedRows(HostRows):
     """`HostRows` in files that the ranks of one machine share.
 
     `folder` holds one NumPy file per array, with the rows of all classes, so that any number of ranks finds its own
-    there. Rows change in place, and a killed process leaves behind what it wrote: after `kill -9` the centres are some
+    there. Rows change in place, and a killed process leaves behind what it wrote: after `kill -9` the centers are some
     steps ahead of the checkpoint they go on with. A row that was being written may then be of two steps.
     """
 
@@ -54,12 +54,12 @@ class MappedRows(HostRows):
     def create(self) -> None:
         """Makes the files, and claims them; by one rank, before any uses them.
 
-        Trained centres of a run before are set aside, in place of those set aside before them. Raises UserError where
+        Trained centers of a run before are set aside, in place of those set aside before them. Raises UserError where
         the folder holds something else or is in use, OSError where there is no room.
         """
         before = read_state(self.folder)
         if before is None and self.folder.exists() and any(self.folder.iterdir()):
-            raise UserError(f"{self.folder} holds other files than class centres; choose another head_store_path")
+            raise UserError(f"{self.folder} holds other files than class centers; choose another head_store_path")
         if before:
             self.claim()
         partial, aside = (self.folder.with_name(self.folder.name + end) for end in (".partial", ".previous"))
@@ -90,23 +90,21 @@ class MappedRows(HostRows):
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another run is training the class centres in {self.folder}") from None
+            raise UserError(f"another run is training the class centers in {self.folder}") from None
 
     def _allocate(self) -> dict[str, np.ndarray]:
         found = {}
         for name, (dtype, shape) in self.kinds(self._num_classes).items():
             path = self.folder / f"{name}.npy"
             if name == "last_step" and not path.exists():
-                raise UserError(f"the centres in {self.folder} were trained with correct_skipped=False; go on with it")
+                raise UserError(f"the centers in {self.folder} were trained with correct_skipped=False; go on with it")
             try:
                 whole = np.load(path, "r+")
             except (OSError, ValueError) as error:
-                raise UserError(f"the class centres in {path} cannot be used: {error}") from None
+                raise UserError(f"the class centers in {path} cannot be used: {error}") from None
             if (whole.dtype, whole.shape) != (dtype, shape):
                 held = f"{whole.shape} {whole.dtype}, not {shape} {np.dtype(dtype)}"
                 raise UserError(f"{path} holds {held}; resume with the head_dtype and embedding_size it was made with")
-            # Else each fault would read as much as the disk reads ahead, up to megabytes for a row of 2 KB.
-            whole._mmap.madvise(mmap.MADV_RANDOM)
             self._whole[name] = whole
             found[name] = whole[self.start : self.stop]
         self._state = np.load(self.folder / _STATE, "r+")
@@ -127,12 +125,13 @@ class MappedRows(HostRows):
         if flushed == step and not changed:
             return None
         since = f"step {flushed}" + (" and some steps more" if changed else "")
-        return f"The class centres in {self.folder} are of {since}, not of step {step}; training goes on with them"
+        return f"The class centers in {self.folder} are of {since}, not of step {step}; training goes on with them"
 
-    def take(self, rows: np.ndarray, out: np.ndarray, step: int, lr: float) -> None:
+    def take(self, rows: np.ndarray | slice, out: np.ndarray, step: int, lr: float) -> None:
         self.arrays()
-        for name in self._whole:  # the momentum too, which the update needs soon
-            self._read_ahead(name, rows)
+        if not isinstance(rows, slice):  # a whole shard is read in order, which the kernel itself does ahead
+            for name in self._whole:  # the momentum too, which the update needs soon
+                self._read_ahead(name, rows)
         super().take(rows, out, step, lr)
 
     def _read_ahead(self, name: str, rows: np.ndarray) -> None:
@@ -140,6 +139,8 @@ class MappedRows(HostRows):
         if not len(rows):
             return
         whole = self._whole[name]
+        # Else each fault would read as much as the disk reads ahead, up to megabytes for a row of 2 KB.
+        whole._mmap.madvise(mmap.MADV_RANDOM)
         row_bytes = whole.nbytes // len(whole)
         begin = whole.offset + (np.sort(rows) + self.start) * row_bytes
         first, last = begin // mmap.PAGESIZE, (begin + row_bytes - 1) // mmap.PAGESIZE
@@ -148,10 +149,17 @@ class MappedRows(HostRows):
         for page, end in zip(starts.tolist(), ends.tolist(), strict=True):
             whole._mmap.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, (end - page) * mmap.PAGESIZE)
 
-    def update(self, rows: np.ndarray, gradient_of: Callable[[slice], np.ndarray], step: int, lr: float) -> None:
+    def update(
+        self,
+        rows: np.ndarray | slice,
+        gradient_of: Callable[[slice], np.ndarray],
+        step: int,
+        lr: float,
+        centers: np.ndarray | None = None,
+    ) -> None:
         self.arrays()
         self._state[2] = True
-        super().update(rows, gradient_of, step, lr)
+        super().update(rows, gradient_of, step, lr, centers)
 
     def flush(self, step: int) -> dict:
         """Makes the rows last, as those after `step`; returns what `find` needs. Raises OSError."""

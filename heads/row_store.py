@@ -1,14 +1,14 @@
-"""Where the class centres of a rank live while only a sample of them trains: in host memory.
+"""Where the class centers of a rank live while only a sample of them trains: in host memory.
 
 A store holds this rank's rows of the weight and of its momentum, gives out the rows of a sample, and takes a step with
 their gradient. heads/mapped_rows.py does the same in files, heads/device_rows.py in the memory of a card.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from heads.class_parallel import INIT_BLOCK, initial_centres
+from heads.shards import INIT_BLOCK, initial_centers
 from heads.half import from_bfloat16, from_float16, to_bfloat16, to_float16, to_float32
 from heads.sparse_momentum import SparseMomentum
 
@@ -18,11 +18,13 @@ DTYPES = {"float32": (np.float32, np.float32), "float16": (np.float16, np.uint16
 
 
 class HostRows:
-    """Rows [start, stop) of the class centres, (stop - start, E), and their momentum.
+    """Rows [start, stop) of the class centers, (stop - start, E), and their momentum.
 
     dtype: "float32", or "float16": weights in float16 and momentum in bfloat16, both rounded stochastically, with all
-    arithmetic in float32. Until `load` or the first use the rows are not there; then they are `initial_centres`.
+    arithmetic in float32. Until `load` or the first use the rows are not there; then they are `initial_centers`.
     """
+
+    on_host = True  # arrays of NumPy go in and out
 
     def __init__(self, start: int, stop: int, embedding_size: int, rule: SparseMomentum, dtype: str, seed: int) -> None:
         self.start, self.stop, self.embedding_size, self.dtype = start, stop, embedding_size, dtype
@@ -50,7 +52,7 @@ class HostRows:
             weight = self._arrays["weight"]
             for first in range(self.start, self.stop, INIT_BLOCK):
                 last = min(first + INIT_BLOCK, self.stop)
-                weight[first - self.start : last - self.start] = initial_centres(
+                weight[first - self.start : last - self.start] = initial_centers(
                     first, last, self.embedding_size, self._seed
                 )
         return self._arrays
@@ -75,37 +77,53 @@ class HostRows:
         # An array in memory is not copied: there may be no room for two.
         self._arrays[name] = np.array(rows) if isinstance(rows, np.memmap) else rows
 
-    def take(self, rows: np.ndarray, out: np.ndarray, step: int, lr: float) -> None:
-        """Writes the normalised centres of a sample into out, (len(rows), E) float32."""
-        for first in range(0, len(rows), self._block):
-            block = slice(first, first + self._block)
-            w, _ = self._read(rows[block], step, lr)
-            np.divide(w, _norms(w), out=out[block])
+    def take(self, rows: np.ndarray | slice, out: np.ndarray, step: int, lr: float) -> None:
+        """Writes the normalized centers of a sample into out, (count, E) float32."""
+        for slots, index in self._blocks(rows):
+            w, _ = self._read(index, step, lr)
+            np.divide(w, _norms(w), out=out[slots])
 
-    def update(self, rows: np.ndarray, gradient_of: Callable[[slice], np.ndarray], step: int, lr: float) -> None:
-        """Takes a step. gradient_of: slots of the sample -> the gradient of their normalised centres, (n, E) float32.
+    def update(
+        self,
+        rows: np.ndarray | slice,
+        gradient_of: Callable[[slice], np.ndarray],
+        step: int,
+        lr: float,
+        centers: np.ndarray | None = None,
+    ) -> None:
+        """Takes a step. gradient_of: slots of the sample -> the gradient of their normalized centers, (n, E) float32.
 
-        It is asked for block by block, so that it need never be held whole.
+        It is asked for block by block, so that it need never be held whole. centers: (count, E), overwritten by the
+        trained rows, normalized, as `take` would give them.
         """
         arrays = self.arrays()
         noise = np.random.SFC64(np.random.SeedSequence([self._seed, step, self.start]))
-        for first in range(0, len(rows), self._block):
-            block = slice(first, first + self._block)
-            w, v = self._read(rows[block], step, lr)
+        for slots, index in self._blocks(rows):
+            w, v = self._read(index, step, lr)
             norms = _norms(w)
-            # of the centre w / |w| by w, for a gradient G of the centre: (G - centre (centre . G)) / |w|
-            gradient = gradient_of(block) / norms
+            # of the center w / |w| by w, for a gradient G of the center: (G - center (center . G)) / |w|
+            gradient = gradient_of(slots) / norms
             gradient -= w * (np.einsum("ij,ij->i", gradient, w)[:, None] / norms**2)
             w, v = self._rule.update(w, v, gradient, lr)
             if self.dtype == "float16":
                 bits = noise.random_raw(w.size // 2 + 1).view(np.uint32)[: w.size].reshape(w.shape)
                 w, v = to_float16(w, bits), to_bfloat16(v, bits)
-            arrays["weight"][rows[block]], arrays["momentum"][rows[block]] = w, v
+            arrays["weight"][index], arrays["momentum"][index] = w, v
+            if centers is not None:
+                w = from_float16(w) if self.dtype == "float16" else w
+                np.divide(w, _norms(w), out=centers[slots])
         if self._rule.correct_skipped:
             arrays["last_step"][rows] = step
 
-    def _read(self, rows: np.ndarray, step: int, lr: float) -> tuple[np.ndarray, np.ndarray]:
-        """Copies of weight and momentum in float32, having caught up with the steps before `step`."""
+    def _blocks(self, rows: np.ndarray | slice) -> Iterator[tuple[slice, np.ndarray | slice]]:
+        """A sample in blocks: their slots, and their rows (of a slice the slots themselves)."""
+        count = rows.stop if isinstance(rows, slice) else len(rows)
+        for first in range(0, count, self._block):
+            slots = slice(first, min(first + self._block, count))
+            yield slots, slots if isinstance(rows, slice) else rows[slots]
+
+    def _read(self, rows: np.ndarray | slice, step: int, lr: float) -> tuple[np.ndarray, np.ndarray]:
+        """Weight and momentum in float32, having caught up with the steps before `step`; of a slice maybe no copies."""
         arrays = self.arrays()
         w, v = arrays["weight"][rows], arrays["momentum"][rows]
         if self.dtype == "float16":

@@ -1,4 +1,4 @@
-"""Which class centres take part in a step: Partial FC (An et al., "Partial FC: Training 10 Million Identities on a
+"""Which class centers take part in a step: Partial FC (An et al., "Partial FC: Training 10 Million Identities on a
 Single Machine", ICCV Workshops 2021, and "Killing Two Birds with One Stone", CVPR 2022).
 
 The classes of a global batch are its positives; all of them take part. The rest of the sample are other classes,
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heads.class_parallel import shard_range
+from heads.shards import shard_range
 
 
 @dataclass(frozen=True)
 class Sample:
-    """rows: (count,) int64, the drawn rows of this rank's shard: its positives in order, then negatives in order.
+    """rows: (count,) int64, the drawn rows of this rank's shard: its positives in order, then negatives in order; a
+    slice if they are all there are.
 
     labels: (B,) int64, the global batch's labels as slots of the sample of all ranks, rank after rank.
     """
 
-    rows: np.ndarray
+    rows: np.ndarray | slice
     labels: np.ndarray
 
 
@@ -46,6 +47,12 @@ class ClassSampler:
         return self.counts[self._rank]
 
     @property
+    def takes_all(self) -> bool:
+        """Whether each step sees all of this rank's classes."""
+        start, stop = self._shards[self._rank]
+        return self.count == stop - start
+
+    @property
     def first_slot(self) -> int:
         return int(self._slots[self._rank])
 
@@ -62,8 +69,8 @@ class ClassSampler:
             else:
                 slots[own] = self._slots[rank] + np.arange(own.stop - own.start)
         start, stop = self._shards[self._rank]
-        if self.count == stop - start:
-            return Sample(np.arange(stop - start), slots[which])
+        if self.takes_all:
+            return Sample(slice(0, stop - start), slots[which])
         positives = classes[first[self._rank] : first[self._rank + 1]] - start
         rng = np.random.default_rng([self._seed, step, self._rank])
         # Numbered without the positives, the others are 0 ... n - 1: shift each past the positives before it.

@@ -27,7 +27,10 @@ def head_loss(embedding, centres, labels, margins, scale, straight_through=False
     e, c = embedding / e_norm, centres / c_norm
     cos = e @ c.T
     value, slope = margin(cos[rows, labels], *margins)
-    if straight_through:
+    if straight_through:  # as arcface_torch: no continuation past pi, and m3 alone if there is one
+        m1, m2, m3 = margins
+        target = cos[rows, labels]
+        value = target - m3 if m3 > 0 else np.cos(m1 * np.arccos(target) + m2)
         slope = np.ones_like(slope)
     logits = cos.copy()
     passes = np.ones_like(cos)

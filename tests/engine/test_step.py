@@ -1,67 +1,103 @@
 """Both steps, compiled and eager, on 1, 2 and 3 ranks against a NumPy trainer written from the papers."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from engine.schedule import Schedule
 from tests import reference
-from tests.engine.cases import SCHEDULE, STEPS, batches, cases_on, initial_parameters, settings
-from tests.engine.training import training
+from tests.engine.cases import CLASSES, SCHEDULE, STEPS, batches, cases_on, initial_parameters, settings
+from tests.ranks import run_ranks
 
 RUNS = [(mode, ranks) for mode in ("graph", "eager") for ranks in (1, 2, 3)]
 EACH_RUN = pytest.mark.parametrize(("mode", "ranks"), RUNS)
 EACH_CASE = pytest.mark.parametrize(
     ("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in cases_on(run[1])]
 )
+FORMULA = ("margins", "scale", "straight_through", "filtering")
+TRAINING = ("batch_norm", "gradient_acc", "clip", "backbone_scale")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return training(tmp_path_factory, "tests/engine/step_worker.py", cases_on)
+    """(mode, ranks) -> what each rank saw in `cases_on(ranks)`; trained when first asked for."""
+
+    @functools.cache
+    def train(mode, ranks):
+        out = tmp_path_factory.mktemp(mode) / "rank"
+        run_ranks(ranks, "tests/engine/step_worker.py", mode, str(out), *cases_on(ranks))
+        return [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
+
+    return train
 
 
-def numpy_training(case, ranks):
+def numpy_training(case, ranks, sampled=None):
     wanted = settings(case)
-    del wanted["model_parallel"], wanted["fused"]
     rates = [Schedule(**SCHEDULE).at(step) for step in range(STEPS)]
-    parameters = initial_parameters(wanted["batch_norm"])
-    return reference.train(parameters, batches(wanted["gradient_acc"]), rates, ranks=ranks, **wanted)
+    return reference.train(
+        initial_parameters(wanted["batch_norm"], wanted["classes"]),
+        batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),
+        rates,
+        ranks=ranks,
+        sampled=sampled,
+        **{key: wanted[key] for key in FORMULA + TRAINING},
+    )
 
 
 @EACH_CASE
 def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
-    found = trained(mode, ranks)
-    losses, weights, _ = numpy_training(case, ranks)
-    assert np.ptp(losses) > 0.01  # something was learnt, so that equality means something
-    np.testing.assert_allclose(found[0][f"{case}/losses"], losses, rtol=1e-5)
+    seen, wanted = trained(mode, ranks), settings(case)
+    shards = seen if wanted["model_parallel"] else seen[:1]
+    drawn = [np.concatenate([f[f"{case}/classes/{step}"] for f in shards]) for step in range(STEPS)]
+    given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
+    for classes, (_, labels) in zip(drawn, given, strict=True):
+        assert np.isin(labels, classes).all() and len(np.unique(classes)) == len(classes)
+    losses, weights, _ = numpy_training(case, ranks, [np.sort(classes) for classes in drawn])
+    assert np.ptp(losses) > 0.01  # something was learned, so that equality means something
+    np.testing.assert_allclose(seen[0][f"{case}/losses"], losses, rtol=1e-5)
+    trained_weights = {name: seen[0][f"{case}/{name}"] for name in weights}
+    trained_weights["head.weight"] = np.concatenate([f[f"{case}/head.weight"] for f in shards])
     for name, expected in weights.items():
-        error = np.abs(found[0][f"{case}/{name}"] - expected).max() / np.abs(expected).max()
+        error = np.abs(trained_weights[name] - expected).max() / np.abs(expected).max()
         assert error < 1e-5, (name, error)
+    untouched = np.setdiff1d(np.arange(wanted["classes"]), np.concatenate(drawn))
+    start = initial_parameters(wanted["batch_norm"], wanted["classes"])["head.weight"]
+    np.testing.assert_array_equal(trained_weights["head.weight"][untouched], start[untouched])
 
 
 @EACH_CASE
 def test_backbones_are_the_same_on_all_ranks(trained, mode, ranks, case):
-    found = trained(mode, ranks)
-    for name in found[0].files:
-        if name.startswith((f"{case}/local.backbone", f"{case}/averaged")):
-            for other in found[1:]:
-                np.testing.assert_array_equal(other[name], found[0][name], err_msg=name)
+    seen = trained(mode, ranks)
+    for name in seen[0].files:
+        if name.startswith((f"{case}/backbone", f"{case}/averaged")):
+            for other in seen[1:]:
+                np.testing.assert_array_equal(other[name], seen[0][name], err_msg=name)
+
+
+@EACH_RUN
+def test_replicated_centers_are_the_same_on_all_ranks(trained, mode, ranks):
+    seen = trained(mode, ranks)
+    for name in ("weight", "momentum"):
+        for other in seen[1:]:
+            mine, theirs = (f[f"replicated_all/head.{name}"] for f in (seen[0], other))
+            np.testing.assert_array_equal(theirs, mine)
 
 
 @EACH_RUN
 def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained, mode, ranks):
-    found = trained(mode, ranks)
+    seen = trained(mode, ranks)
     _, _, net = numpy_training("batch_norm", ranks)
     for kind, expected in (("mean", net.mean), ("var", net.var)):
-        own = np.array([f[f"batch_norm/own.1.running_{kind}"] for f in found])
+        own = np.array([f[f"batch_norm/own.1.running_{kind}"] for f in seen])
         np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-6)
-        averaged = found[0][f"batch_norm/averaged.1.running_{kind}"]
+        averaged = seen[0][f"batch_norm/averaged.1.running_{kind}"]
         np.testing.assert_allclose(averaged, expected.mean(axis=0), rtol=1e-4, atol=1e-6)
 
 
 @EACH_RUN
-def test_centres_are_split_over_the_ranks(trained, mode, ranks):
-    found = trained(mode, ranks)
-    rows = [len(f["arcface/local.head.weight"]) for f in found]
-    assert sum(rows) == 23 and max(rows) - min(rows) <= 1
-    assert all(len(f["replicated/local.head.weight"]) == 23 for f in found)
+def test_centers_are_split_over_the_ranks(trained, mode, ranks):
+    seen = trained(mode, ranks)
+    rows = [len(f["arcface/head.weight"]) for f in seen]
+    assert sum(rows) == CLASSES and max(rows) - min(rows) <= 1
+    assert all(len(f["replicated/head.weight"]) == CLASSES for f in seen)

@@ -9,7 +9,7 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from heads.class_parallel import initial_centres
+from heads.shards import initial_centers
 from heads.device_rows import DeviceRows
 from heads.half import from_bfloat16, to_bfloat16, to_float16
 from heads.mapped_rows import MappedRows, find, read_state
@@ -57,7 +57,7 @@ def lr_of(step):
 @pytest.mark.parametrize("kind", ["host", "device", "mmap"])
 def test_50_steps_equal_numpy(kind, tmp_path):
     store = make(kind, SparseMomentum(0.9, 5e-4), tmp_path / "rows")
-    w = initial_centres(0, ROWS, E, 1).astype("d")
+    w = initial_centers(0, ROWS, E, 1).astype("d")
     v = np.zeros_like(w)
     for step, (rows, slopes, directions, taken) in enumerate(train(store, 50, lr_of)):
         norm = np.linalg.norm(w[rows], axis=1, keepdims=True)
@@ -68,7 +68,7 @@ def test_50_steps_equal_numpy(kind, tmp_path):
         v[rows] = 0.9 * v[rows] + gradient + 5e-4 * w[rows]
         w[rows] -= lr_of(step) * v[rows]
     found = store.arrays()
-    assert np.abs(found["weight"] - initial_centres(0, ROWS, E, 1)).max() > 1e-3
+    assert np.abs(found["weight"] - initial_centers(0, ROWS, E, 1)).max() > 1e-3
     np.testing.assert_allclose(found["weight"], w, rtol=1e-4, atol=1e-5 * np.abs(w).max())
     np.testing.assert_allclose(found["momentum"], v, rtol=1e-4, atol=1e-5 * np.abs(v).max())
 
@@ -76,7 +76,7 @@ def test_50_steps_equal_numpy(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["host", "device"])
 def test_corrected_rows_go_as_in_dense_sgd_whose_gradient_is_zero_meanwhile(kind, tmp_path):
     store = make(kind, SparseMomentum(0.9, 5e-2, correct_skipped=True), tmp_path / "rows")
-    w = initial_centres(0, ROWS, E, 1).astype("d")
+    w = initial_centers(0, ROWS, E, 1).astype("d")
     v = np.zeros_like(w)
     for rows, slopes, directions, taken in train(store, 50, lambda step: 0.1):
         norm = np.linalg.norm(w[rows], axis=1, keepdims=True)
@@ -120,7 +120,7 @@ def test_steps_below_the_spacing_of_float16_are_not_lost(tmp_path):
     for store in (exact, half):
         for _ in train(store, 50, lambda step: 0.02):
             pass
-    moved = exact.arrays()["weight"] - initial_centres(0, ROWS, E, 1)
+    moved = exact.arrays()["weight"] - initial_centers(0, ROWS, E, 1)
     error = half.arrays()["weight"].astype("f") - exact.arrays()["weight"]
     assert half.arrays()["weight"].dtype == np.float16 and half.arrays()["momentum"].dtype == np.uint16
     assert np.abs(error).mean() < 0.05 * np.abs(moved).mean()
@@ -165,7 +165,7 @@ def test_trained_centres_are_set_aside_and_found_there(tmp_path):
     kept, identity = first.arrays()["weight"].copy(), first.flush(2)["identity"]
     os.close(first._lock)
     second = make("mmap", SparseMomentum(), tmp_path / "rows")
-    np.testing.assert_array_equal(second.arrays()["weight"], initial_centres(0, ROWS, E, 1))
+    np.testing.assert_array_equal(second.arrays()["weight"], initial_centers(0, ROWS, E, 1))
     assert find(identity, [tmp_path / "rows"]) == tmp_path / "rows.previous"
     np.testing.assert_array_equal(np.load(tmp_path / "rows.previous" / "weight.npy"), kept)
     os.close(second._lock)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heads.class_parallel import shard_range
+from heads.shards import shard_range
 from heads.sampling import ClassSampler, draw_without_replacement
 
 

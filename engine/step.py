@@ -1,0 +1,79 @@
+"""A training step: the backbone's, and then the class centers'."""
+
+import numpy as np
+import oneflow as flow
+
+from engine.eager import EagerStep
+from engine.graph import GraphStep
+from engine.schedule import Schedule
+from heads.class_parallel import ClassParallelHead
+from heads.sampling import Sample
+from utils.runtime import Runtime
+
+
+class TrainStep:
+    """Draws the classes of a step, runs `GraphStep` or `EagerStep` on them, and trains their centers.
+
+    inner: the step of backbone and head. prefetch: the centers of the next step are fetched from their store while
+    the device is busy with this one, if the next labels are known; the few that this step trains are then fetched
+    again. gradient_acc: micro-batches that `inner` returns, one below the other.
+
+    Under AMP the backbone leaves out a step whose gradients overflow, and its schedule waits. The centers' rate
+    follows as soon as `count_updates` has been called; in between it is ahead by the steps left out since.
+    """
+
+    def __init__(
+        self,
+        inner: GraphStep | EagerStep,
+        head: ClassParallelHead,
+        schedule: Schedule,
+        runtime: Runtime,
+        gradient_acc: int = 1,
+        prefetch: bool = False,
+    ) -> None:
+        self._inner, self._head, self._schedule, self._runtime = inner, head, schedule, runtime
+        self._gradient_acc, self._prefetch = gradient_acc, prefetch and not head.sampler.takes_all
+        self._step = 0
+        self.skipped = 0  # steps that the backbone has left out, as far as counted
+        self._ahead: tuple[Sample, np.ndarray] | None = None  # of the coming step: its sample and centers
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray, upcoming: np.ndarray | None = None) -> flow.Tensor:
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the loss as `TrainGraph`'s.
+
+        upcoming: this rank's labels of the next batch.
+        """
+        step, lr, runtime = self._step, self.rate(self._step), self._runtime
+        sample, fetched = self._ahead or (self._draw(labels, step), None)
+        self._head.place(sample, step, lr, fetched)
+        following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
+        loss, *results = self._inner.run(images, np.split(sample.labels, runtime.ranks)[runtime.rank])
+        self._ahead = None
+        if following:
+            self._ahead = following, self._head.fetch(following, step + 1, self.rate(step + 1))
+        self._head.update(sample, tuple(results), step, lr, self._gradient_acc)
+        if self._ahead:
+            self._head.refetch(*self._ahead, sample, step + 1, self.rate(step + 1))
+        self._step += 1
+        return loss
+
+    def _draw(self, labels: np.ndarray, step: int) -> Sample:
+        rows = self._runtime.gather_rows(labels, [len(labels)] * self._runtime.ranks)
+        return self._head.sampler.draw(step, rows)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0, as far as is known how many have been left out."""
+        return self._schedule.at(step - self.skipped)
+
+    def count_updates(self) -> None:
+        """Finds out how many steps have been left out. A collective; waits for the steps under way."""
+        self.skipped = self._step - self._inner.updates()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The backbone's, as `GraphStep.state`; the centers' momentum is in the head's store."""
+        return self._inner.state()
+
+    def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
+        """Goes on after `step` steps, with a state as `state()` gave it; before the first call."""
+        self._step, self._ahead = step, None
+        self.skipped = step - int(state["updates"][0]) if "updates" in state else 0
+        self._inner.restore(step, state)
