@@ -21,16 +21,16 @@ config.lr_backbone_scale = 1.0  # the backbone's learning rate is lr times this
 config.loss = None  # "arcface" | "cosface": shorthand for a margin_list; None: margin_list decides
 config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
 config.logit_scale = 64.0  # s
-config.margin_gradient = "exact"  # "exact": the true derivative | "straight_through": as arcface_torch trains
+config.margin_gradient = "exact"  # the papers' margin and derivative | "straight_through": arcface_torch's, exactly
 config.interclass_filtering_threshold = 0.0  # non-target cosines above it become 0; 0: off, 0.4 is usual
-config.sample_rate = 1.0  # share of the class centres in each step, (0, 1]; below 1: Partial FC
-config.head_store = "device"  # where class centres live: "device" | "host" memory | "mmap", files all ranks share
+config.sample_rate = 1.0  # share of the class centers in each step, (0, 1]; below 1: Partial FC
+config.head_store = "device"  # where class centers live: "device" | "host" memory | "mmap", files all ranks share
 config.head_store_path = None  # folder of those files, on a fast disk of this machine; None: output/head_store
-config.head_dtype = "float32"  # of stored class centres: "float32" | "float16" (half the memory, stochastic rounding)
-config.correct_skipped = False  # True: sampled centres first catch up with the momentum and decay of skipped steps
-config.model_parallel = True  # True: class centres are split over the ranks | False: every rank holds all
+config.head_dtype = "float32"  # of stored class centers: "float32" | "float16" (half the memory, stochastic rounding)
+config.correct_skipped = False  # True: sampled centers first catch up with the momentum and decay of skipped steps
+config.model_parallel = True  # True: class centers are split over the ranks | False: every rank holds all
 
-config.pretrained_head = None  # class centres to start from: a checkpoint's folder, of the same identities
+config.pretrained_head = None  # class centers to start from: a checkpoint's folder, of the same identities
 
 # --- data ---
 config.ofrecord_path = None  # folder with part-00000 ... and dataset.json, made by tools/mx_recordio_2_ofrecord.py
@@ -61,7 +61,7 @@ config.device = "auto"  # "auto" (CUDA where this OneFlow has kernels for the ca
 config.graph = True  # True: compiled nn.Graph step | False: eager step; train.py --graph / --eager say the same
 config.fp16 = False  # automatic mixed precision with a gradient scaler (CUDA only)
 config.cpu_kernels = True  # quicker on CPU, equal to rounding: True | False | "all" (also convolutions; 5x the memory)
-config.fused_ops = "auto"  # CUDA-only fused kernels: "auto" (on where the device is CUDA) | True | False
+config.fused_ops = "auto"  # the compiler may fuse operators: "auto" (it may) | True | False
 config.seed = 2048  # all randomness comes from it
 
 # --- verification ---

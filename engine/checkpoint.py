@@ -4,7 +4,7 @@
         checkpoint.json             step, ranks, best score, config; size and checksum of every other file
         backbone.safetensors        weights, BatchNorm statistics averaged over the ranks (+ config.json: a model)
         optimizer.safetensors       the backbone's momentum, and what else the compiled step keeps
-        rank-00000.safetensors      that rank's rows of the class centres and their momentum; its BatchNorm statistics
+        rank-00000.safetensors      that rank's rows of the class centers and their momentum; its BatchNorm statistics
 
 The position in the data and the learning rate follow from the step, the order of the data from config.seed, the masks
 of the eager step's dropout from both; those of the compiled step cannot be set (see `DropoutSeeds` in engine/hooks.py).
@@ -212,7 +212,7 @@ class Checkpoint:
         return read_tensors(self.folder / _OPTIMIZER)
 
     def mapped_folder(self) -> Path | None:
-        """Where the class centres are if they live in files of their own (`MappedRows`).
+        """Where the class centers are if they live in files of their own (`MappedRows`).
 
         Where they were, beside this checkpoint (its run may have been moved), or set aside there. Raises UserError
         where they are gone.
@@ -223,7 +223,7 @@ class Checkpoint:
         recorded = Path(files["folder"])
         found = find(files["identity"], (recorded, self.folder.resolve().parents[1] / recorded.name))
         if found is None:
-            raise UserError(f"the class centres of {self.folder}, once in {recorded}, are gone or of another run")
+            raise UserError(f"the class centers of {self.folder}, once in {recorded}, are gone or of another run")
         return found
 
     def has_head(self, name: str) -> bool:

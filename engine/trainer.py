@@ -25,7 +25,7 @@ from heads.build import build_head
 from heads.mapped_rows import MappedRows
 from utils.config import dump_config
 from utils.errors import UserError
-from utils.runtime import Runtime, local_array, write_local
+from utils.runtime import Runtime, write_local
 
 
 class Trainer:
@@ -67,7 +67,7 @@ class Trainer:
         model = Classifier(self.backbone, self.head, self._frozen)
         micro = 1 if self._frozen else cfg.gradient_acc  # no gradient of the backbone, nothing to accumulate
         if cfg.graph:
-            inner = GraphStep(model, optimizer, self.schedule, self.runtime, micro, cfg.fp16, cfg.fused_ops)
+            inner = GraphStep(model, optimizer, self.schedule, self.runtime, micro, cfg.fp16, bool(cfg.fused_ops))
         else:
             inner = EagerStep(model, optimizer, self.schedule, self.runtime, micro)
         travels = cfg.head_store == "mmap" or (cfg.head_store == "host" and self.runtime.device == "cuda")

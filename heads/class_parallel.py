@@ -201,9 +201,7 @@ class ClassParallelHead(nn.Module):
             return gradient_of(slice(None)).numpy().__getitem__
         return gradient_of
 
-    def _whole(
-        self, sample: Sample, micro: int, gradient: flow.Tensor
-    ) -> Callable[[slice], np.ndarray | flow.Tensor]:
+    def _whole(self, sample: Sample, micro: int, gradient: flow.Tensor) -> Callable[[slice], np.ndarray | flow.Tensor]:
         """As `_factored`, without model_parallel."""
         gradient = gradient.to_local()
         if micro > 1:

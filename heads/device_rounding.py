@@ -12,10 +12,10 @@ _SMALLEST = {flow.float16: 2.0**-24, flow.bfloat16: 2.0**-126}  # spacing
 def round_randomly(values: flow.Tensor, dtype: flow.dtype, generator: flow.Generator) -> flow.Tensor:
     """float32 -> dtype (float16 or bfloat16), up or down with a chance in proportion to the distance.
 
-    Noise as wide as the spacing of `dtype` there, and then rounding to the nearest. Below a power of two the logarithm
-    may take the spacing above it, twice as wide, which is still right on average.
+    Right next to a power of two the logarithm may take the spacing of its other side, which is right on average too.
     """
-    exponent = flow.floor(flow.log(values.abs()) * (1.0 / _LN2))  # -inf for 0
+    magnitude = values.abs()
+    exponent = flow.floor(flow.log(magnitude) * (1.0 / _LN2))  # -inf for 0
     spacing = flow.exp((exponent - _MANTISSA[dtype]) * _LN2).clamp(min=_SMALLEST[dtype])
-    noise = flow.rand(*values.shape, generator=generator, device=values.device) - 0.5
-    return (values + noise * spacing).to(dtype)
+    noise = flow.rand(*values.shape, generator=generator, device=values.device)
+    return (flow.floor(magnitude / spacing + noise) * spacing * flow.sign(values)).to(dtype)

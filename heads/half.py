@@ -1,4 +1,4 @@
-"""Class centres in two bytes a number, rounded up or down at random so that small steps are not lost.
+"""Class centers in two bytes a number, rounded up or down at random so that small steps are not lost.
 
 Rounded to the nearest, an update below half the spacing of float16 would never change a weight. With a chance in
 proportion to the distance, the expected value is the exact one (Gupta et al., "Deep Learning with Limited Numerical

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from heads.shards import INIT_BLOCK, initial_centers
 from heads.half import from_bfloat16, from_float16, to_bfloat16, to_float16, to_float32
+from heads.shards import INIT_BLOCK, initial_centers
 from heads.sparse_momentum import SparseMomentum
 
 _BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache

@@ -1,4 +1,4 @@
-"""SGD with momentum and weight decay that touches only the class centres of a step.
+"""SGD with momentum and weight decay that touches only the class centers of a step.
 
 A sampled row w with momentum v and gradient g takes the step of ordinary SGD, with the same mu, weight decay and lr:
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import oneflow as flow
+from heads.sampled import SampledHead
 from oneflow import nn
 from oneflow.core.common import data_type_pb2
 
@@ -17,7 +18,6 @@ from engine.graph import TrainGraph
 from engine.model import Classifier
 from engine.optim import build_sgd
 from heads.build import build_head, samples
-from heads.sampled import SampledHead
 from heads.sampling import ClassSampler
 from utils.runtime import Runtime
 
@@ -159,7 +159,7 @@ def _part(name: str, op, gradient: bool, desc) -> str:
             return f"{owner} momentum"
         return "sampled rows" if op_name.endswith("head.rows") else f"{owner} weights"
     if _COLUMNS in shape:
-        return "logits" if shape[-1] == _COLUMNS else "centres in use"
+        return "logits" if shape[-1] == _COLUMNS else "centers in use"
     return "backbone gradients" if gradient else "activations"
 
 

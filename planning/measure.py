@@ -33,7 +33,7 @@ class Measured:
     device: str
     step_seconds: float  # the median of the steps
     head_share: float | None  # of the step: what it takes longer than the backbone alone
-    peak: int  # resident memory on the host: VmHWM, or for centres in files without these
+    peak: int  # resident memory on the host: VmHWM, or for centers in files without these
     card: int | None  # memory of the card, as nvidia-smi says
     base: int  # resident before the trainer was built: Python, OneFlow, its libraries
 

@@ -1,4 +1,4 @@
-"""The ways to hold the class centres, from the most exact to the smallest, and what fits with each."""
+"""The ways to hold the class centers, from the most exact to the smallest, and what fits with each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

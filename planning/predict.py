@@ -31,7 +31,7 @@ _CONTEXT = 600 * _MB  # of a card, assumed: what the libraries take before the f
 
 @dataclass(frozen=True)
 class Prediction:
-    """Bytes by part of one rank, on the host and on its card; files: of class centres on disk, of all ranks."""
+    """Bytes by part of one rank, on the host and on its card; files: of class centers on disk, of all ranks."""
 
     host: dict[str, int]
     card: dict[str, int]
@@ -84,7 +84,7 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
             host["sampled rows fetched ahead"] = sample * (2 if device == "cuda" else 1)
         if device == "cuda":
             host["logits"] += columns * cfg.batch_size * cfg.gradient_acc * ranks * 4
-            # DeviceRows.update: gradient, weight, momentum, centres and what takes their place
+            # DeviceRows.update: gradient, weight, momentum, centers and what takes their place
             card["sampled rows"] += sample * (6 if cfg.head_store == "device" else 1)
     return Prediction({k: int(v) for k, v in host.items()}, {k: int(v) for k, v in card.items()}, int(files))
 

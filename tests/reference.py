@@ -19,12 +19,12 @@ def margin(cos, m1, m2, m3):
     return value, slope
 
 
-def head_loss(embedding, centres, labels, margins, scale, straight_through=False, filtering=0.0):
-    """Mean loss, and its gradients by embedding (B, E) and centres (C, E)."""
+def head_loss(embedding, centers, labels, margins, scale, straight_through=False, filtering=0.0):
+    """Mean loss, and its gradients by embedding (B, E) and centers (C, E)."""
     rows = np.arange(len(labels))
     e_norm = np.linalg.norm(embedding, axis=1, keepdims=True)
-    c_norm = np.linalg.norm(centres, axis=1, keepdims=True)
-    e, c = embedding / e_norm, centres / c_norm
+    c_norm = np.linalg.norm(centers, axis=1, keepdims=True)
+    e, c = embedding / e_norm, centers / c_norm
     cos = e @ c.T
     value, slope = margin(cos[rows, labels], *margins)
     if straight_through:  # as arcface_torch: no continuation past pi, and m3 alone if there is one
@@ -48,8 +48,8 @@ def head_loss(embedding, centres, labels, margins, scale, straight_through=False
     d_cos = d_logits / len(labels) * scale * passes
     d_e, d_c = d_cos @ c, d_cos.T @ e
     d_embedding = (d_e - e * (d_e * e).sum(axis=1, keepdims=True)) / e_norm
-    d_centres = (d_c - c * (d_c * c).sum(axis=1, keepdims=True)) / c_norm
-    return loss, d_embedding, d_centres
+    d_centers = (d_c - c * (d_c * c).sum(axis=1, keepdims=True)) / c_norm
+    return loss, d_embedding, d_centers
 
 
 class Network:
@@ -94,7 +94,7 @@ def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc
           clip=5.0, backbone_scale=1.0, sampled=None, **head):  # fmt: skip
     """Losses of every step, the final parameters by name, and the network with its running statistics.
 
-    sampled: for every step the classes whose centres take part and train, in order; None: all.
+    sampled: for every step the classes whose centers take part and train, in order; None: all.
     """
     net = Network(parameters, ranks, batch_norm)
     velocity = {name: np.zeros_like(value) for name, value in net.p.items()}
@@ -109,9 +109,9 @@ def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc
             chosen = rows[:, micro].ravel()
             out = net.forward(x[chosen].astype(np.float64))
             slots = np.searchsorted(classes, labels[chosen])
-            part, d_out, d_centres = head_loss(out, net.p["head.weight"][classes], slots, **head)
+            part, d_out, d_centers = head_loss(out, net.p["head.weight"][classes], slots, **head)
             loss += part / gradient_acc
-            grads["head.weight"][classes] += d_centres / gradient_acc
+            grads["head.weight"][classes] += d_centers / gradient_acc
             for name, grad in net.backward(d_out).items():
                 grads[name] += grad / gradient_acc
         if clip:

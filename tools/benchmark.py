@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("config", help="a file or its bare name, such as speed_head")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for all points")
     parser.add_argument("--classes", default="10000,100000,1000000", help="numbers of identities (%(default)s)")
-    parser.add_argument("--sample_rates", default="1.0,0.1", help="shares of the centres in a step (%(default)s)")
+    parser.add_argument("--sample_rates", default="1.0,0.1", help="shares of the centers in a step (%(default)s)")
     parser.add_argument("--ranks", default="1,2", help="numbers of processes (%(default)s)")
     parser.add_argument("--batch_size", type=int, help="images per rank; default: the config's")
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a point (%(default)s)")

@@ -28,7 +28,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
     """Writes `tensors` to `path` and syncs it to disk; returns the file's ``{"bytes": size, "crc32": checksum}``.
 
     The safetensors library's own writer first copies every tensor; this one needs no memory but a chunk, so that a
-    rank's shard of class centres can be saved wherever it could be trained. Raises OSError.
+    rank's shard of class centers can be saved wherever it could be trained. Raises OSError.
     """
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
     header: dict = {"__metadata__": dict(metadata)} if metadata else {}

@@ -17,14 +17,14 @@ from tests.torch_side import NETWORKS
 def main(network: str, batch: int, steps: int, threads: int) -> None:
     torch.set_num_threads(threads)
     model = NETWORKS[network]().train()
-    centres = nn.Parameter(torch.randn(10000, 512) * 0.01)
-    optimizer = torch.optim.SGD([*model.parameters(), centres], lr=0.1, momentum=0.9, weight_decay=5e-4)
+    centers = nn.Parameter(torch.randn(10000, 512) * 0.01)
+    optimizer = torch.optim.SGD([*model.parameters(), centers], lr=0.1, momentum=0.9, weight_decay=5e-4)
     images, labels = torch.randn(batch, 3, 112, 112), torch.randint(10000, (batch,))
     rows = torch.arange(batch)
     walls, cpus = [], []
     for _ in range(steps + 2):
         wall, cpu = time.perf_counter(), time.process_time()
-        cosine = functional.linear(functional.normalize(model(images)), functional.normalize(centres)).clamp(-1, 1)
+        cosine = functional.linear(functional.normalize(model(images)), functional.normalize(centers)).clamp(-1, 1)
         with torch.no_grad():
             cosine[rows, labels] = torch.cos(torch.acos(cosine[rows, labels]) + 0.5)
         functional.cross_entropy(cosine * 64, labels).backward()

@@ -70,7 +70,7 @@ def test_an_operation_changes_a_copy_and_takes_all_numbers(name, face):
 
 
 def bilinear(part, size):
-    """Enlarged with pixels' centres at halves, from the definition."""
+    """Enlarged with pixels' centers at halves, from the definition."""
     ratio = np.array(part.shape[:2]) / size
     places = [np.clip((np.arange(size) + 0.5) * ratio[axis] - 0.5, 0, part.shape[axis] - 1) for axis in (0, 1)]
     low = [np.floor(place).astype(int) for place in places]

@@ -1,4 +1,4 @@
-"""Runs with sampled class centres, as a user starts and resumes them."""
+"""Runs with sampled class centers, as a user starts and resumes them."""
 
 import functools
 import re
@@ -30,7 +30,7 @@ def losses(output):
 
 
 def tensors(checkpoint):
-    """Everything in a checkpoint's files by name, the class centres of all ranks one below the other."""
+    """Everything in a checkpoint's files by name, the class centers of all ranks one below the other."""
     found = {**load_file(checkpoint / "backbone.safetensors"), **load_file(checkpoint / "optimizer.safetensors")}
     for shard in sorted(checkpoint.glob("rank-*.safetensors")):
         for name, rows in load_file(shard).items():
@@ -77,7 +77,7 @@ def test_resumed_is_the_same_to_the_bit(whole, tmp_path, how):
     assert_same(whole(*how) / last, tmp_path / last)
 
 
-def test_centres_in_files_train_and_resume_as_those_in_memory(whole, tmp_path):
+def test_centers_in_files_train_and_resume_as_those_in_memory(whole, tmp_path):
     """Also where the run's folder has been moved meanwhile, and as the start of other heads."""
     run(2, tmp_path / "begun", *HALVES, "head_store=mmap", "num_epoch=1")
     (tmp_path / "begun").rename(tmp_path / "files")
@@ -136,6 +136,6 @@ def test_sampling_everything_is_the_full_layer(tmp_path):
         assert other[step] == pytest.approx(loss, rel=1e-4)
 
 
-def test_replicated_centres_cannot_be_sampled(tmp_path):
-    with pytest.raises(UserError, match="every rank would hold all class centres"):
+def test_replicated_centers_cannot_be_sampled(tmp_path):
+    with pytest.raises(UserError, match="every rank would hold all class centers"):
         main(["configs/base.py", *SETTINGS, "network=mbf_tiny", f"output={tmp_path}", "model_parallel=False"])

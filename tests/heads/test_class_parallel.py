@@ -4,7 +4,11 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from heads.class_parallel import ClassParallelHead, initial_centres, shard_range
+from heads.class_parallel import ClassParallelHead
+from heads.row_store import HostRows
+from heads.sampling import ClassSampler
+from heads.shards import initial_centers, shard_range
+from heads.sparse_momentum import SparseMomentum
 from tests import reference
 
 PLACEMENT = flow.placement("cpu", ranks=[0])
@@ -20,56 +24,63 @@ def test_shards_cover_every_class_once(classes, ranks):
     assert sizes == sorted(sizes, reverse=True) and sizes[0] - sizes[-1] <= 1
 
 
-def test_initial_centres_do_not_depend_on_the_shards():
-    whole = initial_centres(0, 40000, 16, seed=3)
+def test_initial_centers_do_not_depend_on_the_shards():
+    whole = initial_centers(0, 40000, 16, seed=3)
     for ranks in (2, 3, 7):
-        shards = [initial_centres(*shard_range(40000, ranks, rank), 16, seed=3) for rank in range(ranks)]
+        shards = [initial_centers(*shard_range(40000, ranks, rank), 16, seed=3) for rank in range(ranks)]
         np.testing.assert_array_equal(np.concatenate(shards), whole)
     assert abs(whole.std() - 0.01) < 1e-4 and abs(whole.mean()) < 1e-4
-    assert not np.array_equal(initial_centres(0, 10, 16, seed=4), whole[:10])
+    assert not np.array_equal(initial_centers(0, 10, 16, seed=4), whole[:10])
 
 
-def run_head(embedding, labels, centres, **settings):
-    """Loss, gradient by embedding, gradient by centres."""
-    head = ClassParallelHead(*centres.shape, PLACEMENT, **settings)
-    head.weight.to_local().copy_(flow.tensor(centres))
+def run_head(embedding, labels, centers, **settings):
+    """Loss, gradient by embedding, gradient by centers (as what a step of rate 1 takes away)."""
+    classes, size = centers.shape
+    store = HostRows(0, classes, size, SparseMomentum(0.0, 0.0), "float32", seed=0)
+    store.load("weight", centers.copy())
+    sampler = ClassSampler(classes, 1, 0, 1.0, len(labels), seed=0)
+    head = ClassParallelHead(store, sampler, size, PLACEMENT, **settings)
+    sample = sampler.draw(0, labels)
+    head.place(sample, 0, 1.0)
     e = flow.tensor(embedding).to_global(placement=PLACEMENT, sbp=SPLIT).requires_grad_(True)
-    loss = head(e, flow.tensor(labels).to_global(placement=PLACEMENT, sbp=SPLIT))
-    loss.backward()
-    return [t.to_local().numpy() for t in (loss, e.grad, head.weight.grad)]
+    objective, loss, *results = head(e, flow.tensor(labels).to_global(placement=PLACEMENT, sbp=SPLIT))
+    objective.backward()
+    head.update(sample, tuple(results), 0, 1.0)
+    return loss.to_local().numpy(), e.grad.to_local().numpy(), centers - store.arrays()["weight"]
 
 
 @pytest.mark.parametrize("margins", [(1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (1.0, 0.3, 0.2)])
-@pytest.mark.parametrize("scale", [30.0, 64.0, 128.0])
-def test_equals_numpy(margins, scale):
+@pytest.mark.parametrize("scale", [32.0, 64.0, 128.0])
+@pytest.mark.parametrize("model_parallel", [True, False])
+def test_equals_numpy(margins, scale, model_parallel):
     rng = np.random.default_rng(0)
-    embedding, centres = rng.normal(size=(9, 6)).astype("f"), rng.normal(size=(21, 6)).astype("f")
+    embedding, centers = rng.normal(size=(9, 6)).astype("f"), rng.normal(size=(21, 6)).astype("f")
     labels = rng.integers(0, 21, 9)
-    found = run_head(embedding, labels, centres, margins=margins, scale=scale)
-    expected = reference.head_loss(embedding.astype("d"), centres.astype("d"), labels, margins, scale)
+    found = run_head(embedding, labels, centers, margins=margins, scale=scale, model_parallel=model_parallel)
+    expected = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, margins, scale)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
 
 
 @pytest.mark.parametrize("gradient", ["exact", "straight_through"])
 @pytest.mark.parametrize("scale", [64.0, 128.0])
-def test_embeddings_along_and_against_their_centres_give_numbers(gradient, scale):
+def test_embeddings_along_and_against_their_centers_give_numbers(gradient, scale):
     rng = np.random.default_rng(1)
-    centres = rng.normal(size=(21, 6)).astype("f")
+    centers = rng.normal(size=(21, 6)).astype("f")
     labels = np.arange(20)
-    embedding = centres[:20] * np.where(labels % 2, 3.0, -2.0)[:, None].astype("f")
-    for array in run_head(embedding, labels, centres, margins=(1.0, 0.5, 0.0), scale=scale, gradient=gradient):
+    embedding = centers[:20] * np.where(labels % 2, 3.0, -2.0)[:, None].astype("f")
+    for array in run_head(embedding, labels, centers, margins=(1.0, 0.5, 0.0), scale=scale, gradient=gradient):
         assert np.isfinite(array).all()
 
 
 def test_an_embedding_of_zeros_gives_numbers():
-    centres = np.random.default_rng(2).normal(size=(5, 6)).astype("f")
-    for array in run_head(np.zeros((2, 6), "f"), np.array([0, 4]), centres):
+    centers = np.random.default_rng(2).normal(size=(5, 6)).astype("f")
+    for array in run_head(np.zeros((2, 6), "f"), np.array([0, 4]), centers):
         assert np.isfinite(array).all()
 
 
 def test_filtered_cosines_give_no_gradient():
-    centres = np.eye(3, 4, dtype="f")
+    centers = np.eye(3, 4, dtype="f")
     embedding = np.array([[0.1, 1, 0, 0.2]], "f")  # nearly class 1, labelled 0
-    _, _, gradient = run_head(embedding, np.array([0]), centres, filtering=0.4)
+    _, _, gradient = run_head(embedding, np.array([0]), centers, filtering=0.4)
     assert np.abs(gradient[1]).max() == 0 and np.abs(gradient[0]).max() > 0

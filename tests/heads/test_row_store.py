@@ -1,4 +1,4 @@
-"""Class centres that are trained a few rows at a time, wherever they live, against dense NumPy."""
+"""Class centers that are trained a few rows at a time, wherever they live, against dense NumPy."""
 
 import os
 import signal
@@ -9,11 +9,12 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from heads.shards import initial_centers
+from heads.device_rounding import round_randomly
 from heads.device_rows import DeviceRows
 from heads.half import from_bfloat16, to_bfloat16, to_float16
 from heads.mapped_rows import MappedRows, find, read_state
 from heads.row_store import HostRows
+from heads.shards import initial_centers
 from heads.sparse_momentum import SparseMomentum
 from tests.ranks import ROOT, rank_environment
 from utils.errors import UserError
@@ -23,7 +24,7 @@ ROWS, E, BATCH = 40, 6, 5
 
 def make(kind, rule, folder, dtype="float32"):
     if kind == "device":
-        return DeviceRows(0, ROWS, E, rule, "cpu", seed=1)
+        return DeviceRows(0, ROWS, E, rule, "cpu", 1, dtype)
     if kind == "host":
         return HostRows(0, ROWS, E, rule, dtype, seed=1)
     store = MappedRows(folder, ROWS, 0, ROWS, E, rule, dtype, seed=1)
@@ -32,18 +33,19 @@ def make(kind, rule, folder, dtype="float32"):
 
 
 def train(store, steps, lr, seed=2):
-    """Some steps on random rows; yields (rows, slopes, directions, the centres that were taken)."""
+    """Some steps on random rows; yields (rows, slopes, directions, the centers that were taken)."""
     rng = np.random.default_rng(seed)
     for step in range(steps):
         rows = np.sort(rng.choice(ROWS, 9, replace=False))
         slopes = rng.normal(size=(BATCH, 9)).astype("f") * 0.01
         directions = rng.normal(size=(BATCH, E)).astype("f") * 0.01
         taken = np.empty((9, E), "f")
-        if isinstance(store, DeviceRows):
+        if not store.on_host:
             out = flow.zeros(9, E)
             store.take(rows, out, step, lr(step))
             taken = out.numpy()
-            store.update(rows, flow.tensor(slopes.T @ directions), step, lr(step))
+            gradient = flow.tensor(slopes.T @ directions)
+            store.update(rows, lambda slots, g=gradient: g[slots], step, lr(step))
         else:
             store.take(rows, taken, step, lr(step))
             store.update(rows, lambda slots, s=slopes, d=directions: s[:, slots].T @ d, step, lr(step))
@@ -115,8 +117,9 @@ def test_rounding_is_right_on_average(narrow):
     assert (error < 5 * spacing / np.sqrt(12 * 20000) * np.sqrt(3)).all()
 
 
-def test_steps_below_the_spacing_of_float16_are_not_lost(tmp_path):
-    exact, half = (make("host", SparseMomentum(0.9, 0.0), tmp_path, dtype) for dtype in ("float32", "float16"))
+@pytest.mark.parametrize("kind", ["host", "device"])
+def test_steps_below_the_spacing_of_float16_are_not_lost(kind, tmp_path):
+    exact, half = (make(kind, SparseMomentum(0.9, 0.0), tmp_path, dtype) for dtype in ("float32", "float16"))
     for store in (exact, half):
         for _ in train(store, 50, lambda step: 0.02):
             pass
@@ -127,11 +130,50 @@ def test_steps_below_the_spacing_of_float16_are_not_lost(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["host", "mmap", "device"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_whole_shard_trains_as_its_rows_do_and_leaves_its_centers(kind, dtype, tmp_path, monkeypatch):
+    """A slice takes other ways than a list of rows (views, blocks), and `update` leaves what `take` would give."""
+    by_rows, whole = (make(kind, SparseMomentum(), tmp_path / name, dtype) for name in ("rows", "whole"))
+    for store in (by_rows, whole):
+        store._block = 7
+    rng, everything = np.random.default_rng(3), slice(0, ROWS)
+    for step in range(3):
+        gradient = rng.normal(size=(ROWS, E)).astype("f")
+        centers, again = np.zeros((ROWS, E), "f"), np.zeros((ROWS, E), "f")
+        if kind == "device":
+            gradient, centers, again = (flow.tensor(array) for array in (gradient, centers, again))
+        by_rows.update(np.arange(ROWS), gradient.__getitem__, step, 0.1)
+        whole.update(everything, gradient.__getitem__, step, 0.1, centers)
+        whole.take(everything, again, step + 1, 0.1)
+        np.testing.assert_array_equal(np.asarray(centers), np.asarray(again))
+        np.testing.assert_allclose(np.linalg.norm(np.asarray(centers), axis=1), 1, rtol=1e-6)
+    for name, rows in by_rows.arrays().items():
+        np.testing.assert_array_equal(whole.arrays()[name], rows)
+
+
+@pytest.mark.parametrize("dtype", [flow.float16, flow.bfloat16])
+def test_rounding_on_a_device_is_right_on_average(dtype):
+    rng = np.random.default_rng(0)
+    values = (rng.choice([-1, 1], 64) * rng.uniform(1, 2, 64) * 10.0 ** rng.integers(-4, 3, 64)).astype("f")
+    values[:4] = 1.0, 0.0, 3e-6, 2.0**-15  # exact, zero, and where float16 has fewer digits
+    generator = flow.Generator("cpu")
+    generator.manual_seed(0)
+    many = flow.tensor(np.repeat(values[:, None], 20000, axis=1))
+    rounded = round_randomly(many, dtype, generator).to(flow.float32).numpy().astype("d")
+    bits = 10 if dtype == flow.float16 else 7
+    spacing = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(values), 1e-30))) - bits)
+    if dtype == flow.float16:
+        spacing = np.maximum(spacing, 2.0**-24)
+    assert (np.abs(rounded - values[:, None]) <= spacing[:, None]).all()
+    assert (rounded[1] == 0).all() and (rounded[0] != 1).mean() < 1e-3
+    error = np.abs(rounded.mean(axis=1) - values)
+    assert (error <= 5 * spacing / 2 / np.sqrt(20000)).all()
+
+
+@pytest.mark.parametrize("kind", ["host", "mmap", "device"])
 @pytest.mark.parametrize("stored", ["float32", "float16"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_rows_of_either_type_are_taken_over(kind, stored, dtype, tmp_path):
-    if kind == "device" and dtype == "float16":
-        return
     source = make("host", SparseMomentum(), tmp_path, stored)
     list(train(source, 3, lr_of))
     target = make(kind, SparseMomentum(), tmp_path / "rows", dtype)
@@ -159,7 +201,7 @@ def test_files_are_shared_by_any_number_of_ranks_and_remember_their_step(tmp_pat
     assert "some steps more" in whole.open(3)
 
 
-def test_trained_centres_are_set_aside_and_found_there(tmp_path):
+def test_trained_centers_are_set_aside_and_found_there(tmp_path):
     first = make("mmap", SparseMomentum(), tmp_path / "rows")
     list(train(first, 2, lr_of))
     kept, identity = first.arrays()["weight"].copy(), first.flush(2)["identity"]
@@ -173,7 +215,7 @@ def test_trained_centres_are_set_aside_and_found_there(tmp_path):
     assert read_state(tmp_path / "rows.previous").identity == identity
 
 
-def test_other_files_and_centres_in_use_are_left_alone(tmp_path):
+def test_other_files_and_centers_in_use_are_left_alone(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "part-00000").write_text("precious")
     with pytest.raises(UserError, match="holds other files"):

@@ -22,7 +22,7 @@ def test_the_full_layer_holds_weights_and_momentum_of_its_share():
         assert found["head momentum"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
 
 
-def test_the_store_of_sampled_centres_is_as_large_as_its_type():
+def test_the_store_of_sampled_centers_is_as_large_as_its_type():
     single = planner().predict(1_000_000, sample_rate=0.1).host
     half = planner().predict(1_000_000, sample_rate=0.1, head_dtype="float16").host
     assert single["head momentum"] == 2 * half["head momentum"] == 1_000_000 * 512 * 4
@@ -30,7 +30,7 @@ def test_the_store_of_sampled_centres_is_as_large_as_its_type():
     assert single["sampled rows"] == half["sampled rows"] == 100_000 * 512 * 4
 
 
-def test_centres_in_files_take_disk_and_no_memory():
+def test_centers_in_files_take_disk_and_no_memory():
     found = planner().predict(1_000_000, sample_rate=0.1, head_store="mmap")
     assert found.files == 1_000_000 * 512 * 8 and "head momentum" not in found.host
     shared = planner(2).predict(1_000_000, sample_rate=0.1, head_store="mmap")

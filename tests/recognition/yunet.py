@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# In squares of 32 pixels, from a square's corner: the box's centre, and the landmarks.
+# In squares of 32 pixels, from a square's corner: the box's center, and the landmarks.
 CENTRE, SIDE = (0.5, 0.5), 2.0
 LANDMARKS = np.array([[0.2, 0.2], [0.8, 0.25], [0.5, 0.5], [0.3, 0.8], [0.7, 0.75]], np.float32)
 
