@@ -109,11 +109,10 @@ class DeviceRows:
             self._noise.manual_seed(int(origin.generate_state(1)[0]))
         for slots, index in self._blocks(rows):
             w, v = self._read(index, step, lr)
-            norms = _norms(w)
-            unit = w / norms
+            inverse = 1.0 / _norms(w)
             gradient = gradient_of(slots)
-            gradient = (gradient - unit * (gradient * unit).sum(dim=1, keepdim=True)) / norms
-            w, v = self._rule.update(w, v, gradient, lr)
+            radial = (gradient * w).sum(dim=1, keepdim=True) * -(inverse**3)
+            w, v = self._rule.update(w, v, gradient * inverse, lr, radial)
             if self.dtype == "float16":
                 w, v = round_randomly(w, flow.float16, self._noise), round_randomly(v, flow.bfloat16, self._noise)
             tensors["weight"][index], tensors["momentum"][index] = w, v

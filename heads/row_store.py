@@ -100,11 +100,11 @@ class HostRows:
         noise = np.random.SFC64(np.random.SeedSequence([self._seed, step, self.start]))
         for slots, index in self._blocks(rows):
             w, v = self._read(index, step, lr)
-            norms = _norms(w)
+            inverse = 1 / _norms(w)
             # of the center w / |w| by w, for a gradient G of the center: (G - center (center . G)) / |w|
-            gradient = gradient_of(slots) / norms
-            gradient -= w * (np.einsum("ij,ij->i", gradient, w)[:, None] / norms**2)
-            w, v = self._rule.update(w, v, gradient, lr)
+            gradient = gradient_of(slots)
+            radial = np.einsum("ij,ij->i", gradient, w)[:, None] * -(inverse**3)
+            w, v = self._rule.update(w, v, gradient * inverse, lr, radial)
             if self.dtype == "float16":
                 bits = noise.random_raw(w.size // 2 + 1).view(np.uint32)[: w.size].reshape(w.shape)
                 w, v = to_float16(w, bits), to_bfloat16(v, bits)

@@ -32,11 +32,14 @@ class SparseMomentum:
     weight_decay: float = 5e-4
     correct_skipped: bool = False
 
-    def update(self, w, v, gradient, lr: float):
-        """(w, v) after a step; w, v, gradient: (rows, E) float32. The arguments may be overwritten."""
+    def update(self, w, v, gradient, lr: float, radial=0.0):
+        """(w, v) after a step; w, v, gradient: (rows, E) float32. The arguments may be overwritten.
+
+        radial: (rows, 1), what the gradient has besides along each row: ``gradient + radial * w`` is meant.
+        """
         v *= self.momentum
         v += gradient
-        v += w * self.weight_decay
+        v += w * (radial + self.weight_decay)
         w -= v * lr
         return w, v
 

@@ -73,11 +73,8 @@ def _run(train_step, steps: list, found: dict) -> list[float]:
 
 def _make_resident(head) -> None:
     """Writes to all of the momentum: fresh zeros take no memory until then, and in a long run all are written to."""
-    from heads.row_store import HostRows
-
-    store = getattr(head, "store", None)
-    if isinstance(store, HostRows):
-        store.arrays()["momentum"].fill(0)
+    if head.store.on_host:
+        head.store.arrays()["momentum"].fill(0)
 
 
 def _backbone_alone(trainer, cfg, runtime):
@@ -91,15 +88,14 @@ def _backbone_alone(trainer, cfg, runtime):
 
     class NoHead(nn.Module):
         def forward(self, embedding, labels):
-            return (embedding * embedding).mean()
+            loss = (embedding * embedding).mean()
+            return loss, loss
 
     for parameter in trainer.backbone.parameters():
         parameter.grad = None  # the first graph's, to which a second one could not add
-    head = NoHead()
-    model, optimizer = Classifier(trainer.backbone, head), build_sgd(trainer.backbone, head, cfg)
-    if cfg.graph:
-        return GraphStep(model, optimizer, trainer.schedule, runtime, cfg.gradient_acc, cfg.fp16)
-    return EagerStep(model, optimizer, trainer.schedule, runtime, cfg.gradient_acc)
+    parts = Classifier(trainer.backbone, NoHead()), build_sgd(trainer.backbone, cfg), trainer.schedule, runtime
+    step = GraphStep(*parts, cfg.gradient_acc, cfg.fp16) if cfg.graph else EagerStep(*parts, cfg.gradient_acc)
+    return lambda images, labels, _: step.run(images, labels)[0]
 
 
 def _card_memory() -> int | None:
