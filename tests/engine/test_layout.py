@@ -1,0 +1,34 @@
+"""The layout of steps that run on CPU, 1 and 2 ranks, read from the job that ran; tests/cuda has the same for CUDA."""
+
+import pytest
+
+from tests.layout.cases import CPU_CASES
+from tests.layout.job import read_operators
+from tests.layout.rules import bytes_per_logit, logits, misplaced, product_types, returned, sent
+from tests.layout.written import written_jobs
+
+EACH_CASE = pytest.mark.parametrize("name", CPU_CASES)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return written_jobs(tmp_path_factory, "tests/engine/layout_worker.py", CPU_CASES)
+
+
+@EACH_CASE
+def test_tensors_with_a_class_axis_are_split_on_it(run, name):
+    assert misplaced(read_operators(run(name)), CPU_CASES[name]) == []
+
+
+@pytest.mark.parametrize("name", [name for name, case in CPU_CASES.items() if case.ranks > 1])
+def test_no_more_than_rows_and_embeddings_cross_the_ranks(run, name):
+    assert sent(read_operators(run(name)), CPU_CASES[name]) == []
+
+
+@EACH_CASE
+def test_logits_are_few(run, name):
+    case, operators = CPU_CASES[name], read_operators(run(name))
+    found = bytes_per_logit(operators, case)
+    assert 0 < found <= case.bytes_per_logit, "\n".join(map(str, logits(operators, case)))
+    assert len(returned(operators, case)) <= 2
+    assert product_types(operators, case) == {"float"}
