@@ -2,13 +2,14 @@
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import oneflow as flow
 from oneflow import nn
 from oneflow.core.job.job_pb2 import Job
 
-from tests.layout.job import devices, read_operators
+from tests.layout.job import read_operators
 
 
 class KernelRegistry:
@@ -21,15 +22,14 @@ class KernelRegistry:
 
         device: asked instead of the operators' own, "cuda" or "cpu".
         """
+        operators = {op.name: replace(op, device=device or op.device) for op in read_operators(job)}
         asked = Job()
         asked.CopyFrom(job)
-        placed = devices(job)
         for op in asked.net.op:
-            op.device_tag = device or placed[op.name]  # passes of the compiler leave it empty
+            op.device_tag = operators[op.name].device  # passes of the compiler leave it empty
         content = asked.SerializeToString()
         names = self._ask(content, len(content))
         assert names is not None, "the job cannot be read"
-        operators = {op.name: op for op in read_operators(job)}
         return [str(operators[name]) for name in names.decode().splitlines()]
 
     def missing_for(self, function: Callable, *inputs: flow.Tensor) -> list[str]:

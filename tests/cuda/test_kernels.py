@@ -13,7 +13,7 @@ def test_has_a_kernel(kernel_registry, dtype):
 
 def test_a_missing_kernel_is_reported(kernel_registry):
     (reported,) = kernel_registry.missing_for(lambda x: x.to(flow.float16).amax(dim=1), ROWS)
-    assert reported == "reduce_max on cpu: input_tensor_0 float16 -> output_tensor_0 float16"
+    assert reported == "reduce_max on cuda: input_tensor_0 float16 -> output_tensor_0 float16"
     assert kernel_registry.missing_for(lambda x: x.amax(dim=1), ROWS) == []
 
 

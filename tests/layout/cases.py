@@ -77,18 +77,20 @@ _ARCFACE = {
 }
 
 
-def _variants(half: bool) -> dict[str, LayoutCase]:
+def _variants(half: bool, heads: tuple[str, ...]) -> dict[str, LayoutCase]:
     return {
         f"{head}-{'fp16' if half else 'fp32'}-{name}": LayoutCase(
             head, 2, half, bytes_per_logit=LIMITS[half] + more, **changed
         )
-        for head, (name, (more, changed)) in product(HEADS, VARIANTS.items())
-        if changed.get("model_parallel", True) or head == "full"  # a sample is drawn from a rank's own classes
+        for head, (name, (more, changed)) in product(heads, VARIANTS.items())
     }
 
 
-CUDA_CASES = _ARCFACE | _variants(half=True)
-CPU_CASES = {name: case for name, case in _ARCFACE.items() if not case.half} | _variants(half=False)
+CUDA_CASES = _ARCFACE | _variants(True, ("full",))
+CPU_CASES = {name: case for name, case in _ARCFACE.items() if not case.half} | _variants(False, ("full",))
+# A sample is drawn from a rank's own classes, so a replicated head has none.
+_SAMPLED_VARIANTS = {name: case for name, case in _variants(True, ("sampled",)).items() if case.model_parallel}
+CUDA_CASES |= _SAMPLED_VARIANTS
 
 
 def on_ranks(cases: dict[str, LayoutCase], ranks: int) -> dict[str, LayoutCase]:

@@ -63,14 +63,9 @@ class Crossing:
 
 def read_operators(job: Job) -> list[Operator]:
     """The operators of a job (`graph._full_graph_proto`), in the job's order."""
-    placed, signatures = devices(job), job.job_parallel_view_conf.op_name2nd_sbp_signature_conf
+    groups, signatures = job.placement.placement_group, job.job_parallel_view_conf.op_name2nd_sbp_signature_conf
+    placed = {name: group.parallel_conf.device_tag for group in groups for name in group.op_set.op_name}
     return [_operator(op, placed[op.name], signatures[op.name], job.helper.lbn2logical_blob_desc) for op in job.net.op]
-
-
-def devices(job: Job) -> dict[str, str]:
-    """The device of each operator by its name, "cpu" or "cuda"."""
-    groups = job.placement.placement_group
-    return {name: group.parallel_conf.device_tag for group in groups for name in group.op_set.op_name}
 
 
 def over_classes(operators: Iterable[Operator], classes: int) -> list[End]:
