@@ -46,8 +46,8 @@ def _compile(library: Path, source: Path, *arguments: str) -> None:
     compiler = shutil.which("g++")
     assert compiler, "The tests of the layout on CUDA need g++, which is not on PATH (Debian: apt-get install g++)"
     partial = library.with_suffix(".partial")
-    done = subprocess.run(
-        [compiler, *_FLAGS, str(source), "-o", str(partial), *arguments], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, f"{source.name} does not compile:\n{done.stderr[:4000]}"
+    # timeout also ends what the compiler has started
+    command = ["timeout", "--signal=KILL", "240", compiler, *_FLAGS, str(source), "-o", str(partial), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{source.name} does not compile ({done.returncode}):\n{done.stderr[:4000]}"
     partial.rename(library)

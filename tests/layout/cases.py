@@ -46,8 +46,10 @@ class LayoutCase:
         return sum(self.sampler(0).counts)
 
     def sampler(self, rank: int) -> ClassSampler:
+        """Of a rank; without model_parallel every rank holds all classes, as if it were alone."""
         rate = RATE if self.head == "sampled" else 1.0
-        return ClassSampler(CLASSES, self.ranks, rank, rate, self.batch, seed=0)
+        ranks, rank = (self.ranks, rank) if self.model_parallel else (1, 0)
+        return ClassSampler(CLASSES, ranks, rank, rate, self.batch, seed=0)
 
 
 HEADS = ("full", "sampled")
@@ -60,9 +62,9 @@ VARIANTS = {
     "sphere": (0, {"formula": {"margins": (1.35, 0.0, 0.0)}}),
     "straight_through": (0, {"formula": {"gradient": "straight_through"}}),
     "unclipped": (0, {"clip": 0.0}),
-    "filtering": (12, {"formula": {"filtering": 0.2}}),
-    "large_scale": (8, {"formula": {"scale": 128.0}}),
-    "large_scale_filtering": (24, {"formula": {"scale": 128.0, "filtering": 0.2}}),
+    "filtering": (8, {"formula": {"filtering": 0.2}}),
+    "large_scale": (4, {"formula": {"scale": 128.0}}),
+    "large_scale_filtering": (12, {"formula": {"scale": 128.0, "filtering": 0.2}}),
     "replicated": (0, {"model_parallel": False}),
 }
 

@@ -22,11 +22,11 @@ def _layouts(end: End, case: LayoutCase) -> tuple[str, ...]:
 
 
 def sent(operators: list[Operator], case: LayoutCase) -> list[str]:
-    """What crosses the ranks and should not: anything but (B, 1), (B, E), labels (B,), scalars, and gradients of what
-    every rank has whole, in the shape of a variable."""
+    """What crosses the ranks and should not: anything but (B, 1), or one such column of each rank, (B, E), labels (B,),
+    scalars, and gradients of what every rank has whole, in the shape of a variable."""
     whole = {end.shape for op in operators if op.kind == "variable" for end in op.outputs if end.sbp == "B"}
     rows = case.micro_batch
-    allowed = whole | {(), (1,), (rows,), (rows, 1), (rows, EMBEDDING)}
+    allowed = whole | {(), (1,), (rows,), (rows, 1), (rows, case.ranks), (rows, EMBEDDING)}
     return [str(crossing) for crossing in crossings(operators) if crossing.given.shape not in allowed]
 
 
