@@ -13,8 +13,8 @@ CLASSES, RATE, IN, EMBEDDING, ROWS = 1009, 0.25, 20, 24, 6  # ROWS: of one rank 
 class LayoutCase:
     """A step of `ranks` ranks. head: "full" or "sampled"; formula: arguments of the head other than its defaults.
 
-    bytes_per_logit: the most that all (B, slots) tensors of a micro-batch may take, what the step returns included and
-    bool masks apart.
+    Of the (B, slots) tensors of a micro-batch, what the step returns included and bool masks apart: floats, how many of
+    them may be float32; bytes_per_logit, what all of them may take.
     """
 
     head: str
@@ -24,6 +24,7 @@ class LayoutCase:
     model_parallel: bool = True
     clip: float = 5.0
     formula: dict = field(default_factory=dict)
+    floats: int = 0
     bytes_per_logit: int = 0
 
     @property
@@ -52,47 +53,47 @@ class LayoutCase:
         return ClassSampler(CLASSES, ranks, rank, rate, self.batch, seed=0)
 
 
-HEADS = ("full", "sampled")
-# Four float32 tensors; under AMP two float16 ones beside them.
-LIMITS = {False: 16, True: 20}
-# What else a step can have, and how many more bytes a logit may take for it.
+HEADS, TYPES = ("full", "sampled"), {False: "fp32", True: "fp16"}
+# float32 and AMP: the most float32 tensors, and bytes per logit
+LIMITS = {False: {"floats": 4, "bytes_per_logit": 16}, True: {"floats": 3, "bytes_per_logit": 20}}
+# What else a step can have, and how many more float32 tensors it may take for it.
 VARIANTS = {
     "cosface": (0, {"formula": {"margins": (1.0, 0.0, 0.4)}}),
     "combined": (0, {"formula": {"margins": (1.0, 0.3, 0.2)}}),
     "sphere": (0, {"formula": {"margins": (1.35, 0.0, 0.0)}}),
     "straight_through": (0, {"formula": {"gradient": "straight_through"}}),
     "unclipped": (0, {"clip": 0.0}),
-    "filtering": (8, {"formula": {"filtering": 0.2}}),
-    "large_scale": (4, {"formula": {"scale": 128.0}}),
-    "large_scale_filtering": (12, {"formula": {"scale": 128.0, "filtering": 0.2}}),
+    "filtering": (2, {"formula": {"filtering": 0.2}}),
+    "large_scale": (1, {"formula": {"scale": 128.0}}),
+    "large_scale_filtering": (3, {"formula": {"scale": 128.0, "filtering": 0.2}}),
     "replicated": (0, {"model_parallel": False}),
 }
 
 
-def _name(head: str, half: bool, acc: int, ranks: int) -> str:
-    return f"{head}-{'fp16' if half else 'fp32'}-acc{acc}-ranks{ranks}"
+def _case(head: str, half: bool, gradient_acc: int, ranks: int, more: int = 0, **changed) -> LayoutCase:
+    limits = LIMITS[half]
+    floats, most = limits["floats"] + more, limits["bytes_per_logit"] + 4 * more
+    return LayoutCase(head, ranks, half, gradient_acc, floats=floats, bytes_per_logit=most, **changed)
 
 
-_ARCFACE = {
-    _name(*key): LayoutCase(key[0], key[3], key[1], key[2], bytes_per_logit=LIMITS[key[1]])
-    for key in product(HEADS, (False, True), (1, 2), (1, 2))
-}
-
-
-def _variants(half: bool, heads: tuple[str, ...]) -> dict[str, LayoutCase]:
+def _arcface(half: bool) -> dict[str, LayoutCase]:
     return {
-        f"{head}-{'fp16' if half else 'fp32'}-{name}": LayoutCase(
-            head, 2, half, bytes_per_logit=LIMITS[half] + more, **changed
-        )
-        for head, (name, (more, changed)) in product(heads, VARIANTS.items())
+        f"{head}-{TYPES[half]}-acc{acc}-ranks{ranks}": _case(head, half, acc, ranks)
+        for head, acc, ranks in product(HEADS, (1, 2), (1, 2))
     }
 
 
-CUDA_CASES = _ARCFACE | _variants(True, ("full",))
-CPU_CASES = {name: case for name, case in _ARCFACE.items() if not case.half} | _variants(False, ("full",))
-# A sample is drawn from a rank's own classes, so a replicated head has none.
-_SAMPLED_VARIANTS = {name: case for name, case in _variants(True, ("sampled",)).items() if case.model_parallel}
-CUDA_CASES |= _SAMPLED_VARIANTS
+def _variants(half: bool, head: str) -> dict[str, LayoutCase]:
+    cases = {
+        f"{head}-{TYPES[half]}-{name}": _case(head, half, 1, 2, more, **changed)
+        for name, (more, changed) in VARIANTS.items()
+    }
+    # A sample is drawn from a rank's own classes, so a replicated head has none.
+    return {name: case for name, case in cases.items() if case.model_parallel or head == "full"}
+
+
+CUDA_CASES = _arcface(False) | _arcface(True) | _variants(True, "full") | _variants(True, "sampled")
+CPU_CASES = _arcface(False) | _variants(False, "full")
 
 
 def on_ranks(cases: dict[str, LayoutCase], ranks: int) -> dict[str, LayoutCase]:

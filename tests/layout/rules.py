@@ -36,9 +36,13 @@ def logits(operators: list[Operator], case: LayoutCase) -> list[End]:
     return [end for end in over_classes(operators, case.slots) if end.shape == shape and end.dtype != "bool"]
 
 
-def bytes_per_logit(operators: list[Operator], case: LayoutCase) -> float:
-    """Of all of `logits` together."""
-    return sum(end.bytes for end in logits(operators, case)) / prod((case.micro_batch, case.slots))
+def too_many(operators: list[Operator], case: LayoutCase) -> list[str]:
+    """All of `logits`, if they are more than the case allows."""
+    found = logits(operators, case)
+    floats = sum(end.dtype == "float" for end in found)
+    most = case.bytes_per_logit * prod((case.micro_batch, case.slots))
+    fit = floats <= case.floats and sum(end.bytes for end in found) <= most
+    return [] if fit else [f"{floats} of {len(found)} are float32", *map(str, found)]
 
 
 def returned(operators: list[Operator], case: LayoutCase) -> list[End]:
@@ -47,7 +51,11 @@ def returned(operators: list[Operator], case: LayoutCase) -> list[End]:
     return [end for end in over_classes(operators, case.slots) if end.shape == shape and case.gradient_acc > 1]
 
 
-def product_types(operators: list[Operator], case: LayoutCase) -> set[str]:
-    """The data types of the matrix products with the class centers."""
-    products = [op for op in operators if op.kind == "matmul"]
-    return {end.dtype for op in products for end in op.outputs if any(case.slots in e.shape for e in (*op.inputs, end))}
+def center_types(operators: list[Operator], case: LayoutCase) -> set[str]:
+    """The data types of the class centers (slots, E) in a step and of the products with them, (B, slots) and (B, E)."""
+    made = [(op, end) for op in operators for end in op.outputs]
+    centers = {end.dtype for op, end in made if op.kind == "variable" and end.shape == (case.slots, EMBEDDING)}
+    products = {
+        end.dtype for op, end in made if op.kind == "matmul" and any(case.slots in e.shape for e in (*op.inputs, end))
+    }
+    return centers | products

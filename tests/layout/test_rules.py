@@ -1,14 +1,16 @@
 """The rules of the layout find formulas that OneFlow cannot compute where the classes are."""
 
+from dataclasses import replace
+
 import oneflow as flow
 import pytest
 from oneflow import nn
 
 from tests.layout.cases import CLASSES, EMBEDDING, LayoutCase
 from tests.layout.job import read_operators
-from tests.layout.rules import bytes_per_logit, misplaced, sent
+from tests.layout.rules import misplaced, sent, too_many
 
-CASE = LayoutCase("full", 1, half=False)
+CASE = LayoutCase("full", 1, half=False, floats=1, bytes_per_logit=4)
 FORMULAS = {
     "own": lambda logits: logits.sum(dim=1, keepdim=True).to_global(sbp=flow.sbp.broadcast),
     "where": lambda logits: flow.where(logits > 0, logits, logits.sum(dim=1, keepdim=True)),
@@ -35,7 +37,14 @@ def compiled(formula):
 def test_a_sum_over_classes_stays_where_they_are():
     operators = compiled(FORMULAS["own"])
     assert misplaced(operators, CASE) == [] and sent(operators, CASE) == []
-    assert bytes_per_logit(operators, CASE) == 4
+    assert too_many(operators, CASE) == []
+
+
+@pytest.mark.parametrize("allowed", [{"floats": 2, "bytes_per_logit": 12}, {"floats": 3, "bytes_per_logit": 11}])
+def test_too_many_logits_are_reported(allowed):
+    operators = compiled(flow.exp)  # the product, exp, and the output
+    assert too_many(operators, replace(CASE, floats=3, bytes_per_logit=12)) == []
+    assert too_many(operators, replace(CASE, **allowed))[0] == "3 of 3 are float32"
 
 
 @pytest.mark.parametrize(("name", "taker"), [("where", "where"), ("amax", "reduce_max"), ("gathered", "exp")])
