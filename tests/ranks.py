@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,14 +22,23 @@ def launch_command(ranks: int, script: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), RANK, script, *arguments]
 
 
-def run_ranks(ranks: int, script: str, *arguments: str, timeout: float = 300, status: int = 0) -> str:
+def run_ranks(
+    ranks: int,
+    script: str,
+    *arguments: str,
+    timeout: float = 300,
+    status: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Runs `script` (a path in the repository) on `ranks` CPU processes; returns what they printed.
 
-    Fails where the exit status is not `status`.
+    Fails if the exit status is not `status`. environment: variables besides `rank_environment`. At the timeout the
+    launcher is killed, and the kernel kills its ranks with it.
     """
     done = subprocess.run(
         launch_command(ranks, script, *arguments),
-        cwd=ROOT, env=rank_environment(), timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=ROOT, env=rank_environment() | dict(environment or {}), timeout=timeout, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == status, f"{ranks} ranks exited with {done.returncode}:\n{done.stdout[-4000:]}"
     return done.stdout

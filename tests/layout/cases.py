@@ -1,0 +1,100 @@
+"""The steps whose layout over the ranks is tested: compiled for CUDA (tests/cuda) and run on CPU (tests/engine)."""
+
+from dataclasses import dataclass, field
+from itertools import product
+
+from heads.sampling import ClassSampler
+
+# CLASSES and the slots of a sample are lengths that nothing else in a step has: by them a class axis is recognized.
+CLASSES, RATE, IN, EMBEDDING, ROWS = 1009, 0.25, 20, 24, 6  # ROWS: of one rank in a micro-batch
+
+
+@dataclass(frozen=True)
+class LayoutCase:
+    """A step of `ranks` ranks. head: "full" or "sampled"; formula: arguments of the head other than its defaults.
+
+    Of the (B, slots) tensors of a micro-batch, what the step returns included and bool masks apart: floats, how many of
+    them may be float32; bytes_per_logit, what all of them may take.
+    """
+
+    head: str
+    ranks: int
+    half: bool
+    gradient_acc: int = 1
+    model_parallel: bool = True
+    clip: float = 5.0
+    formula: dict = field(default_factory=dict)
+    floats: int = 0
+    bytes_per_logit: int = 0
+
+    @property
+    def batch_norm(self) -> bool:
+        """fp16 with accumulation does not compile with BatchNorm in OneFlow 0.9.0."""
+        return not self.half or self.gradient_acc == 1
+
+    @property
+    def micro_batch(self) -> int:
+        """Rows of all ranks in a micro-batch: B."""
+        return ROWS * self.ranks
+
+    @property
+    def batch(self) -> int:
+        return self.micro_batch * self.gradient_acc
+
+    @property
+    def slots(self) -> int:
+        """The length of the class axis, over all ranks."""
+        return sum(self.sampler(0).counts)
+
+    def sampler(self, rank: int) -> ClassSampler:
+        """Of a rank; without model_parallel every rank holds all classes, as if it were alone."""
+        rate = RATE if self.head == "sampled" else 1.0
+        ranks, rank = (self.ranks, rank) if self.model_parallel else (1, 0)
+        return ClassSampler(CLASSES, ranks, rank, rate, self.batch, seed=0)
+
+
+HEADS, TYPES = ("full", "sampled"), {False: "fp32", True: "fp16"}
+# float32 and AMP: the most float32 tensors, and bytes per logit
+LIMITS = {False: {"floats": 4, "bytes_per_logit": 16}, True: {"floats": 3, "bytes_per_logit": 20}}
+# What else a step can have, and how many more float32 tensors it may take for it.
+VARIANTS = {
+    "cosface": (0, {"formula": {"margins": (1.0, 0.0, 0.4)}}),
+    "combined": (0, {"formula": {"margins": (1.0, 0.3, 0.2)}}),
+    "sphere": (0, {"formula": {"margins": (1.35, 0.0, 0.0)}}),
+    "straight_through": (0, {"formula": {"gradient": "straight_through"}}),
+    "unclipped": (0, {"clip": 0.0}),
+    "filtering": (2, {"formula": {"filtering": 0.2}}),
+    "large_scale": (1, {"formula": {"scale": 128.0}}),
+    "large_scale_filtering": (3, {"formula": {"scale": 128.0, "filtering": 0.2}}),
+    "replicated": (0, {"model_parallel": False}),
+}
+
+
+def _case(head: str, half: bool, gradient_acc: int, ranks: int, more: int = 0, **changed) -> LayoutCase:
+    limits = LIMITS[half]
+    floats, most = limits["floats"] + more, limits["bytes_per_logit"] + 4 * more
+    return LayoutCase(head, ranks, half, gradient_acc, floats=floats, bytes_per_logit=most, **changed)
+
+
+def _arcface(half: bool) -> dict[str, LayoutCase]:
+    return {
+        f"{head}-{TYPES[half]}-acc{acc}-ranks{ranks}": _case(head, half, acc, ranks)
+        for head, acc, ranks in product(HEADS, (1, 2), (1, 2))
+    }
+
+
+def _variants(half: bool, head: str) -> dict[str, LayoutCase]:
+    cases = {
+        f"{head}-{TYPES[half]}-{name}": _case(head, half, 1, 2, more, **changed)
+        for name, (more, changed) in VARIANTS.items()
+    }
+    # A sample is drawn from a rank's own classes, so a replicated head has none.
+    return {name: case for name, case in cases.items() if case.model_parallel or head == "full"}
+
+
+CUDA_CASES = _arcface(False) | _arcface(True) | _variants(True, "full") | _variants(True, "sampled")
+CPU_CASES = _arcface(False) | _variants(False, "full")
+
+
+def on_ranks(cases: dict[str, LayoutCase], ranks: int) -> dict[str, LayoutCase]:
+    return {name: case for name, case in cases.items() if case.ranks == ranks}

@@ -1,0 +1,61 @@
+"""What the layout of a step has to keep to: nothing with a class axis leaves its rank, and the logits stay few."""
+
+from math import prod
+
+from tests.layout.cases import EMBEDDING, LayoutCase
+from tests.layout.job import End, Operator, crossings, over_classes
+
+
+def misplaced(operators: list[Operator], case: LayoutCase) -> list[str]:
+    """Tensors with a class axis in a layout they should not have.
+
+    With model_parallel they are split on that axis. Without, logits (B, C) are split over the batch, and what has no
+    batch axis, as the centers (C, E), is whole on every rank; its gradient is a partial sum.
+    """
+    return [str(end) for end in over_classes(operators, case.slots) if end.sbp not in _layouts(end, case)]
+
+
+def _layouts(end: End, case: LayoutCase) -> tuple[str, ...]:
+    if case.model_parallel:
+        return (f"S{end.shape.index(case.slots)}",)
+    return ("S0",) if end.shape[0] in (case.micro_batch, case.batch) else ("B", "P")
+
+
+def sent(operators: list[Operator], case: LayoutCase) -> list[str]:
+    """What crosses the ranks and should not: anything but (B, 1), or one such column of each rank, (B, E), labels (B,),
+    scalars, and gradients of what every rank has whole, in the shape of a variable."""
+    whole = {end.shape for op in operators if op.kind == "variable" for end in op.outputs if end.sbp == "B"}
+    rows = case.micro_batch
+    allowed = whole | {(), (1,), (rows,), (rows, 1), (rows, case.ranks), (rows, EMBEDDING)}
+    return [str(crossing) for crossing in crossings(operators) if crossing.given.shape not in allowed]
+
+
+def logits(operators: list[Operator], case: LayoutCase) -> list[End]:
+    """The (B, slots) tensors of a micro-batch that are not masks."""
+    shape = (case.micro_batch, case.slots)
+    return [end for end in over_classes(operators, case.slots) if end.shape == shape and end.dtype != "bool"]
+
+
+def too_many(operators: list[Operator], case: LayoutCase) -> list[str]:
+    """All of `logits`, if they are more than the case allows."""
+    found = logits(operators, case)
+    floats = sum(end.dtype == "float" for end in found)
+    most = case.bytes_per_logit * prod((case.micro_batch, case.slots))
+    fit = floats <= case.floats and sum(end.bytes for end in found) <= most
+    return [] if fit else [f"{floats} of {len(found)} are float32", *map(str, found)]
+
+
+def returned(operators: list[Operator], case: LayoutCase) -> list[End]:
+    """With accumulation the (batch, slots) tensors of all micro-batches, which the step only collects and returns."""
+    shape = (case.batch, case.slots)
+    return [end for end in over_classes(operators, case.slots) if end.shape == shape and case.gradient_acc > 1]
+
+
+def center_types(operators: list[Operator], case: LayoutCase) -> set[str]:
+    """The data types of the class centers (slots, E) in a step and of the products with them, (B, slots) and (B, E)."""
+    made = [(op, end) for op in operators for end in op.outputs]
+    centers = {end.dtype for op, end in made if op.kind == "variable" and end.shape == (case.slots, EMBEDDING)}
+    products = {
+        end.dtype for op, end in made if op.kind == "matmul" and any(case.slots in e.shape for e in (*op.inputs, end))
+    }
+    return centers | products
