@@ -98,8 +98,9 @@ class ClassParallelHead(nn.Module):
             filtered = logits > self.filtering * scale
             logits = logits.masked_fill(filtered, 0.0)
         if scale > _SAFE_LOGIT:
-            peak = logits.amax(dim=1, keepdim=True).to_global(sbp=rows_sbp)
-            peak = flow.maximum(peak, target_logit)
+            # A plain maximum has no S(1): the logits would cross the ranks. This one is each rank's own, (B, ranks).
+            peaks = flow._C.reduce_max_device_stage(logits, axis=[1])[0].to_global(sbp=rows_sbp)
+            peak = flow.maximum(peaks.amax(dim=1, keepdim=True), target_logit)
             logits, target_logit = logits - peak, target_logit - peak
         others = flow.exp(logits)
         other_total = others.sum(dim=1, keepdim=True).to_global(sbp=rows_sbp)  # (B, 1)

@@ -11,7 +11,7 @@ from heads.row_store import DTYPES
 from heads.shards import INIT_BLOCK, initial_centers
 from heads.sparse_momentum import SparseMomentum
 
-_BLOCK_BYTES = 1 << 26  # of rows worked on at a time: large enough to fill a card, and little beside the store
+_BLOCK_BYTES = 1 << 25  # of rows worked on at a time: large enough to fill a card, and little beside the store
 _EPS = 1e-12
 
 

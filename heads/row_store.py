@@ -11,6 +11,7 @@ import numpy as np
 from heads.half import from_bfloat16, from_float16, to_bfloat16, to_float16, to_float32
 from heads.shards import INIT_BLOCK, initial_centers
 from heads.sparse_momentum import SparseMomentum
+from utils.cpu import numpy_blas
 
 _BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache
 _EPS = 1e-12  # as nn.functional.normalize
@@ -98,20 +99,21 @@ class HostRows:
         """
         arrays = self.arrays()
         noise = np.random.SFC64(np.random.SeedSequence([self._seed, step, self.start]))
-        for slots, index in self._blocks(rows):
-            w, v = self._read(index, step, lr)
-            inverse = 1 / _norms(w)
-            # of the center w / |w| by w, for a gradient G of the center: (G - center (center . G)) / |w|
-            gradient = gradient_of(slots)
-            radial = np.einsum("ij,ij->i", gradient, w)[:, None] * -(inverse**3)
-            w, v = self._rule.update(w, v, gradient * inverse, lr, radial)
-            if self.dtype == "float16":
-                bits = noise.random_raw(w.size // 2 + 1).view(np.uint32)[: w.size].reshape(w.shape)
-                w, v = to_float16(w, bits), to_bfloat16(v, bits)
-            arrays["weight"][index], arrays["momentum"][index] = w, v
-            if centers is not None:
-                w = from_float16(w) if self.dtype == "float16" else w
-                np.divide(w, _norms(w), out=centers[slots])
+        with numpy_blas().limit(limits=1):  # a block's product is too small to share; threads would wait, busily
+            for slots, index in self._blocks(rows):
+                w, v = self._read(index, step, lr)
+                inverse = 1 / _norms(w)
+                # of the center w / |w| by w, for a gradient G of the center: (G - center (center . G)) / |w|
+                gradient = gradient_of(slots)
+                radial = np.einsum("ij,ij->i", gradient, w)[:, None] * -(inverse**3)
+                w, v = self._rule.update(w, v, gradient * inverse, lr, radial)
+                if self.dtype == "float16":
+                    bits = noise.random_raw(w.size // 2 + 1).view(np.uint32)[: w.size].reshape(w.shape)
+                    w, v = to_float16(w, bits), to_bfloat16(v, bits)
+                arrays["weight"][index], arrays["momentum"][index] = w, v
+                if centers is not None:
+                    w = from_float16(w) if self.dtype == "float16" else w
+                    np.divide(w, _norms(w), out=centers[slots])
         if self._rule.correct_skipped:
             arrays["last_step"][rows] = step
 

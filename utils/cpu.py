@@ -1,10 +1,13 @@
 """Making OneFlow quick on a CPU, before it is imported."""
 
 import ctypes
+import functools
 import importlib.util
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
 
 _HASWELL = {"avx2", "fma"}
 _SKYLAKEX = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
@@ -51,3 +54,10 @@ def _load(paths: list[Path]) -> bool:
         *_, openblas = [ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL) for path in paths]
         return hasattr(openblas, "cblas_sgemm")  # from scipy 1.14 on its names begin with scipy_
     return False
+
+
+@functools.cache
+def numpy_blas() -> ThreadpoolController:
+    """The BLAS of NumPy alone, to `limit` its threads; OneFlow computes with another one at the same time."""
+    loaded = ThreadpoolController()
+    return loaded.select(filepath=[x.filepath for x in loaded.lib_controllers if "numpy.libs" in x.filepath])
