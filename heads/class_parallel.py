@@ -30,7 +30,7 @@ class ClassParallelHead(nn.Module):
     classes above it become 0, without gradient (0: off), against mislabeled identities. half: the matrix products run
     in float16, and the centers' copy `rows` is float16 too (AMP; CUDA only). model_parallel: slots are split over the
     ranks, S(1) for logits, and only (B, 1) and (B, E) cross them; else every rank holds all centers and its own rows
-    of the batch, and the centers' gradient, (C, E), is summed over the ranks.
+    of the batch, and the centers' gradient, (C, E), is summed over the ranks. dtype: of the products, if not as said.
 
     The part with an axis over slots is differentiated by hand: no gradient of the centers is ever held with
     model_parallel, (slots, E), but only the softmax it is made of, (B, slots), by which `update` trains the centers
@@ -50,13 +50,14 @@ class ClassParallelHead(nn.Module):
         filtering: float = 0.0,
         half: bool = False,
         model_parallel: bool = True,
+        dtype: flow.dtype | None = None,
     ) -> None:
         super().__init__()
         self.store, self.sampler = store, sampler
         self.margins, self.scale, self.gradient = tuple(margins), scale, gradient
         self.filtering, self.half, self.model_parallel = filtering, half, model_parallel
         # OneFlow has no float16 products on a CPU: there `half` only scales as it does on a card.
-        self.dtype = flow.float16 if half and placement.type == "cuda" else flow.float32
+        self.dtype = dtype or (flow.float16 if half and placement.type == "cuda" else flow.float32)
         slots = sum(sampler.counts)
         split = flow.sbp.split(0) if model_parallel else flow.sbp.broadcast
         # rows: (slots, E) S(0), or broadcast without model_parallel; normalized; `place` and `update` keep them

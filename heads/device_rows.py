@@ -11,7 +11,7 @@ from heads.row_store import DTYPES
 from heads.shards import INIT_BLOCK, initial_centers
 from heads.sparse_momentum import SparseMomentum
 
-_BLOCK_BYTES = 1 << 25  # of rows worked on at a time: large enough to fill a card, and little beside the store
+BLOCK_BYTES = 1 << 25  # of rows worked on at a time: large enough to fill a card, and little beside the store
 _EPS = 1e-12
 
 
@@ -32,7 +32,7 @@ class DeviceRows:
         self.start, self.stop, self.embedding_size, self.device = start, stop, embedding_size, device
         self.dtype = dtype
         self._rule, self._seed = rule, seed
-        self._block = max(1, _BLOCK_BYTES // (4 * embedding_size))
+        self._block = max(1, BLOCK_BYTES // (4 * embedding_size))
         self._tensors: dict[str, flow.Tensor] = {}
         self._noise = flow.Generator(device)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import oneflow as flow
-from heads.sampled import SampledHead
 from oneflow import nn
 from oneflow.core.common import data_type_pb2
 
@@ -17,7 +16,7 @@ from backbones.cpu_kernels import use_cpu_kernels
 from engine.graph import TrainGraph
 from engine.model import Classifier
 from engine.optim import build_sgd
-from heads.build import build_head, samples
+from heads.class_parallel import ClassParallelHead
 from heads.sampling import ClassSampler
 from utils.runtime import Runtime
 
@@ -30,9 +29,8 @@ _WIDTHS = {  # bytes
     data_type_pb2.kDouble: 8,
     data_type_pb2.kInt64: 8,
 }
-_COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognised
-# Sizes of the logits that it takes to bring them from S(1) to S(0) and back (2 ranks on a CPU: 8.2 and 8.4).
-_REDISTRIBUTED = 8.3
+_COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognized
+_OUTPUT_COPIES = 2  # besides the operator's own: nn.Graph keeps a tensor for each output, and hands out a copy of it
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,14 @@ def read_job(cfg, ranks: int, device: str) -> Job:
             continue
         born = produced.get(name, 0)
         kept = op is not None and op.WhichOneof("op_type") in ("variable_conf", "input_conf", "output_conf")
-        part = _part(name, op, name in gradients, desc)
-        blobs.append(_blob(part, _bytes(desc), _COLUMNS in desc.shape.dim, born, last.get(name, born), kept))
+        part, copies = _part(name, op, name in gradients, desc), 1
+        if op is not None and op.HasField("output_conf"):
+            copies += _OUTPUT_COPIES
+        blobs.append(_blob(part, _bytes(desc) * copies, _COLUMNS in desc.shape.dim, born, last.get(name, born), kept))
     for position, op in enumerate(ops):
         size, over_classes = _workspace(op, shapes)
         if size:
             blobs.append(_blob("workspace", size, over_classes, position, position, False))
-        if ranks > 1 and _leaves_its_split(op, shapes):
-            size = _REDISTRIBUTED * _bytes(shapes[op.user_conf.output["out"].s[0]])
-            blobs.append(_blob("exchange between ranks", size, True, position, position, False))
     return Job(blobs, len(ops))
 
 
@@ -112,15 +109,22 @@ def _build(cfg, ranks: int, device: str):
     if cfg.cpu_kernels == "all" and device == "cpu":
         use_cpu_kernels(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
-    if samples(cfg):
-        formula = {"margins": cfg.margin_list, "scale": cfg.logit_scale, "gradient": cfg.margin_gradient}
-        formula |= {"filtering": cfg.interclass_filtering_threshold, "half": cfg.fp16}
-        everything = ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0)
-        head = SampledHead(None, everything, cfg.embedding_size, placement, **formula)
-    else:
-        head = build_head(cfg, _COLUMNS, cfg.batch_size * ranks, runtime)
-    head = _Gathered(head, ranks if cfg.model_parallel else 1)
-    optimizer = build_sgd(backbone, head, cfg)
+    shared = ranks if cfg.model_parallel else 1
+    head = ClassParallelHead(
+        None,
+        ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0),
+        cfg.embedding_size,
+        placement,
+        margins=cfg.margin_list,
+        scale=cfg.logit_scale,
+        gradient=cfg.margin_gradient,
+        filtering=cfg.interclass_filtering_threshold,
+        half=cfg.fp16,
+        model_parallel=cfg.model_parallel,
+        dtype=flow.float16 if cfg.fp16 else flow.float32,
+    )
+    head = _Gathered(head, shared)
+    optimizer = build_sgd(backbone, cfg)
     schedule = flow.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
     graph = TrainGraph(Classifier(backbone, head), optimizer, schedule, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
@@ -152,24 +156,14 @@ def _bytes(desc) -> int:
 
 
 def _part(name: str, op, gradient: bool, desc) -> str:
-    op_name, shape = name.partition("/")[0], tuple(desc.shape.dim)
-    owner = "head" if op_name.startswith("model.head") else "backbone"
+    op_name = name.partition("/")[0]
     if op is not None and op.HasField("variable_conf"):
-        if op_name.endswith("-momentum"):
-            return f"{owner} momentum"
-        return "sampled rows" if op_name.endswith("head.rows") else f"{owner} weights"
-    if _COLUMNS in shape:
-        return "logits" if shape[-1] == _COLUMNS else "centers in use"
+        if op_name.startswith("model.head"):
+            return "normalized centers"
+        return "backbone momentum" if op_name.endswith("-momentum") else "backbone weights"
+    if _COLUMNS in desc.shape.dim:
+        return "logits"
     return "backbone gradients" if gradient else "activations"
-
-
-def _leaves_its_split(op, shapes) -> bool:
-    """Whether it is a `where` over the classes with an operand that has none: OneFlow cannot run it S(1)."""
-    if _kind(op) != "where":
-        return False
-    shape = shapes[op.user_conf.output["out"].s[0]].shape.dim
-    operands = [shapes[op.user_conf.input[end].s[0]].shape.dim for end in ("x", "y")]
-    return _COLUMNS in shape and any(_COLUMNS not in operand for operand in operands)
 
 
 def _workspace(op, shapes) -> tuple[int, bool]:

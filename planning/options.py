@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from easydict import EasyDict
 
-from heads.build import samples
 from planning.job import Job, read_job
 from planning.predict import Prediction, predict
 from planning.search import largest
@@ -29,15 +28,14 @@ class Planner:
 
     def __init__(self, cfg, ranks: int, device: str) -> None:
         self.cfg, self.ranks, self.device = cfg, ranks, device
-        self._jobs: dict[bool, Job] = {}
+        self._job: Job | None = None
 
     def predict(self, num_classes: int, **head) -> Prediction:
         """head: keys of the config's head that differ, such as sample_rate=0.1."""
         cfg = EasyDict(self.cfg, **head)
-        sampled = samples(cfg)
-        if sampled not in self._jobs:  # the rest of the head changes numbers, not the job
-            self._jobs[sampled] = read_job(cfg, self.ranks, self.device)
-        return predict(cfg, num_classes, self.ranks, self.device, self._jobs[sampled])
+        if self._job is None:  # the head's keys change numbers, not the job
+            self._job = read_job(cfg, self.ranks, self.device)
+        return predict(cfg, num_classes, self.ranks, self.device, self._job)
 
     def most_classes(self, room: Room, **head) -> int:
         """The largest number of identities that fits, to 0.1 percent; 0 where none does."""
@@ -53,7 +51,8 @@ class Planner:
 
     def options(self) -> Iterator[dict]:
         """The heads worth considering, the first that fits being the one to take."""
-        stores = [("device", "float32"), ("host", "float32"), ("host", "float16"), ("mmap", "float16")]
+        stores = [("device", "float32"), ("device", "float16"), ("host", "float32"), ("host", "float16")]
+        stores.append(("mmap", "float16"))
         if self.device == "cpu":  # where the device's memory is the host's
             stores = [("device", "float32"), ("device", "float16"), ("mmap", "float16")]
         yield {"sample_rate": 1.0, "head_store": "device", "head_dtype": "float32"}

@@ -9,7 +9,7 @@ runs that differ in one thing only; tests/benchmarks/bench_plan.py compares the 
 from collections import defaultdict
 from dataclasses import dataclass
 
-from heads.build import samples
+from heads.device_rows import BLOCK_BYTES as DEVICE_BLOCK_BYTES
 from heads.row_store import DTYPES
 from heads.sampling import ClassSampler
 from planning.job import Blob, Job
@@ -25,6 +25,7 @@ _IMAGE_COPIES = 2  # of a rank's batch: the tensor of the step before, and a cop
 _SYNTHETIC_BATCHES = 4
 _CONNECTED = 30 * _MB  # for several ranks: connections, and the operators that only the compiled job has
 _EXCHANGED = 2.2  # gradients are summed in (ranks + this) times their size (2 and 3 ranks on a CPU; NCCL needs none)
+_DEVICE_BLOCKS = 10  # what DeviceRows.update holds of a block: weight, momentum, gradient, and what takes their place
 _SAMPLING_BYTES = 64  # per sampled class: its row, its slot, and the draws they come from, as int64
 _CONTEXT = 600 * _MB  # of a card, assumed: what the libraries take before the first tensor
 
@@ -66,35 +67,33 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
     if ranks > 1 and device == "cpu":
         device_parts["exchange between ranks"] += _CONNECTED + (ranks + _EXCHANGED) * device_parts["backbone gradients"]
 
-    files = 0
-    if samples(cfg):
-        rows = -(-num_classes // ranks)
-        weight, momentum = (rows * cfg.embedding_size * dtype().itemsize for dtype in DTYPES[cfg.head_dtype])
-        kept = {"head weights": weight, "head momentum": momentum}
-        if cfg.correct_skipped:
-            kept["head last steps"] = rows * 4
-        sample = columns * cfg.embedding_size * 4
-        if cfg.head_store == "mmap":
-            files = sum(kept.values()) * ranks
-        else:
-            for part, size in kept.items():
-                (device_parts if cfg.head_store == "device" else host)[part] += size
+    rows = -(-num_classes // ranks) if cfg.model_parallel else num_classes
+    weight, momentum = (rows * cfg.embedding_size * dtype().itemsize for dtype in DTYPES[cfg.head_dtype])
+    kept = {"head weights": weight, "head momentum": momentum}
+    if cfg.correct_skipped:
+        kept["head last steps"] = rows * 4
+    files = sum(kept.values()) * ranks if cfg.head_store == "mmap" else 0
+    if not files:
+        for part, size in kept.items():
+            (device_parts if cfg.head_store == "device" else host)[part] += size
+    sample = columns * cfg.embedding_size * 4
+    if columns < rows:
         host["sampling"] = columns * _SAMPLING_BYTES
-        if cfg.head_store == "mmap" or (cfg.head_store == "host" and device == "cuda"):
-            host["sampled rows fetched ahead"] = sample * (2 if device == "cuda" else 1)
-        if device == "cuda":
-            host["logits"] += columns * cfg.batch_size * cfg.gradient_acc * ranks * 4
-            # DeviceRows.update: gradient, weight, momentum, centers and what takes their place
-            card["sampled rows"] += sample * (6 if cfg.head_store == "device" else 1)
+        if files or (cfg.head_store == "host" and device == "cuda"):
+            host["sampled rows fetched ahead"] = sample
+    if device == "cuda" and cfg.head_store == "device":
+        card["blocks of centers in training"] = min(_DEVICE_BLOCKS * DEVICE_BLOCK_BYTES, _DEVICE_BLOCKS * sample)
+    elif device == "cuda":  # the gradient and the fetched rows travel whole
+        card["centers that travel"] = 2 * sample
+        host["centers that travel"] = 2 * sample
     return Prediction({k: int(v) for k, v in host.items()}, {k: int(v) for k, v in card.items()}, int(files))
 
 
 def columns_of(cfg, num_classes: int, ranks: int) -> int:
     """The class columns of a rank in each step."""
-    if samples(cfg):
-        global_batch = cfg.batch_size * cfg.gradient_acc * ranks
-        return max(ClassSampler(num_classes, ranks, 0, cfg.sample_rate, global_batch, cfg.seed).counts)
-    return -(-num_classes // ranks) if cfg.model_parallel else num_classes
+    global_batch = cfg.batch_size * cfg.gradient_acc * ranks
+    ranks = ranks if cfg.model_parallel else 1
+    return max(ClassSampler(num_classes, ranks, 0, cfg.sample_rate, global_batch, cfg.seed).counts)
 
 
 def _step_parts(blobs: list[Blob], columns: int, device: str, half: bool) -> dict[str, float]:

@@ -18,7 +18,7 @@ def planner(ranks: int = 1, device: str = "cpu", *overrides: str) -> Planner:
 def test_the_full_layer_holds_weights_and_momentum_of_its_share():
     for ranks in (1, 2, 4):
         found = planner(ranks).predict(400_000).host
-        assert found["head weights"] == pytest.approx(400_000 / ranks * (512 * 4 + 8), rel=1e-6)  # and their numbers
+        assert found["head weights"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
         assert found["head momentum"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
 
 
@@ -27,7 +27,7 @@ def test_the_store_of_sampled_centers_is_as_large_as_its_type():
     half = planner().predict(1_000_000, sample_rate=0.1, head_dtype="float16").host
     assert single["head momentum"] == 2 * half["head momentum"] == 1_000_000 * 512 * 4
     assert single["head weights"] - half["head weights"] == 1_000_000 * 512 * 2
-    assert single["sampled rows"] == half["sampled rows"] == 100_000 * 512 * 4
+    assert single["normalized centers"] == half["normalized centers"] == 100_000 * (512 * 4 + 4)  # and their numbers
 
 
 def test_centers_in_files_take_disk_and_no_memory():
@@ -51,7 +51,7 @@ def test_activations_are_in_proportion_to_the_batch():
 
 def test_a_positive_sample_is_never_cut():
     found = planner(1, "cpu", "batch_size=64").predict(1000, sample_rate=0.01)
-    assert found.host["sampled rows"] == 64 * 512 * 4
+    assert found.host["normalized centers"] == 64 * (512 * 4 + 4)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -66,7 +66,8 @@ def test_the_most_classes_are_those_that_just_fit(device):
 
 def test_on_a_card_tensors_share_memory_and_the_host_keeps_what_is_stored_there():
     cpu, card = planner().predict(100_000), planner(1, "cuda").predict(100_000)
-    assert 2 * 100_000 * 512 * 4 < card.card_total < cpu.host_total and card.host_total < 600 * MB
+    assert 2 * 100_000 * 512 * 4 < card.card_total and card.host_total < 600 * MB
+    assert card.card["logits"] + card.card["activations"] < cpu.host["logits"] + cpu.host["activations"]
     stored = planner(1, "cuda").predict(100_000, sample_rate=0.1, head_store="host")
     assert stored.host["head momentum"] == 100_000 * 512 * 4 and "head momentum" not in stored.card
 
