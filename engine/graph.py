@@ -112,7 +112,7 @@ class GraphStep:
         # dynamic_loss_scale_schedule_pass.cpp of OneFlow).
         host = {"placement": flow.placement("cpu", ranks=[0]), "sbp": flow.sbp.broadcast}
         loaded = {_UPDATES: flow.tensor(np.array([step]), **host)}
-        for name, array in _with_own_names(state).items():
+        for name, array in with_own_names(state).items():
             if name == "updates":
                 loaded[_UPDATES] = flow.tensor(array, **host)
             elif name in _SCALES:
@@ -124,7 +124,7 @@ class GraphStep:
         self._graph.load_state_dict(loaded)
 
 
-def _with_own_names(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def with_own_names(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Checkpoints of before have OneFlow's names for what is not a parameter's."""
     ends = {_UPDATES: "updates", **{end: name for name, end in _SCALES.items()}}
     return {

@@ -66,7 +66,7 @@ def test_the_most_classes_are_those_that_just_fit(device):
 
 def test_on_a_card_tensors_share_memory_and_the_host_keeps_what_is_stored_there():
     cpu, card = planner().predict(100_000), planner(1, "cuda").predict(100_000)
-    assert 2 * 100_000 * 512 * 4 < card.card_total and card.host_total < 600 * MB
+    assert card.card_total > 2 * 100_000 * 512 * 4 and card.host_total < 600 * MB
     assert card.card["logits"] + card.card["activations"] < cpu.host["logits"] + cpu.host["activations"]
     stored = planner(1, "cuda").predict(100_000, sample_rate=0.1, head_store="host")
     assert stored.host["head momentum"] == 100_000 * 512 * 4 and "head momentum" not in stored.card

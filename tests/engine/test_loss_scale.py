@@ -1,0 +1,58 @@
+"""AMP's loss scale: steps that are left out are counted, and its state goes into another graph.
+
+OneFlow has no float16 on a CPU, but scales the loss there too, and leaves out steps whose gradients overflow.
+"""
+
+import numpy as np
+import pytest
+
+from engine.graph import with_own_names
+from engine.schedule import Schedule
+from tests.engine.cases import SCHEDULE
+from tests.ranks import run_ranks
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def seen(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp("loss_scale") / "rank"
+    run_ranks(request.param, "tests/engine/loss_scale_worker.py", str(out))
+    return [np.load(f"{out}-{rank}.npz") for rank in range(request.param)]
+
+
+def test_steps_left_out_change_no_weight_and_are_counted_on_every_rank(seen):
+    for rank in seen:
+        changed = np.array([np.any(a != b) for a, b in zip(rank["weights"][1:], rank["weights"][:-1], strict=True)])
+        counted = np.diff(np.concatenate([[0], rank["skipped"]])) == 0
+        assert 2 < (~counted).sum() < len(counted) - 2
+        np.testing.assert_array_equal(changed, counted & (rank["rates"] > 0))  # the warm-up begins with a rate of 0
+
+
+def test_the_scale_is_halved_by_each_step_left_out(seen):
+    scales, skipped = seen[0]["scales"], seen[0]["skipped"]
+    np.testing.assert_array_equal(scales, 2.0**127 / 2.0**skipped)
+    for other in seen[1:]:
+        np.testing.assert_array_equal(other["scales"], scales)
+
+
+def test_the_rate_of_the_centers_waits_as_the_backbones_does(seen):
+    schedule = Schedule(**SCHEDULE)
+    expected = [schedule.at(step - skipped) for step, skipped in enumerate(seen[0]["skipped"])]
+    np.testing.assert_array_equal(seen[0]["rates"], expected)
+
+
+def test_another_graph_takes_the_state_up(seen):
+    for rank in seen:
+        assert rank["skipped_again"] == rank["skipped"][-1] > 0
+        updates, scale, good = rank["before"]
+        np.testing.assert_array_equal(rank["again"], [updates + 1, scale, good + 1])
+
+
+def test_names_of_older_checkpoints_are_understood():
+    old = {
+        "System-Train-TrainStep": np.array([7]),
+        "System-Train-DynamicLossScale-TrainGraph_3-LossScale": np.array([2.0]),
+        "System-Train-DynamicLossScale-TrainGraph_3-GoodStepCounter": np.array([5]),
+        "backbone.conv1.weight": np.array([1.0]),
+    }
+    own = with_own_names(old)
+    assert own == {"updates": [7], "loss_scale": [2.0], "good_steps": [5], "backbone.conv1.weight": [1.0]}
