@@ -126,14 +126,18 @@ def test_another_number_of_ranks_goes_on(config, tmp_path):
         assert loss == pytest.approx(expected[step], rel=1e-4)
 
 
-def test_sampling_everything_is_the_full_layer(tmp_path):
+def test_replicated_centers_train_as_split_ones_and_resume_to_the_bit(tmp_path):
     settings = ["batch_size=6", "sample_rate=1.0", "num_epoch=1"]
-    run(2, tmp_path / "full", *settings)
-    run(2, tmp_path / "host", *settings, "head_store=host")
-    one, other = losses(tmp_path / "full"), losses(tmp_path / "host")
+    run(2, tmp_path / "split", *settings)
+    run(2, tmp_path / "replicated", *settings, "model_parallel=False")
+    one, other = losses(tmp_path / "split"), losses(tmp_path / "replicated")
     assert one.keys() == other.keys()
     for step, loss in one.items():
         assert other[step] == pytest.approx(loss, rel=1e-4)
+    begun, last = "checkpoints/step-00000004", "checkpoints/step-00000008"
+    shutil.copytree(tmp_path / "replicated" / begun, tmp_path / "resumed" / begun)
+    run(2, tmp_path / "resumed", *settings, "model_parallel=False", "resume=True")
+    assert_same(tmp_path / "replicated" / last, tmp_path / "resumed" / last)
 
 
 def test_replicated_centers_cannot_be_sampled(tmp_path):
