@@ -1,4 +1,4 @@
-"""A device and a clock for tests of what is measured: no time passes but what the steps and the host are said to take."""
+"""A device and a clock for tests of rates: no time passes but what the steps and the host are said to take."""
 
 import numpy as np
 
