@@ -36,8 +36,8 @@ class StepsInFlight:
     """Bounds the steps that are launched and not ended to about `seconds` of work, the same number on every rank.
 
     Steps count in stretches of at most half that time. At the end of a stretch the host waits for the stretch before
-    it, while the device is busy with the one just launched. Where a stretch is one step, as at first and with slow
-    steps, it waits for the loss of that step.
+    it, while the device is busy with the one just launched. If a stretch is one step, as at first and with slow steps,
+    it waits for the loss of that step.
 
     arrival: gives, for the loss of a step, the call that waits for it; wait: waits for all steps; clock: in seconds.
     """
@@ -52,13 +52,13 @@ class StepsInFlight:
     ) -> None:
         self._runtime, self._arrival, self._wait, self._clock = runtime, arrival, wait, clock
         self._stretch_seconds = seconds / 2
-        self.length = 1  # steps of the current stretch
+        self.length = 1  # steps of a stretch from now on
         self.restart()
 
     def launched(self, loss: flow.Tensor) -> bool:
         """Call it after every step; may wait for older ones. Whether a stretch ends here, as then on every rank."""
         self._launched += 1
-        if self._launched < self.length:
+        if self._launched < self._wanted:
             return False
         self._stretches.append((self._launched, self._arrival(loss)))
         ended = 0
@@ -66,9 +66,9 @@ class StepsInFlight:
             steps, arrive = self._stretches.popleft()
             arrive()
             ended += steps
-        self._launched = 0
         if ended:
             self._measure(ended)
+        self._launched, self._wanted = 0, self.length
         return True
 
     def _measure(self, steps: int) -> None:
@@ -89,5 +89,6 @@ class StepsInFlight:
     def restart(self) -> None:
         """Measures from now on; call it after a pause, with no step under way."""
         self._stretches: deque[tuple[int, Callable[[], None]]] = deque()
-        self._launched = 0
+        # The first stretch is one step, or pauses that come more often than stretches end would leave none to end.
+        self._launched, self._wanted = 0, 1
         self._since: float | None = None

@@ -78,6 +78,19 @@ def test_a_pause_is_not_measured():
     assert in_flight.length == length and ahead <= 1.02
 
 
+def test_stretches_end_however_often_there_are_pauses():
+    device = FakeDevice(0.02, launch_seconds=0.001)
+    in_flight = made(device)
+    run(device, 500, in_flight)
+    assert in_flight.length > 3
+    ends = []
+    for _ in range(10):
+        ends += [in_flight.launched(device.launch()) for _ in range(3)]
+        in_flight.wait()
+        in_flight.restart()
+    assert sum(ends) >= 10
+
+
 def test_all_ranks_take_the_pace_of_the_slowest():
     device, ranks = FakeDevice(0.01, launch_seconds=0.001), FakeRanks(others=[0.25])
     in_flight = made(device, ranks)
