@@ -46,7 +46,8 @@ class Progress(Hook):
         self._losses.append(trainer.loss)
         if self._bar:
             self._bar.update()
-        if trainer.step % self._frequent == 0:
+        # The last line comes before the pauses of its step, as all do: up to the same point of a step, its loss.
+        if trainer.step % self._frequent == 0 or trainer.finished:
             self._report(trainer)
 
     def on_end(self, trainer: Trainer) -> None:

@@ -23,12 +23,16 @@ class FakeTrainer:
         self.clock = TrainingClock(device.clock)
         self.in_flight = StepsInFlight(self.runtime, arrival=device.arrival, wait=device.wait, clock=device.clock)
 
+    @property
+    def finished(self) -> bool:
+        return self.step == self.total_steps
+
     def train(self, pauses: set[int], frequent: int, caplog) -> list[tuple[float, str]]:
         """(samples per second, time left) of each line; pauses of a minute after some steps."""
         progress = Progress(frequent, logging.getLogger("rates"), None)
         with caplog.at_level(logging.INFO, "rates"):
             progress.on_start(self)
-            while self.step < self.total_steps:
+            while not self.finished:
                 self.loss = self.device.launch()
                 self.step += 1
                 self.in_flight.launched(self.loss)
@@ -47,7 +51,7 @@ class FakeTrainer:
 
 @pytest.mark.parametrize("step", [0.02, 0.3, 2.0])
 @pytest.mark.parametrize("frequent", [1, 7, 10])
-@pytest.mark.parametrize("pauses", [{10, 20, 40}, {5, 13, 14, 59}, set()], ids=["with a line", "between", "none"])
+@pytest.mark.parametrize("pauses", [{10, 20, 40, 60}, {5, 13, 14, 59}, set()], ids=["with a line", "between", "none"])
 def test_pauses_change_no_rate(step, frequent, pauses, caplog):
     trainer = FakeTrainer(FakeDevice(step, launch_seconds=0.0001))
     first, *lines = trainer.train(pauses, frequent, caplog)
