@@ -85,6 +85,8 @@ class RecordLoader:
         """Batches of the steps [start, stop) of a run: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,)
         int64. An epoch's order is made while the one before it is read, so that no step waits at its beginning.
 
+        A batch's arrays are its own: they are never written again, for a step may read them later without a copy.
+
         Raises UserError naming part and record where an image does not decode.
         """
         with ThreadPoolExecutor(self.num_workers, "decode") as pool:
@@ -154,7 +156,7 @@ class SyntheticLoader:
         self._images = drawn * 2 - 1
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Batches of the steps [start, stop) of a run, as `RecordLoader.batches`."""
+        """Batches of the steps [start, stop) of a run, as `RecordLoader.batches`; images come back every four steps."""
         for step in range(start, stop):
             labels = np.random.default_rng([self.seed, step, self.rank])
             yield self._images[step % 4], labels.integers(0, self.num_classes, self.batch_size)

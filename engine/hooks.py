@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -47,7 +46,8 @@ class Progress(Hook):
         self._losses.append(trainer.loss)
         if self._bar:
             self._bar.update()
-        if trainer.step % self._frequent == 0:
+        # The last line comes before the pauses of its step, as all do: up to the same point of a step, its loss.
+        if trainer.step % self._frequent == 0 or trainer.finished:
             self._report(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
@@ -57,12 +57,12 @@ class Progress(Hook):
             self._bar.close()
 
     def _restart_clock(self, trainer: Trainer) -> None:
-        self._clock = time.perf_counter() - trainer.paused_seconds
+        self._since = trainer.clock.seconds
         self._losses = []
 
     def _report(self, trainer: Trainer) -> None:
         loss = trainer.mean_loss(self._losses)
-        seconds = time.perf_counter() - trainer.paused_seconds - self._clock
+        seconds = trainer.clock.seconds - self._since
         rate = len(self._losses) / seconds
         lr = trainer.schedule.at(trainer.step - 1)
         left = (trainer.total_steps - trainer.step) / rate

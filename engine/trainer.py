@@ -1,7 +1,6 @@
 """A run: the loop, and the state it carries."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -14,8 +13,10 @@ from backbones import get_model
 from deploy.weights import check_fits, load_backbone, save_backbone
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.checkpoint import Checkpoint, save_checkpoint
+from engine.clock import TrainingClock
 from engine.eager import EagerStep
 from engine.graph import GraphStep
+from engine.in_flight import StepsInFlight
 from engine.model import Classifier
 from engine.optim import build_sgd
 from engine.schedule import Schedule
@@ -43,7 +44,7 @@ class Trainer:
         self.total_steps = loader.steps_per_epoch * cfg.num_epoch
         self.global_batch = cfg.batch_size * cfg.gradient_acc * runtime.ranks
         self.step, self.best, self.best_step, self.loss = 0, 0.0, 0, None
-        self.paused_seconds = 0.0
+        self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
         self.resume_note: str | None = None  # what `resume` has to tell the user
 
         flow.manual_seed(cfg.seed)
@@ -89,11 +90,13 @@ class Trainer:
                     state = self.train_step.state()
                     self.start_phase()
                     self.train_step.restore(self.step, state)
+                    self.in_flight = StepsInFlight(self.runtime)
                 self.loss = self.train_step(images, labels, upcoming)
                 self.step += 1
+                due = self.in_flight.launched(self.loss)
                 for hook in hooks:
                     hook.after_step(self)
-                if stop.agreed():
+                if stop.agreed(due):
                     break
             for hook in hooks:
                 hook.on_end(self)
@@ -101,19 +104,18 @@ class Trainer:
 
     @contextmanager
     def paused(self):
-        """Time spent inside counts as no training time; steps still under way are waited for first."""
-        self.loss.to_local().numpy()
-        start = time.perf_counter()
-        yield
-        self.paused_seconds += time.perf_counter() - start
+        """Time spent inside counts as no training time; it begins when the steps under way have ended."""
+        with self.clock.paused(self.in_flight):
+            yield
 
     def mean_loss(self, losses: list[flow.Tensor]) -> float:
         """The mean of the losses of some steps, read from the device. A collective.
 
-        Raises UserError, on all ranks, where it is no number.
+        Raises UserError, on all ranks, if it is no number.
         """
-        mean = flow.stack([loss.mean() for loss in losses]).mean()
-        value = float(mean.to_global(sbp=flow.sbp.broadcast).to_local().numpy())
+        own = flow.stack([loss.to_local().mean() for loss in losses]).mean()
+        shares = self.runtime.exchange(own.numpy().reshape(1))
+        value = float(shares.sum() if losses[0].sbp[0] == flow.sbp.partial_sum else shares[0, 0])
         if not math.isfinite(value):
             hint = "fp16=False" if self.cfg.fp16 else "clip_grad_norm=5.0"
             raise UserError(

@@ -22,20 +22,54 @@ class Runtime:
         return self.rank == 0
 
     def split_batch(self, array: np.ndarray) -> flow.Tensor:
-        """This rank's rows (B / ranks, ...) as its share of a global tensor (B, ...) S(0)."""
-        return flow.tensor(array).to_global(placement=self.placement, sbp=flow.sbp.split(0))
+        """This rank's rows (B / ranks, ...) as its share of a global tensor (B, ...) S(0).
+
+        The tensor shares the array's memory until a step has read it, so nobody may write into the array again.
+        """
+        # Without check_meta, by which the ranks would exchange shapes in every call. Not in pinned memory: nothing of
+        # the host waits for the copy to the card, which a thread of OneFlow's does beside the step under way, and
+        # pin_memory() would be one more copy of the batch on the host.
+        return _shared(array).to_global(placement=self.placement, sbp=flow.sbp.split(0), check_meta=False)
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
-        """The elementwise sum of every rank's `array`, the same bits on each rank. A collective."""
-        summed = flow.tensor(array).to_global(placement=self.placement, sbp=flow.sbp.partial_sum)
+        """The elementwise sum of every rank's `array`, the same bits on each rank. A collective.
+
+        Waits for compiled steps under way, as `gather_rows` does: OneFlow keeps the two in one order.
+        """
+        summed = self._on_hosts(array, flow.sbp.partial_sum)
         return summed.to_global(sbp=flow.sbp.broadcast).to_local().numpy()
 
     def gather_rows(self, rows: np.ndarray, counts: list[int]) -> np.ndarray:
         """Every rank's rows, (counts[rank], E) each, one below the other on each rank. A collective."""
         padded = np.zeros((max(counts), *rows.shape[1:]), rows.dtype)
         padded[: len(rows)] = rows
-        all_rows = self.split_batch(padded).to_global(sbp=flow.sbp.broadcast).to_local().numpy()
+        all_rows = self._on_hosts(padded, flow.sbp.split(0)).to_global(sbp=flow.sbp.broadcast).to_local().numpy()
         return np.concatenate([part[:n] for part, n in zip(np.split(all_rows, self.ranks), counts, strict=True)])
+
+    def exchange(self, numbers: np.ndarray) -> np.ndarray:
+        """Every rank's `numbers`, an array of one shape and type, stacked by rank. A collective.
+
+        Unlike `sum_over_ranks` it waits for no step under way; meant for a few kilobytes.
+        """
+        parts = [
+            flow._oneflow_internal.cpu_broadcast(numbers.tobytes() if rank == self.rank else None, rank)
+            for rank in range(self.ranks)
+        ]
+        return np.stack([np.frombuffer(part, numbers.dtype).reshape(numbers.shape) for part in parts])
+
+    def _on_hosts(self, array: np.ndarray, sbp: flow.sbp.sbp) -> flow.Tensor:
+        """This rank's share of a global tensor in the memory of all ranks' hosts.
+
+        Over cards an eager NCCL call could stand beside those of a compiled step, in another order on another rank,
+        and then all wait for ever.
+        """
+        hosts = flow.env.all_device_placement("cpu")
+        return _shared(array).to_global(placement=hosts, sbp=sbp, check_meta=False)
+
+
+def _shared(array: np.ndarray) -> flow.Tensor:
+    """A local tensor in the array's memory, if that is in one piece."""
+    return flow.from_numpy(array if array.flags.c_contiguous else array.copy())
 
 
 def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:

@@ -88,6 +88,17 @@ def test_no_flip(dataset, images):
         np.testing.assert_allclose(row, ((rgb / 255 - 0.5) / 0.5).transpose(2, 0, 1), atol=1e-6)
 
 
+def test_batches_that_were_given_out_are_not_written_again(dataset):
+    """A step may still read them, since it takes them without a copy."""
+    given = []
+    for images, labels in RecordLoader(dataset, 4, prefetch=1).batches(0, 20):
+        given.append((images, labels, images.copy(), labels.copy()))
+    for images, labels, images_then, labels_then in given:
+        np.testing.assert_array_equal(images, images_then)
+        np.testing.assert_array_equal(labels, labels_then)
+    assert not any(np.shares_memory(given[0][0], images) for images, *_ in given[1:])
+
+
 def test_an_abandoned_epoch_leaves_no_threads(dataset):
     import threading
 
@@ -149,5 +160,8 @@ def test_synthetic_loader_has_the_same_face():
         assert labels.dtype == np.int64 and ((labels >= 0) & (labels < 100)).all()
     for (_, labels), (_, again) in zip(epoch[1:], loader.batches(1, 3), strict=True):
         np.testing.assert_array_equal(labels, again)
+    drawn = [images.copy() for images, _ in epoch]
+    for (images, _), before, _ in zip(epoch, drawn, loader.batches(3, 6), strict=True):
+        np.testing.assert_array_equal(images, before)  # which a step may still be reading
     with pytest.raises(UserError, match="fewer than one global batch"):
         SyntheticLoader(100, 15, 8, ranks=2)
