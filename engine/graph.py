@@ -93,7 +93,7 @@ class GraphStep:
     def _shared(self, tensor: flow.Tensor, dtype: type) -> np.ndarray:
         """A number (1,) that nn.Graph keeps on the first rank alone. A collective."""
         own = local_array(tensor) if self._runtime.is_main else np.zeros(1, dtype)
-        return self._runtime.sum_over_ranks(own)
+        return self._runtime.exchange(own)[0]
 
     def state(self) -> dict[str, np.ndarray]:
         """The optimizer's state; empty before the first step. A collective."""

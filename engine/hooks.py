@@ -64,13 +64,15 @@ class Progress(Hook):
         loss = trainer.mean_loss(self._losses)
         seconds = trainer.clock.seconds - self._since
         rate = len(self._losses) / seconds
-        lr = trainer.schedule.at(trainer.step - 1)
+        skipped = trainer.count_skipped()
+        lr = trainer.train_step.rate(trainer.step - 1)
         left = (trainer.total_steps - trainer.step) / rate
         epoch = (trainer.step - 1) // trainer.steps_per_epoch
         speed = rate * trainer.global_batch
         self._logger.info(
             f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
-            f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}",
+            f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}"
+            + (f"   Skipped: {skipped}" if skipped else ""),
             extra={"file_only": self._bar is not None},
         )
         if self._bar:

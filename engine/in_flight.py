@@ -15,11 +15,10 @@ def wait_for_device(runtime: Runtime) -> None:
 
     A loss cannot say that: it is there before the backward pass of its step has begun.
     """
+    # A compiled step is one instruction of OneFlow's virtual machine, done when the whole job is (LaunchLazyJob).
+    flow._oneflow_internal.eager.Sync()
     if runtime.device == "cuda":
         flow.cuda.synchronize()
-    else:
-        # A compiled step is one instruction of OneFlow's virtual machine, done when the whole job is (LaunchLazyJob).
-        flow._oneflow_internal.eager.Sync()
 
 
 def loss_arrival(loss: flow.Tensor) -> Callable[[], None]:

@@ -57,8 +57,7 @@ class TrainStep:
         return loss
 
     def _draw(self, labels: np.ndarray, step: int) -> Sample:
-        rows = self._runtime.gather_rows(labels, [len(labels)] * self._runtime.ranks)
-        return self._head.sampler.draw(step, rows)
+        return self._head.sampler.draw(step, self._runtime.exchange(labels).reshape(-1))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0, as far as is known how many have been left out."""

@@ -123,6 +123,15 @@ class Trainer:
             )
         return value
 
+    def count_skipped(self) -> int:
+        """How many steps the backbone has left out so far, as AMP does if gradients overflow. A collective.
+
+        The centers' rate then follows the backbone's. Under AMP it waits for the steps under way.
+        """
+        if self.cfg.fp16 and not self._frozen:
+            self.train_step.count_updates()
+        return self.train_step.skipped
+
     def backbone_state(self) -> dict[str, np.ndarray]:
         """The backbone for evaluation and others, equal on all ranks. A collective."""
         return averaged_state(self.backbone, self.runtime)

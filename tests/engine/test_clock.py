@@ -16,12 +16,15 @@ class FakeTrainer:
     """As much of a trainer as the progress lines need."""
 
     runtime, global_batch, total_steps, steps_per_epoch = FakeRanks(), 64, 60, 60
-    schedule = SimpleNamespace(at=lambda step: 0.1)
+    train_step = SimpleNamespace(rate=lambda step: 0.1)
 
     def __init__(self, device: FakeDevice) -> None:
         self.step, self.device = 0, device
         self.clock = TrainingClock(device.clock)
         self.in_flight = StepsInFlight(self.runtime, arrival=device.arrival, wait=device.wait, clock=device.clock)
+
+    def count_skipped(self) -> int:
+        return 0
 
     @property
     def finished(self) -> bool:
