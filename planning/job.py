@@ -30,6 +30,7 @@ _WIDTHS = {  # bytes
     data_type_pb2.kInt64: 8,
 }
 _COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognized
+_IN_PLACE = {"add_n", "repeat"}  # operators whose output is their (first) input's memory, on a CPU too
 _OUTPUT_COPIES = 2  # besides the operator's own: nn.Graph keeps a tensor for each output, and hands out a copy of it
 
 
@@ -69,7 +70,7 @@ def read_job(cfg, ranks: int, device: str) -> Job:
     blobs = []
     for name, desc in shapes.items():
         op = ops[produced[name]] if name in produced else None
-        if op is not None and _kind(op) == "add_n":  # written over its first input
+        if op is not None and _kind(op) in _IN_PLACE:
             continue
         born = produced.get(name, 0)
         kept = op is not None and op.WhichOneof("op_type") in ("variable_conf", "input_conf", "output_conf")
