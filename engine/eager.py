@@ -32,14 +32,17 @@ class EagerStep:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
 
-    def run(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the mean loss, a partial sum,
-        and what else the head returns, of all micro-batches one below the other.
+    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
+        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,), state of the loss as for
+        `TrainGraph` -> the outputs of `TrainGraph`, but losses are means over all micro-batches.
         """
         for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
             group["lr"] = self._schedule.at(self._step) * scale
-        micro = zip(np.split(images, self._gradient_acc), np.split(labels, self._gradient_acc), strict=True)
-        losses, *others = zip(*(self._backward(*batch) for batch in micro), strict=True)
+        acc = self._gradient_acc
+        micro = [
+            self._backward(*batch, {name: values[i : i + 1] for name, values in state.items()})
+            for i, batch in enumerate(zip(np.split(images, acc), np.split(labels, acc), strict=True))
+        ]
         for group in self._optimizer.param_groups:
             if "clip_grad_max_norm" in group:
                 flow.nn.utils.clip_grad_norm_(
@@ -48,9 +51,14 @@ class EagerStep:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._step += 1
-        return [sum(losses[1:], losses[0]), *(flow.cat(parts, dim=0) for parts in others)]
+        losses, states, results = ([outputs[kind] for outputs in micro] for kind in ("losses", "state", "results"))
+        return {
+            "losses": {name: sum(each[name].detach() for each in losses) / acc for name in losses[0]},
+            "state": {name: flow.cat([each[name] for each in states]) for name in state},
+            "results": tuple(flow.cat(parts, dim=0) for parts in zip(*results, strict=True)),
+        }
 
-    def _backward(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
+    def _backward(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
         runtime = self._runtime
         embedding = self._backbone(flow.tensor(images).to(runtime.device))
         if self._model.frozen:
@@ -59,20 +67,21 @@ class EagerStep:
             # The loss is the mean over all ranks already; DDP's average would divide by their number again.
             embedding.register_hook(lambda gradient: gradient * float(runtime.ranks))
         rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
-        objective, loss, *others = self._model.head(rows, runtime.split_batch(labels))
+        objective, outputs = self._model.head(rows, runtime.split_batch(labels), state)
         if objective.requires_grad:
             (objective / self._gradient_acc).backward()
-        return [loss.detach() / self._gradient_acc, *others]
+        return outputs
 
     def updates(self) -> int:
-        """As `GraphStep.updates`; none is left out."""
+        """As `GraphStep.updates`; it leaves none out, but may go on from a compiled step that did."""
         return self._step
 
     def state(self) -> dict[str, np.ndarray]:
         """As `GraphStep.state`."""
         state = self._optimizer.state_dict()["state"]
         held = {name: state[number] for number, name in enumerate(self._names) if state[number]}
-        return {name: local_array(buffers["momentum_buf"]) for name, buffers in held.items()}
+        momentum = {name: local_array(buffers["momentum_buf"]) for name, buffers in held.items()}
+        return momentum | {"updates": np.array([self._step])}
 
     def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
         """As `GraphStep.restore`."""
@@ -81,4 +90,4 @@ class EagerStep:
             if name in state:  # else it was not trained until now
                 loaded["state"][number] = {"momentum_buf": flow.from_numpy(state[name])}
         self._optimizer.load_state_dict(loaded)
-        self._step = step
+        self._step = int(state["updates"][0]) if "updates" in state else step  # its schedule's, as the compiled one's

@@ -20,9 +20,10 @@ class TrainGraph(nn.Graph):
     """Forward, loss, backward and update of a global batch, compiled at the first call.
 
     model: a `Classifier` with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64 S(0); B
-    counts all micro-batches of all ranks. Returns what the model does but the objective: the loss, a partial-sum
-    scalar, or one per micro-batch (gradient_acc,), and what its head adds, of all micro-batches one below the other;
-    the micro-batches' gradients are averaged. fp16: automatic mixed precision with a dynamic loss scale (CUDA only).
+    counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each. Returns the model's
+    outputs: losses, a partial-sum scalar each, or one per micro-batch (gradient_acc,); state as it came; results, of
+    all micro-batches one below the other. The micro-batches' gradients are averaged. fp16: automatic mixed precision
+    with a dynamic loss scale (CUDA only).
     fuse: the compiler may fuse operators. An optimizer without parameters leaves only the forward pass.
     """
 
@@ -51,11 +52,11 @@ class TrainGraph(nn.Graph):
             self.set_grad_scaler(GradScaler(init_scale=2.0**15, growth_factor=2.0, backoff_factor=0.5))
         self.config.set_outputs_buffer_size(1)  # a second one would let a step begin whose centers are not trained yet
 
-    def build(self, images: flow.Tensor, labels: flow.Tensor) -> tuple[flow.Tensor, ...]:
-        objective, *found = self.model(images, labels)
+    def build(self, images: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]) -> dict:
+        objective, outputs = self.model(images, labels, state)
         if self._trains:
             objective.backward()
-        return tuple(found)
+        return outputs
 
 
 class GraphStep:
@@ -79,9 +80,9 @@ class GraphStep:
         self._parameters = dict(model.named_parameters())
         self._runtime = runtime
 
-    def run(self, images: np.ndarray, labels: np.ndarray) -> list[flow.Tensor]:
+    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> what `TrainGraph` returns."""
-        return list(self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels)))
+        return self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels), state)
 
     def updates(self) -> int:
         """How many steps have changed the backbone: under AMP not those whose gradients were no numbers. A collective.
@@ -112,7 +113,7 @@ class GraphStep:
         # dynamic_loss_scale_schedule_pass.cpp of OneFlow).
         host = {"placement": flow.placement("cpu", ranks=[0]), "sbp": flow.sbp.broadcast}
         loaded = {_UPDATES: flow.tensor(np.array([step]), **host)}
-        for name, array in with_own_names(state).items():
+        for name, array in state.items():
             if name == "updates":
                 loaded[_UPDATES] = flow.tensor(array, **host)
             elif name in _SCALES:

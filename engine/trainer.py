@@ -43,7 +43,8 @@ class Trainer:
         self.steps_per_epoch = loader.steps_per_epoch
         self.total_steps = loader.steps_per_epoch * cfg.num_epoch
         self.global_batch = cfg.batch_size * cfg.gradient_acc * runtime.ranks
-        self.step, self.best, self.best_step, self.loss = 0, 0.0, 0, None
+        self.step, self.best, self.best_step = 0, 0.0, 0
+        self.losses, self.loss = {}, None
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
         self.resume_note: str | None = None  # what `resume` has to tell the user
 
@@ -91,7 +92,8 @@ class Trainer:
                     self.start_phase()
                     self.train_step.restore(self.step, state)
                     self.in_flight = StepsInFlight(self.runtime)
-                self.loss = self.train_step(images, labels, upcoming)
+                self.losses = self.train_step(images, labels, upcoming)
+                self.loss = self.losses["loss"]
                 self.step += 1
                 due = self.in_flight.launched(self.loss)
                 for hook in hooks:

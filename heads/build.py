@@ -11,6 +11,7 @@ from heads.row_store import HostRows
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
 from heads.sparse_momentum import SparseMomentum
+from losses import configured_margin
 from utils.errors import UserError
 from utils.runtime import Runtime
 
@@ -27,9 +28,7 @@ def build_head(cfg, num_classes: int, global_batch: int, runtime: Runtime) -> Cl
         sampler,
         cfg.embedding_size,
         runtime.placement,
-        margins=cfg.margin_list,
-        scale=cfg.logit_scale,
-        gradient=cfg.margin_gradient,
+        configured_margin(cfg),
         filtering=cfg.interclass_filtering_threshold,
         half=cfg.fp16,
         model_parallel=cfg.model_parallel,

@@ -34,7 +34,7 @@ class DeviceRows:
         self._rule, self._seed = rule, seed
         self._block = max(1, BLOCK_BYTES // (4 * embedding_size))
         self._tensors: dict[str, flow.Tensor] = {}
-        self._noise = flow.Generator(device)
+        self._noise: flow.Tensor | None = None  # (block, E)
 
     def tensors(self) -> dict[str, flow.Tensor]:
         """weight and momentum (rows, E), and with correct_skipped last_step (rows,)."""
@@ -104,9 +104,6 @@ class DeviceRows:
     ) -> None:
         """As `HostRows.update`; gradient_of: slots -> (n, E) float32 on the device."""
         tensors = self.tensors()
-        if self.dtype == "float16":
-            origin = np.random.SeedSequence([self._seed, step, self.start])
-            self._noise.manual_seed(int(origin.generate_state(1)[0]))
         for slots, index in self._blocks(rows):
             w, v = self._read(index, step, lr)
             inverse = 1.0 / _norms(w)
@@ -114,13 +111,26 @@ class DeviceRows:
             radial = (gradient * w).sum(dim=1, keepdim=True) * -(inverse**3)
             w, v = self._rule.update(w, v, gradient * inverse, lr, radial)
             if self.dtype == "float16":
-                w, v = round_randomly(w, flow.float16, self._noise), round_randomly(v, flow.bfloat16, self._noise)
+                shifts = np.random.default_rng([self._seed, step, self.start, slots.start]).random(2)
+                w = round_randomly(w, flow.float16, self._shifted_noise(len(w), shifts[0]))
+                v = round_randomly(v, flow.bfloat16, self._shifted_noise(len(v), shifts[1]))
             tensors["weight"][index], tensors["momentum"][index] = w, v
             if centers is not None:
                 w = w.to(flow.float32)
                 centers[slots] = (w / _norms(w)).to(centers.dtype)
             if self._rule.correct_skipped:
                 tensors["last_step"][index] = flow.full((len(w),), step, dtype=flow.int32, device=self.device)
+
+    def _shifted_noise(self, rows: int, shift: float) -> flow.Tensor:
+        """(rows, E) uniform in [0, 1): one table, drawn once, and all of it moved by `shift`.
+
+        To seed a generator of OneFlow anew for each step would wait for the whole device.
+        """
+        if self._noise is None:
+            origin = np.random.default_rng([self._seed, self.start])
+            self._noise = flow.from_numpy(origin.random((self._block, self.embedding_size), np.float32)).to(self.device)
+        noise = self._noise[:rows] + float(shift)
+        return noise - flow.floor(noise)
 
     def _blocks(self, rows: np.ndarray | slice) -> Iterator[tuple[slice, flow.Tensor | slice]]:
         """As `HostRows._blocks`."""

@@ -29,7 +29,7 @@ class ClassSampler:
 
     sample_rate: share of a rank's classes, (0, 1]. global_batch: the most positives there can be; where they could
     outnumber the share, the sample is as large as they. counts: how many classes each rank contributes, which never
-    changes, because the step is compiled for it.
+    changes, because the step is compiled for it. takes_all: whether each step sees all classes, on all ranks or none.
     """
 
     def __init__(self, num_classes: int, ranks: int, rank: int, sample_rate: float, global_batch: int, seed: int):
@@ -37,20 +37,16 @@ class ClassSampler:
         self._rank, self._seed = rank, seed
         held = [stop - start for start, stop in self._shards]
         wanted = max(-(-num_classes // ranks) * sample_rate, min(global_batch, num_classes))
-        # Shards differ by one row at most, so these are either all equal or all rows, as split(0) lays them out.
-        self.counts = [min(round(wanted), rows) for rows in held]
+        # All rows, or the same number on each rank, as split(0) lays them out. Shards differ by one row at most, and a
+        # sample of all but one on some ranks would have only those prefetch.
+        self.takes_all = round(wanted) >= min(held)
+        self.counts = held if self.takes_all else [round(wanted)] * ranks
         self._slots = np.concatenate([[0], np.cumsum(self.counts)])
 
     @property
     def count(self) -> int:
         """How many classes this rank contributes."""
         return self.counts[self._rank]
-
-    @property
-    def takes_all(self) -> bool:
-        """Whether each step sees all of this rank's classes."""
-        start, stop = self._shards[self._rank]
-        return self.count == stop - start
 
     @property
     def first_slot(self) -> int:

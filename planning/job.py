@@ -18,6 +18,7 @@ from engine.model import Classifier
 from engine.optim import build_sgd
 from heads.class_parallel import ClassParallelHead
 from heads.sampling import ClassSampler
+from losses import configured_margin
 from utils.runtime import Runtime
 
 _WIDTHS = {  # bytes
@@ -96,10 +97,10 @@ class _Gathered(nn.Module):
         super().__init__()
         self.head, self._ranks = head, ranks
 
-    def forward(self, embedding: flow.Tensor, labels: flow.Tensor):
+    def forward(self, embedding: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]):
         if self._ranks == 1:
-            return self.head(embedding, labels)
-        return self.head(flow.cat([embedding] * self._ranks), flow.cat([labels] * self._ranks))
+            return self.head(embedding, labels, state)
+        return self.head(flow.cat([embedding] * self._ranks), flow.cat([labels] * self._ranks), state)
 
 
 def _build(cfg, ranks: int, device: str):
@@ -116,9 +117,7 @@ def _build(cfg, ranks: int, device: str):
         ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0),
         cfg.embedding_size,
         placement,
-        margins=cfg.margin_list,
-        scale=cfg.logit_scale,
-        gradient=cfg.margin_gradient,
+        configured_margin(cfg),
         filtering=cfg.interclass_filtering_threshold,
         half=cfg.fp16,
         model_parallel=cfg.model_parallel,
@@ -131,7 +130,9 @@ def _build(cfg, ranks: int, device: str):
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
-    graph.build_graph(images, labels)
+    whole = {"placement": placement, "sbp": flow.sbp.broadcast}
+    state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in configured_margin(cfg).state}
+    graph.build_graph(images, labels, state)
     return graph._full_graph_proto
 
 

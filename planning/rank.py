@@ -65,7 +65,7 @@ def _run(train_step, steps: list, found: dict) -> list[float]:
     seconds = []
     for (images, labels), upcoming in zip(steps, [labels for _, labels in steps[1:]] + [None], strict=True):
         start = time.perf_counter()
-        train_step(images, labels, upcoming).to_local().numpy()
+        train_step(images, labels, upcoming)["loss"].to_local().numpy()
         seconds.append(time.perf_counter() - start)
         found["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
     return seconds
@@ -87,15 +87,15 @@ def _backbone_alone(trainer, cfg, runtime):
     from engine.optim import build_sgd
 
     class NoHead(nn.Module):
-        def forward(self, embedding, labels):
+        def forward(self, embedding, labels, state):
             loss = (embedding * embedding).mean()
-            return loss, loss
+            return loss, {"losses": {"loss": loss}, "state": {}, "results": ()}
 
     for parameter in trainer.backbone.parameters():
         parameter.grad = None  # the first graph's, to which a second one could not add
     parts = Classifier(trainer.backbone, NoHead()), build_sgd(trainer.backbone, cfg), trainer.schedule, runtime
     step = GraphStep(*parts, cfg.gradient_acc, cfg.fp16) if cfg.graph else EagerStep(*parts, cfg.gradient_acc)
-    return lambda images, labels, _: step.run(images, labels)[0]
+    return lambda images, labels, _: step.run(images, labels, {})["losses"]
 
 
 def _card_memory() -> int | None:

@@ -9,8 +9,12 @@ import numpy as np
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 
 
-def margin(cos, m1, m2, m3):
-    """Value and derivative by cos of cos(m1 t + m2) - m3, continued monotonically past pi."""
+def combined(cos, m1=1.0, m2=0.5, m3=0.0, gradient="exact"):
+    """Value and derivative by cos of cos(m1 t + m2) - m3, continued monotonically past pi; or arcface_torch's: no
+    continuation, m3 alone if there is one, and a gradient that is passed on."""
+    if gradient == "straight_through":
+        value = cos - m3 if m3 > 0 else np.cos(m1 * np.arccos(cos) + m2)
+        return value, np.ones_like(cos)
     theta = np.arccos(cos)
     phi = m1 * theta + m2
     k = np.floor(phi / np.pi)
@@ -19,19 +23,24 @@ def margin(cos, m1, m2, m3):
     return value, slope
 
 
-def head_loss(embedding, centers, labels, margins, scale, straight_through=False, filtering=0.0):
+MARGINS = {
+    "combined": combined,
+    "arcface": lambda cos, m=0.5, **more: combined(cos, 1.0, m, 0.0, **more),
+    "cosface": lambda cos, m=0.4, **more: combined(cos, 1.0, 0.0, m, **more),
+    "sphereface": lambda cos, m=1.35, **more: combined(cos, m, 0.0, 0.0, **more),
+}
+
+
+def head_loss(embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0):
     """Mean loss, and its gradients by embedding (B, E) and centers (C, E)."""
+    parameters = dict(parameters)
+    scale = parameters.pop("s", 64.0)
     rows = np.arange(len(labels))
     e_norm = np.linalg.norm(embedding, axis=1, keepdims=True)
     c_norm = np.linalg.norm(centers, axis=1, keepdims=True)
     e, c = embedding / e_norm, centers / c_norm
     cos = e @ c.T
-    value, slope = margin(cos[rows, labels], *margins)
-    if straight_through:  # as arcface_torch: no continuation past pi, and m3 alone if there is one
-        m1, m2, m3 = margins
-        target = cos[rows, labels]
-        value = target - m3 if m3 > 0 else np.cos(m1 * np.arccos(target) + m2)
-        slope = np.ones_like(slope)
+    value, slope = MARGINS[loss](cos[rows, labels], **parameters)
     logits = cos.copy()
     passes = np.ones_like(cos)
     if filtering:
@@ -90,13 +99,13 @@ class Network:
         return grads
 
 
-def train(parameters, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, momentum=0.9, weight_decay=5e-4,
+def train(start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, momentum=0.9, weight_decay=5e-4,
           clip=5.0, backbone_scale=1.0, sampled=None, **head):  # fmt: skip
     """Losses of every step, the final parameters by name, and the network with its running statistics.
 
     sampled: for every step the classes whose centers take part and train, in order; None: all.
     """
-    net = Network(parameters, ranks, batch_norm)
+    net = Network(start, ranks, batch_norm)
     velocity = {name: np.zeros_like(value) for name, value in net.p.items()}
     losses = []
     everything = [np.arange(len(net.p["head.weight"]))] * len(rates)

@@ -3,6 +3,8 @@
 import oneflow as flow
 import pytest
 
+from heads.device_rounding import round_randomly
+
 ROWS, INDEX = flow.ones(6, 4), flow.zeros(2, dtype=flow.int64)
 
 
@@ -21,3 +23,25 @@ def test_a_kernel_of_another_type_does_not_count(kernel_registry):
     assert kernel_registry.missing_for(lambda x: flow.acos(x), ROWS) == []
     (reported,) = kernel_registry.missing_for(lambda x: flow.acos(x.to(flow.int32)), ROWS)
     assert reported.startswith("acos")
+
+
+@pytest.mark.parametrize("dtype", [flow.float16, flow.bfloat16])
+def test_the_half_store_of_a_card_has_its_kernels(kernel_registry, dtype):
+    """What `DeviceRows` calls there: reading, rounding and writing rows by index and by slice."""
+
+    def step(rows, index):
+        stored = rows.to(dtype)
+        taken, part = flow._C.gather(stored, index, axis=0).to(flow.float32), stored[1:3].to(flow.float32)
+        inverse = 1.0 / taken.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        rounded = round_randomly(taken * inverse, dtype, flow.rand(2, 4))
+        return flow._C.tensor_scatter_nd_update(stored, index.unsqueeze(1), rounded), part
+
+    assert kernel_registry.missing_for(step, ROWS, INDEX) == []
+
+
+@pytest.mark.parametrize("dtype", [flow.float32, flow.float16])
+def test_the_gradient_of_centers_has_its_kernels(kernel_registry, dtype):
+    def gradient(slopes, directions):
+        return flow.matmul(slopes.to(dtype)[:, 1:3], directions.to(dtype), transpose_a=True).to(flow.float32)
+
+    assert kernel_registry.missing_for(gradient, ROWS, ROWS) == []

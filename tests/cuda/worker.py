@@ -67,7 +67,7 @@ if __name__ == "__main__":
         graph = build_step(case, runtime)
         images = flow.empty(case.batch, IN, placement=placement, sbp=flow.sbp.split(0))
         labels = flow.empty(case.batch, dtype=flow.int64, placement=placement, sbp=flow.sbp.split(0))
-        graph.build_graph(images, labels)
+        graph.build_graph(images, labels, {})
         kept.append((graph, images, labels))
         if rank == 0:
             Path(folder, f"{name}.job").write_bytes(graph._full_graph_proto.SerializeToString())

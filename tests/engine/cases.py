@@ -3,20 +3,24 @@
 import numpy as np
 
 IN, HIDDEN, EMBEDDING, CLASSES, BATCH, STEPS = 10, 16, 8, 23, 12, 5
-ARCFACE, COSFACE, COMBINED = (1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (1.0, 0.3, 0.2)
+COMBINED = {"loss": "combined", "parameters": {"m2": 0.3, "m3": 0.2}}
+STRAIGHT = {"parameters": {"gradient": "straight_through"}}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
 BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
-    "margins": ARCFACE, "scale": 64.0, "straight_through": False, "filtering": 0.0, "half": False, "loss_scale": False,
+    "loss": "arcface", "parameters": {}, "filtering": 0.0, "half": False, "loss_scale": False,
     "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True, "backbone_scale": 1.0,
 }  # fmt: skip
 FULL_CASES = {
     "arcface": {},
-    "cosface": {"margins": COSFACE},
-    "combined": {"margins": COMBINED},
-    "sphere": {"margins": (1.35, 0.0, 0.0)},
-    "straight_through": {"straight_through": True},
-    "straight_through_combined": {"straight_through": True, "margins": COMBINED},
+    "cosface": {"loss": "cosface"},
+    "combined": COMBINED,
+    "sphere": {"loss": "sphereface"},
+    "straight_through": STRAIGHT,
+    "straight_through_combined": {
+        "loss": "combined",
+        "parameters": {"m2": 0.3, "m3": 0.2, "gradient": "straight_through"},
+    },
     "filtering": {"filtering": 0.2},
     "batch_norm": {"batch_norm": True},
     "accumulation": {"gradient_acc": 2},
@@ -24,10 +28,16 @@ FULL_CASES = {
     "unclipped": {"clip": 0.0},
     "replicated": {"model_parallel": False},
     "replicated_norm": {"model_parallel": False, "batch_norm": True},
-    "replicated_all": {"model_parallel": False, "gradient_acc": 2, "filtering": 0.2, "scale": 100.0, "half": True},
+    "replicated_all": {
+        "model_parallel": False,
+        "gradient_acc": 2,
+        "filtering": 0.2,
+        "parameters": {"s": 100.0},
+        "half": True,
+    },
     "backbone_scale": {"backbone_scale": 0.3},
-    "scale_32": {"scale": 32.0},
-    "scale_128": {"scale": 128.0},
+    "scale_32": {"parameters": {"s": 32.0}},
+    "scale_128": {"parameters": {"s": 128.0}},
     "half": {"half": True, "gradient_acc": 2},
     "loss_scale": {"half": True, "loss_scale": True},
     "device": {"store": "device"},
@@ -38,14 +48,15 @@ SAMPLED_CASES = {
     "more_positives": {"classes": 1001, "rate": 0.001},
     "all_the_same": {"classes": 101, "rate": 0.1, "labels": "same"},
     "rank_without_positive": {"classes": 101, "rate": 0.2, "labels": "first"},
-    "sampled_combined": {"classes": 101, "rate": 0.3, "margins": COMBINED},
-    "sampled_straight_through": {"classes": 101, "rate": 0.3, "straight_through": True},
-    "sampled_large_scale": {"classes": 101, "rate": 0.3, "scale": 100.0, "filtering": 0.2},
-    "sampled_scale_128": {"classes": 101, "rate": 0.3, "scale": 128.0},
+    "sampled_combined": {"classes": 101, "rate": 0.3, **COMBINED},
+    "sampled_straight_through": {"classes": 101, "rate": 0.3, **STRAIGHT},
+    "sampled_large_scale": {"classes": 101, "rate": 0.3, "parameters": {"s": 100.0}, "filtering": 0.2},
+    "sampled_scale_128": {"classes": 101, "rate": 0.3, "parameters": {"s": 128.0}},
     "sampled_batch_norm": {"classes": 101, "rate": 0.3, "batch_norm": True},
     "sampled_accumulation": {"classes": 101, "rate": 0.3, "gradient_acc": 2},
     "sampled_half": {"classes": 101, "rate": 0.3, "half": True, "gradient_acc": 2},
     "sampled_loss_scale": {"classes": 101, "rate": 0.3, "half": True, "loss_scale": True},
+    "almost_all": {"classes": 101, "rate": 0.98, "store": "mmap", "prefetch": True},
     "prefetch": {"classes": 101, "rate": 0.5, "prefetch": True},
     "sampled_mmap": {"classes": 101, "rate": 0.3, "store": "mmap", "prefetch": True},
     "sampled_device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},

@@ -22,6 +22,7 @@ from heads.row_store import HostRows
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
 from heads.sparse_momentum import SparseMomentum
+from losses import make_margin
 from tests.engine.cases import BATCH, EMBEDDING, HIDDEN, IN, SCHEDULE, batches, initial_parameters, settings
 from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import local_array, start_runtime, write_local
@@ -60,9 +61,7 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
         ClassSampler(classes, ranks, rank, wanted["rate"], BATCH * acc, seed=5),
         EMBEDDING,
         runtime.placement,
-        margins=wanted["margins"],
-        scale=wanted["scale"],
-        gradient="straight_through" if wanted["straight_through"] else "exact",
+        make_margin(wanted["loss"], **wanted["parameters"]),
         filtering=wanted["filtering"],
         half=wanted["half"],
         model_parallel=wanted["model_parallel"],
@@ -93,7 +92,7 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
         results[f"classes/{len(shares) - 1}"] = drawn + head.store.start
     losses = []
     for (x, y), following in zip(shares, [labels for _, labels in shares[1:]] + [None], strict=True):
-        loss = step(x, y, following)
+        loss = step(x, y, following)["loss"]
         losses.append(loss.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean())
     results["losses"] = np.array(losses)
     results |= {f"head.{name}": np.array(rows) for name, rows in head.store.arrays().items()}

@@ -106,7 +106,7 @@ def test_when_the_wait_is_over_the_device_is_idle(mode, ranks, tmp_path):
     for rank in range(ranks):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         # On CPU the device is this process, so what is under way shows in its processor time.
-        assert found["busy_after"] < 0.05, found
+        assert found["busy_after"] < 0.5, found
         assert found["parameters_changed_after"] is False
 
 

@@ -4,7 +4,16 @@ import pytest
 
 from tests.layout.cases import CPU_CASES
 from tests.layout.job import read_operators
-from tests.layout.rules import center_types, logits, misplaced, returned, sent, too_many
+from tests.layout.rules import (
+    center_tensors,
+    center_types,
+    logits,
+    misplaced,
+    most_alive,
+    returned,
+    sent,
+    too_many,
+)
 from tests.layout.written import written_jobs
 
 EACH_CASE = pytest.mark.parametrize("name", CPU_CASES)
@@ -33,5 +42,14 @@ def test_logits_are_few(run, name):
     assert logits(operators, case) != []
     found = too_many(operators, case)
     assert not found, "\n".join(found)
+    assert most_alive(operators, case) <= 4
     assert len(returned(operators, case)) <= 2
     assert center_types(operators, case) == {"float"}
+
+
+@EACH_CASE
+def test_there_is_one_tensor_of_centers(run, name):
+    case = CPU_CASES[name]
+    centers = center_tensors(read_operators(run(name)), case)
+    # With accumulation each micro-batch takes the same memory (`repeat`); a replicated head returns the gradient.
+    assert len(centers) <= (1 if case.model_parallel else 5) + (case.gradient_acc > 1), "\n".join(map(str, centers))

@@ -15,7 +15,7 @@ EACH_RUN = pytest.mark.parametrize(("mode", "ranks"), RUNS)
 EACH_CASE = pytest.mark.parametrize(
     ("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in cases_on(run[1])]
 )
-FORMULA = ("margins", "scale", "straight_through", "filtering")
+FORMULA = ("loss", "parameters", "filtering")
 TRAINING = ("batch_norm", "gradient_acc", "clip", "backbone_scale")
 
 

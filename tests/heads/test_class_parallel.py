@@ -9,6 +9,7 @@ from heads.row_store import HostRows
 from heads.sampling import ClassSampler
 from heads.shards import initial_centers, shard_range
 from heads.sparse_momentum import SparseMomentum
+from losses import make_margin
 from tests import reference
 
 PLACEMENT = flow.placement("cpu", ranks=[0])
@@ -33,31 +34,32 @@ def test_initial_centers_do_not_depend_on_the_shards():
     assert not np.array_equal(initial_centers(0, 10, 16, seed=4), whole[:10])
 
 
-def run_head(embedding, labels, centers, **settings):
+def run_head(embedding, labels, centers, loss="arcface", parameters=(), **settings):
     """Loss, gradient by embedding, gradient by centers (as what a step of rate 1 takes away)."""
     classes, size = centers.shape
     store = HostRows(0, classes, size, SparseMomentum(0.0, 0.0), "float32", seed=0)
     store.load("weight", centers.copy())
     sampler = ClassSampler(classes, 1, 0, 1.0, len(labels), seed=0)
-    head = ClassParallelHead(store, sampler, size, PLACEMENT, **settings)
+    head = ClassParallelHead(store, sampler, size, PLACEMENT, make_margin(loss, **dict(parameters)), **settings)
     sample = sampler.draw(0, labels)
     head.place(sample, 0, 1.0)
     e = flow.tensor(embedding).to_global(placement=PLACEMENT, sbp=SPLIT).requires_grad_(True)
-    objective, loss, *results = head(e, flow.tensor(labels).to_global(placement=PLACEMENT, sbp=SPLIT))
+    objective, outputs = head(e, flow.tensor(labels).to_global(placement=PLACEMENT, sbp=SPLIT), {})
     objective.backward()
-    head.update(sample, tuple(results), 0, 1.0)
-    return loss.to_local().numpy(), e.grad.to_local().numpy(), centers - store.arrays()["weight"]
+    head.update(sample, outputs["results"], 0, 1.0)
+    return outputs["losses"]["loss"].to_local().numpy(), e.grad.to_local().numpy(), centers - store.arrays()["weight"]
 
 
-@pytest.mark.parametrize("margins", [(1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (1.0, 0.3, 0.2)])
+@pytest.mark.parametrize(("loss", "margins"), [("arcface", {}), ("cosface", {}), ("combined", {"m2": 0.3, "m3": 0.2})])
 @pytest.mark.parametrize("scale", [32.0, 64.0, 128.0])
 @pytest.mark.parametrize("model_parallel", [True, False])
-def test_equals_numpy(margins, scale, model_parallel):
+def test_equals_numpy(loss, margins, scale, model_parallel):
     rng = np.random.default_rng(0)
     embedding, centers = rng.normal(size=(9, 6)).astype("f"), rng.normal(size=(21, 6)).astype("f")
     labels = rng.integers(0, 21, 9)
-    found = run_head(embedding, labels, centers, margins=margins, scale=scale, model_parallel=model_parallel)
-    expected = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, margins, scale)
+    parameters = {**margins, "s": scale}
+    found = run_head(embedding, labels, centers, loss, parameters, model_parallel=model_parallel)
+    expected = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
 
@@ -69,7 +71,7 @@ def test_embeddings_along_and_against_their_centers_give_numbers(gradient, scale
     centers = rng.normal(size=(21, 6)).astype("f")
     labels = np.arange(20)
     embedding = centers[:20] * np.where(labels % 2, 3.0, -2.0)[:, None].astype("f")
-    for array in run_head(embedding, labels, centers, margins=(1.0, 0.5, 0.0), scale=scale, gradient=gradient):
+    for array in run_head(embedding, labels, centers, "arcface", {"s": scale, "gradient": gradient}):
         assert np.isfinite(array).all()
 
 
@@ -84,3 +86,13 @@ def test_filtered_cosines_give_no_gradient():
     embedding = np.array([[0.1, 1, 0, 0.2]], "f")  # nearly class 1, labelled 0
     _, _, gradient = run_head(embedding, np.array([0]), centers, filtering=0.4)
     assert np.abs(gradient[1]).max() == 0 and np.abs(gradient[0]).max() > 0
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_an_embedding_that_is_no_number_shows_in_the_loss_and_not_in_the_centers(half):
+    rng = np.random.default_rng(4)
+    embedding, centers = rng.normal(size=(4, 6)).astype("f"), rng.normal(size=(9, 6)).astype("f")
+    embedding[2, 1] = np.inf
+    loss, by_embedding, by_centers = run_head(embedding, np.arange(4), centers, half=half)
+    assert np.isnan(loss) and np.isnan(by_embedding[2]).any()
+    assert np.isfinite(by_centers).all() and np.abs(by_centers).max() > 0

@@ -11,7 +11,7 @@ CLASSES, RATE, IN, EMBEDDING, ROWS = 1009, 0.25, 20, 24, 6  # ROWS: of one rank 
 
 @dataclass(frozen=True)
 class LayoutCase:
-    """A step of `ranks` ranks. head: "full" or "sampled"; formula: arguments of the head other than its defaults.
+    """A step of `ranks` ranks. head: "full" or "sampled"; loss, parameters: of its margin.
 
     Of the (B, slots) tensors of a micro-batch, what the step returns included and bool masks apart: floats, how many of
     them may be float32; bytes_per_logit, what all of them may take.
@@ -23,7 +23,9 @@ class LayoutCase:
     gradient_acc: int = 1
     model_parallel: bool = True
     clip: float = 5.0
-    formula: dict = field(default_factory=dict)
+    loss: str = "arcface"
+    parameters: dict = field(default_factory=dict)
+    filtering: float = 0.0
     floats: int = 0
     bytes_per_logit: int = 0
 
@@ -58,14 +60,14 @@ HEADS, TYPES = ("full", "sampled"), {False: "fp32", True: "fp16"}
 LIMITS = {False: {"floats": 4, "bytes_per_logit": 16}, True: {"floats": 3, "bytes_per_logit": 20}}
 # What else a step can have, and how many more float32 tensors it may take for it.
 VARIANTS = {
-    "cosface": (0, {"formula": {"margins": (1.0, 0.0, 0.4)}}),
-    "combined": (0, {"formula": {"margins": (1.0, 0.3, 0.2)}}),
-    "sphere": (0, {"formula": {"margins": (1.35, 0.0, 0.0)}}),
-    "straight_through": (0, {"formula": {"gradient": "straight_through"}}),
+    "cosface": (0, {"loss": "cosface"}),
+    "combined": (0, {"loss": "combined", "parameters": {"m2": 0.3, "m3": 0.2}}),
+    "sphere": (0, {"loss": "sphereface"}),
+    "straight_through": (0, {"parameters": {"gradient": "straight_through"}}),
     "unclipped": (0, {"clip": 0.0}),
-    "filtering": (2, {"formula": {"filtering": 0.2}}),
-    "large_scale": (1, {"formula": {"scale": 128.0}}),
-    "large_scale_filtering": (3, {"formula": {"scale": 128.0, "filtering": 0.2}}),
+    "filtering": (2, {"filtering": 0.2}),
+    "large_scale": (1, {"parameters": {"s": 128.0}}),
+    "large_scale_filtering": (3, {"parameters": {"s": 128.0}, "filtering": 0.2}),
     "replicated": (0, {"model_parallel": False}),
 }
 

@@ -51,6 +51,29 @@ def returned(operators: list[Operator], case: LayoutCase) -> list[End]:
     return [end for end in over_classes(operators, case.slots) if end.shape == shape and case.gradient_acc > 1]
 
 
+def most_alive(operators: list[Operator], case: LayoutCase) -> int:
+    """How many of `logits` are needed at the same time: from the operator that makes each to the last that takes it."""
+    names = {end.tensor for end in logits(operators, case)}
+    born = {end.tensor: position for position, op in enumerate(operators) for end in op.outputs if end.tensor in names}
+    last = dict(born)
+    for position, op in enumerate(operators):
+        last.update({end.tensor: max(position, last[end.tensor]) for end in op.inputs if end.tensor in names})
+    return max(sum(born[name] <= moment <= last[name] for name in names) for moment in range(len(operators)))
+
+
+def center_tensors(operators: list[Operator], case: LayoutCase) -> list[End]:
+    """The (slots, E) tensors: the step has the centers, and neither a gradient nor copies of them."""
+    made = [end for op in operators for end in op.outputs]
+    return [end for end in made if end.shape == (case.slots, EMBEDDING)]
+
+
+def sums_in_half(operators: list[Operator]) -> list[str]:
+    """What the head sums over the ranks in float16. The centers of the targets are no sum: they have one term each."""
+    partial = [crossing.given for crossing in crossings(operators) if crossing.given.sbp == "P"]
+    own = [end for end in partial if end.tensor.startswith("model.head") and "gather" not in end.tensor]
+    return [str(end) for end in own if end.dtype == "float16"]
+
+
 def center_types(operators: list[Operator], case: LayoutCase) -> set[str]:
     """The data types of the class centers (slots, E) in a step and of the products with them, (B, slots) and (B, E)."""
     made = [(op, end) for op in operators for end in op.outputs]

@@ -9,6 +9,7 @@ from engine.model import Classifier
 from engine.optim import build_sgd
 from engine.schedule import Schedule
 from heads.class_parallel import ClassParallelHead
+from losses import make_margin
 from tests.layout.cases import EMBEDDING, IN, LayoutCase
 from utils.runtime import Runtime
 
@@ -23,9 +24,10 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         case.sampler(runtime.rank),
         EMBEDDING,
         runtime.placement,
-        half=case.half,
-        model_parallel=case.model_parallel,
-        **case.formula,
+        make_margin(case.loss, **case.parameters),
+        case.filtering,
+        case.half,
+        case.model_parallel,
     )
     cfg = EasyDict(clip_grad_norm=case.clip, lr=0.1, lr_backbone_scale=1.0, momentum=0.9, weight_decay=5e-4)
     optimizer = build_sgd(backbone, cfg)

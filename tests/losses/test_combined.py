@@ -4,7 +4,7 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from heads.margins import margin_cosine, margin_slope
+from losses import Rows, make_margin
 
 MARGINS = [(1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (1.0, 0.3, 0.2), (1.35, 0.0, 0.0), (4.0, 0.0, 0.0), (0.9, 0.4, 0.15)]
 ORDINARY = np.linspace(0.05, 3.09, 400)
@@ -24,8 +24,10 @@ def formula(theta, m1, m2, m3):
 
 def apply(cosines, margins, gradient="exact", dtype=flow.float64):
     """Values and slopes at (B,) cosines."""
-    x = flow.tensor(np.asarray(cosines).reshape(-1, 1), dtype=dtype)
-    return margin_cosine(x, margins, gradient).numpy().ravel(), margin_slope(x, margins, gradient).numpy().ravel()
+    margin = make_margin("combined", **dict(zip(("m1", "m2", "m3"), margins, strict=True)), gradient=gradient)
+    cosine = flow.tensor(np.asarray(cosines).reshape(-1, 1), dtype=dtype)
+    rows = Rows(cosine, flow.ones_like(cosine), {})
+    return margin.target(rows).numpy().ravel(), margin.slope(rows).numpy().ravel()
 
 
 @pytest.mark.parametrize("margins", MARGINS)

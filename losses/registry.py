@@ -1,0 +1,25 @@
+"""Losses by the names that configs use."""
+
+from collections.abc import Callable
+
+from losses.margin import Margin
+from utils.errors import UserError
+
+_LOSSES: dict[str, type[Margin]] = {}
+
+
+def register(name: str) -> Callable[[type[Margin]], type[Margin]]:
+    """Class decorator: makes `name` available as a loss."""
+
+    def decorate(loss: type[Margin]) -> type[Margin]:
+        _LOSSES[name] = loss
+        return loss
+
+    return decorate
+
+
+def make_margin(name: str, **parameters) -> Margin:
+    """The loss of that name. Raises UserError if there is none, or it takes other parameters."""
+    if name not in _LOSSES:
+        raise UserError(f"there is no loss {name}; there are {', '.join(sorted(_LOSSES))}")
+    return _LOSSES[name](**parameters)
