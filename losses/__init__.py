@@ -1,10 +1,15 @@
-"""Losses over class centers, one formula a file; importing a file registers its names."""
+"""Losses over class centers, one formula a file; every file of this folder registers its names."""
 
-from losses import combined  # noqa: F401
+import importlib
+import pkgutil
+
 from losses.margin import Margin, Rows
-from losses.registry import make_margin, register
+from losses.registry import list_losses, make_margin, register
 
-__all__ = ["Margin", "Rows", "configured_margin", "make_margin", "register"]
+__all__ = ["Margin", "Rows", "configured_margin", "list_losses", "make_margin", "register"]
+
+for _file in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"losses.{_file.name}")
 
 
 def configured_margin(cfg) -> Margin:

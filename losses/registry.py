@@ -18,8 +18,12 @@ def register(name: str) -> Callable[[type[Margin]], type[Margin]]:
     return decorate
 
 
+def list_losses() -> list[str]:
+    return sorted(_LOSSES)
+
+
 def make_margin(name: str, **parameters) -> Margin:
     """The loss of that name. Raises UserError if there is none, or it takes other parameters."""
     if name not in _LOSSES:
-        raise UserError(f"there is no loss {name}; there are {', '.join(sorted(_LOSSES))}")
+        raise UserError(f"there is no loss {name}; there are {', '.join(list_losses())}")
     return _LOSSES[name](**parameters)
