@@ -263,9 +263,9 @@ class Checkpoint:
 
 
 def newest_checkpoint(folder: Path, runtime: Runtime, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint of a run; each damaged one on the way is told to `warn(sentence)`. A collective.
+    """The newest whole checkpoint of a run; each damaged one on the way is reported by `warn(sentence)`. A collective.
 
-    Raises UserError where there are checkpoints and none is whole.
+    Raises UserError if there are checkpoints and none is whole.
     """
     found = list_checkpoints(folder)
     for path in reversed(found):

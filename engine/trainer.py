@@ -46,7 +46,7 @@ class Trainer:
         self.step, self.best, self.best_step = 0, 0.0, 0
         self.losses, self.loss = {}, None
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
-        self.resume_note: str | None = None  # what `resume` has to tell the user
+        self.resume_note: str | None = None  # a warning of `resume` for the user
 
         flow.manual_seed(cfg.seed)
         self.backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
@@ -182,7 +182,7 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint, written by any number of ranks; before the first step.
 
-        Raises UserError where it is of another run: other network, classes, global batch, data or seed.
+        Raises UserError if it is of another run: other network, classes, global batch, data or seed.
         """
         runtime, about = self.runtime, checkpoint.about
         for key, wanted in (
@@ -249,7 +249,7 @@ class Trainer:
     def start_from(self, backbone: Path | None, head: Checkpoint | None) -> None:
         """Takes the weights of a trained backbone, and the class centers of a checkpoint; before the first step.
 
-        Raises UserError where they are of another network, embedding size or number of classes.
+        Raises UserError if they are of another network, embedding size or number of classes.
         """
         cfg = self.cfg
         if backbone:

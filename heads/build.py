@@ -23,15 +23,27 @@ def build_head(cfg, num_classes: int, global_batch: int, runtime: Runtime) -> Cl
     """
     ranks, rank = (runtime.ranks, runtime.rank) if cfg.model_parallel else (1, 0)
     sampler = ClassSampler(num_classes, ranks, rank, cfg.sample_rate, global_batch, cfg.seed)
+    store = _build_store(cfg, num_classes, shard_range(num_classes, ranks, rank), runtime.device)
+    return configured_head(cfg, store, sampler, runtime.placement, runtime.device)
+
+
+def configured_head(
+    cfg, store: HostRows | DeviceRows | None, sampler: ClassSampler, placement: flow.placement, device: str
+) -> ClassParallelHead:
+    """The head of `cfg` over a store, or over none for those who only look at its step. device: "cuda" or "cpu", where
+    it is to run.
+    """
     return ClassParallelHead(
-        _build_store(cfg, num_classes, shard_range(num_classes, ranks, rank), runtime.device),
+        store,
         sampler,
         cfg.embedding_size,
-        runtime.placement,
+        placement,
         configured_margin(cfg),
         filtering=cfg.interclass_filtering_threshold,
         half=cfg.fp16,
         model_parallel=cfg.model_parallel,
+        # OneFlow has no float16 products on a CPU: there `half` only scales as it does on a card.
+        dtype=flow.float16 if cfg.fp16 and device == "cuda" else flow.float32,
     )
 
 

@@ -45,15 +45,15 @@ class ClassParallelHead(nn.Module):
 
     store: this rank's class centers (`HostRows`, `MappedRows`, `DeviceRows`); sampler: which of them a step sees, its
     slots. margin: one of losses/. filtering: cosines of other classes above it become 0, without gradient (0: off),
-    against mislabeled identities. half: the matrix products run
-    in float16, and the centers' copy `rows` is float16 too (AMP; CUDA only). model_parallel: slots are split over the
+    against mislabeled identities. half: mixed precision, the softmax is scaled so that float16 holds it; dtype: of the
+    products and of the centers' copy `rows`, float16 on a card under `half`. model_parallel: slots are split over the
     ranks, S(1) for logits, and only (B, 1) and (B, E) cross them; else every rank holds all centers and its own rows
-    of the batch, and the centers' gradient, (C, E), is summed over the ranks. dtype: of the products, if not as said.
+    of the batch, and the centers' gradient, (C, E), is summed over the ranks.
 
-    The part with an axis over slots is differentiated by hand: no gradient of the centers is ever held with
-    model_parallel, (slots, E), but only the softmax it is made of, (B, slots), by which `update` trains the centers
-    block by block after the step. Three (B, slots) float32 tensors and one bool are made for it, and the output.
-    Nothing of the head is scaled by AMP's loss scale.
+    The part with an axis over slots is differentiated by hand: with model_parallel the step holds no gradient of the
+    centers, (slots, E), but only the softmax it is made of, (B, slots), by which `update` trains the centers block by
+    block after the step. Three (B, slots) float32 tensors and one bool are made for it, and the output. Nothing of the
+    head is scaled by AMP's loss scale.
     """
 
     def __init__(
@@ -66,13 +66,11 @@ class ClassParallelHead(nn.Module):
         filtering: float = 0.0,
         half: bool = False,
         model_parallel: bool = True,
-        dtype: flow.dtype | None = None,
+        dtype: flow.dtype = flow.float32,
     ) -> None:
         super().__init__()
         self.store, self.sampler, self.margin = store, sampler, margin
-        self.filtering, self.half, self.model_parallel = filtering, half, model_parallel
-        # OneFlow has no float16 products on a CPU: there `half` only scales as it does on a card.
-        self.dtype = dtype or (flow.float16 if half and placement.type == "cuda" else flow.float32)
+        self.filtering, self.half, self.model_parallel, self.dtype = filtering, half, model_parallel, dtype
         slots = sum(sampler.counts)
         split = flow.sbp.split(0) if model_parallel else flow.sbp.broadcast
         # rows: (slots, E) S(0), or broadcast without model_parallel; normalized; `place` and `update` keep them

@@ -54,7 +54,7 @@ class MappedRows(HostRows):
     def create(self) -> None:
         """Makes the files, and claims them; by one rank, before any uses them.
 
-        Trained centers of a run before are set aside, in place of those set aside before them. Raises UserError where
+        Trained centers of a run before are set aside, in place of those set aside before them. Raises UserError if
         the folder holds something else or is in use, OSError where there is no room.
         """
         before = read_state(self.folder)
@@ -116,7 +116,7 @@ class MappedRows(HostRows):
     def open(self, step: int) -> str | None:
         """Goes on with the rows as they are in the files; says so where they are not those of `step`.
 
-        Raises UserError where the files are missing, or of other classes, sizes or types.
+        Raises UserError if the files are missing, or of other classes, sizes or types.
         """
         self._arrays = self._allocate()
         if "last_step" in self._arrays:  # those of later steps have nothing to catch up with

@@ -16,9 +16,8 @@ from backbones.cpu_kernels import use_cpu_kernels
 from engine.graph import TrainGraph
 from engine.model import Classifier
 from engine.optim import build_sgd
-from heads.class_parallel import ClassParallelHead
+from heads.build import configured_head
 from heads.sampling import ClassSampler
-from losses import configured_margin
 from utils.runtime import Runtime
 
 _WIDTHS = {  # bytes
@@ -112,26 +111,15 @@ def _build(cfg, ranks: int, device: str):
         use_cpu_kernels(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
-    head = ClassParallelHead(
-        None,
-        ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0),
-        cfg.embedding_size,
-        placement,
-        configured_margin(cfg),
-        filtering=cfg.interclass_filtering_threshold,
-        half=cfg.fp16,
-        model_parallel=cfg.model_parallel,
-        dtype=flow.float16 if cfg.fp16 else flow.float32,
-    )
-    head = _Gathered(head, shared)
+    head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)
     optimizer = build_sgd(backbone, cfg)
     schedule = flow.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
-    graph = TrainGraph(Classifier(backbone, head), optimizer, schedule, cfg.gradient_acc)
+    graph = TrainGraph(Classifier(backbone, _Gathered(head, shared)), optimizer, schedule, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
-    state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in configured_margin(cfg).state}
+    state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}
     graph.build_graph(images, labels, state)
     return graph._full_graph_proto
 

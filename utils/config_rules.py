@@ -29,7 +29,7 @@ FOREIGN_KEYS = {
     "val_dataset_dir": _VAL_PATH,
     "dali": "images are decoded from OFRecord parts (num_workers threads per rank), without DALI; remove it",
     "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "grey": 0.1}',
-    "optimizer": "SGD is the only optimiser; remove it",
+    "optimizer": "SGD is the only optimizer; remove it",
     "partial_fc": "write sample_rate, the share of class centers in each step (1.0: all of them)",
     "fc_type": "write model_parallel and sample_rate",
     "total_batch_size": "write batch_size, which counts the images of one rank",

@@ -28,6 +28,7 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         case.filtering,
         case.half,
         case.model_parallel,
+        flow.float16 if case.half and runtime.device == "cuda" else flow.float32,
     )
     cfg = EasyDict(clip_grad_norm=case.clip, lr=0.1, lr_backbone_scale=1.0, momentum=0.9, weight_decay=5e-4)
     optimizer = build_sgd(backbone, cfg)

@@ -1,0 +1,52 @@
+"""One rank of tests/engine/test_eager_layout.py: notes the layout of every (B, slots) tensor of eager heads."""
+
+import json
+import sys
+from pathlib import Path
+
+import oneflow as flow
+
+from heads.class_parallel import ClassParallelHead
+from losses import make_margin
+from tests.layout.cases import CPU_CASES, EMBEDDING, on_ranks
+from utils.runtime import start_runtime
+
+# What the head calls; each result is noted.
+FUNCTIONS = [(flow, name) for name in ("matmul", "exp", "eq", "where")]
+FUNCTIONS += [(flow.Tensor, name) for name in ("masked_fill", "to", "__mul__", "__sub__", "__gt__")]
+
+
+def note_results(slots: int, seen: list) -> None:
+    for owner, name in FUNCTIONS:
+        function = getattr(owner, name)
+        function = getattr(function, "noted", function)
+
+        def noted(*arguments, _function=function, _name=name, **more):
+            result = _function(*arguments, **more)
+            if result.is_global and result.ndim == 2 and result.shape[1] == slots:
+                seen.append((_name, str(result.sbp[0])))
+            return result
+
+        noted.noted = function
+        setattr(owner, name, noted)
+
+
+if __name__ == "__main__":
+    (folder,) = sys.argv[1:]
+    runtime = start_runtime("cpu")
+    layouts = {}
+    for name, case in on_ranks(CPU_CASES, runtime.ranks).items():
+        margin = make_margin(case.loss, **case.parameters)
+        more = {"filtering": case.filtering, "model_parallel": case.model_parallel}
+        head = ClassParallelHead(None, case.sampler(runtime.rank), EMBEDDING, runtime.placement, margin, **more)
+        whole, split = ({"placement": runtime.placement, "sbp": sbp} for sbp in (flow.sbp.broadcast, flow.sbp.split(0)))
+        embedding = flow.randn(case.micro_batch, EMBEDDING, **split).requires_grad_(True)
+        labels = flow.zeros(case.micro_batch, dtype=flow.int64, **split)
+        state = {key: flow.full((1,), value, dtype=flow.float32, **whole) for key, value in margin.state.items()}
+        seen = layouts[name] = []
+        note_results(case.slots, seen)
+        objective, outputs = head(embedding, labels, state)
+        objective.backward()
+        if case.model_parallel:
+            seen.append(("returned", str(outputs["results"][0].sbp[0])))
+    Path(folder, f"{runtime.ranks}-{runtime.rank}.json").write_text(json.dumps(layouts))
