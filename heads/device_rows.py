@@ -124,7 +124,7 @@ class DeviceRows:
     def _shifted_noise(self, rows: int, shift: float) -> flow.Tensor:
         """(rows, E) uniform in [0, 1): one table, drawn once, and all of it moved by `shift`.
 
-        To seed a generator of OneFlow anew for each step would wait for the whole device.
+        Seeding a generator of OneFlow for each step would wait for the whole device.
         """
         if self._noise is None:
             origin = np.random.default_rng([self._seed, self.start])

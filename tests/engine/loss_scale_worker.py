@@ -32,7 +32,7 @@ def run(runtime, folder: Path) -> dict[str, np.ndarray]:
         step.count_updates()
         seen["skipped"].append(step.skipped)
         seen["rates"].append(step.rate(len(seen["rates"])))
-    # Another graph, which OneFlow numbers anew, takes the state up.
+    # Another graph, with another number, takes the state up.
     _, _, again = make_step(wanted, "graph", folder, runtime)
     again.restore(len(seen["rates"]), {k: v for k, v in state.items() if k in ("updates", "loss_scale", "good_steps")})
     seen["skipped_again"] = again.skipped
