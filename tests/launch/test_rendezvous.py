@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.rendezvous import free_port, wait_for_first_rank
+from launch.rendezvous import free_port, wait_for_first_rank
 
 
 def test_a_later_rank_waits_until_the_first_listens(monkeypatch):
@@ -32,13 +32,13 @@ def test_a_later_rank_waits_until_the_first_listens(monkeypatch):
 
 @pytest.mark.parametrize("environ", [{}, {"RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}, {"RANK": "1"}])
 def test_who_need_not_wait(environ, monkeypatch):
-    monkeypatch.setattr("utils.rendezvous.time.sleep", lambda _: pytest.fail("waits"))
+    monkeypatch.setattr("launch.rendezvous.time.sleep", lambda _: pytest.fail("waits"))
     wait_for_first_rank(environ)
 
 
 def test_ranks_that_have_oneflow_have_met(monkeypatch):
     monkeypatch.setitem(sys.modules, "oneflow", None)
-    monkeypatch.setattr("utils.rendezvous.time.sleep", lambda _: pytest.fail("waits"))
+    monkeypatch.setattr("launch.rendezvous.time.sleep", lambda _: pytest.fail("waits"))
     wait_for_first_rank({"RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"})
 
 

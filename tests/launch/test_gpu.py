@@ -3,8 +3,8 @@ import uuid
 
 import pytest
 
-from utils import gpu
-from utils.gpu import Card, usable_cards
+from launch import gpu
+from launch.gpu import Card, usable_cards
 
 A100, H100, L4 = "GPU-aaaa-1, NVIDIA A100, 8.0", "GPU-bbbb-2, NVIDIA H100 80GB HBM3, 9.0", "GPU-cccc-3, NVIDIA L4, 8.9"
 

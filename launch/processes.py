@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from utils.process import ABORTED, STOPPED, USER_ERROR, Process
+from launch.process import ABORTED, STOPPED, USER_ERROR, Process
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -33,7 +33,7 @@ class Failure:
 
 
 class Others:
-    """Those elsewhere that run and end together with our processes. Here: nobody; on several nodes: `utils.nodes`."""
+    """Those elsewhere that run and end together with our processes. Here: nobody; on several nodes: `launch.nodes`."""
 
     look: float | None = None  # seconds between two looks at them
 

@@ -1,6 +1,6 @@
 """Starts the ranks of a run on this machine and watches them until they end.
 
-    python -m utils.launch [options] train.py CONFIG [overrides]
+    python -m launch [options] train.py CONFIG [overrides]
 
 Every rank learns who it is from MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK, as from OneFlow's own
 `oneflow.distributed.launch`. That one is not used because it loses ranks: when one dies it signals the process group
@@ -9,7 +9,7 @@ of its own number, which does not exist where a script started it, so the other 
 ends the others and its exit status is handed on, and a signal to stop is passed on once and waited for.
 
 On several nodes, run it on each with the same NNODES, MASTER_ADDR, MASTER_PORT and NPROC, and its own NODE_RANK. The
-launchers meet at MASTER_PORT before the ranks start, and then share their fate (see utils/nodes.py).
+launchers meet at MASTER_PORT before the ranks start, and then share their fate (see launch/nodes.py).
 """
 
 import argparse
@@ -22,12 +22,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.gpu import usable_cards
+from launch.nodes import Nodes, Place, gather, join
+from launch.process import Process
+from launch.processes import Patience, run_together
+from launch.rendezvous import free_port
 from utils.errors import UserError
-from utils.gpu import usable_cards
-from utils.nodes import Nodes, Place, gather, join
-from utils.process import Process
-from utils.processes import Patience, run_together
-from utils.rendezvous import free_port
 
 CPU_RANKS = 2  # where there is no card: enough to be a distributed run
 
@@ -106,7 +106,7 @@ def meet(layout: Layout) -> tuple[Nodes | None, Layout]:
 
 
 def _parse(arguments: list[str], environ: Mapping[str, str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m utils.launch", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m launch", allow_abbrev=False)
     for name, meaning in (
         ("nproc", "ranks on this node; default: the cards OneFlow can use, else 2 on the CPU"),
         ("nnodes", "nodes of the run; default: 1"),
@@ -175,7 +175,3 @@ def _claim_port(port: int) -> int:
 
 def threads_per_rank(nproc: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // nproc)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))

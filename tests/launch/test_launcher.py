@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.launch import Layout, _claim_port, threads_per_rank
+from launch.launcher import Layout, _claim_port, threads_per_rank
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -44,7 +44,7 @@ def start(environ):
 
     def start(*arguments, **variables):
         process = subprocess.Popen(
-            [sys.executable, "-m", "utils.launch", *arguments],
+            [sys.executable, "-m", "launch", *arguments],
             cwd=REPO,
             env=environ | variables,
             text=True,
@@ -130,7 +130,7 @@ def test_rank_0_speaks_for_itself_and_the_others_with_their_name(run, script):
 
 def test_a_terminal_stays_one_for_rank_0(environ, script):
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "utils.launch", script("print(sys.stdout.isatty(), sys.stderr.isatty())")]
+    command = [sys.executable, "-m", "launch", script("print(sys.stdout.isatty(), sys.stderr.isatty())")]
     subprocess.run(command, cwd=REPO, env=environ, stdout=theirs, stderr=theirs, timeout=30, check=True)
     os.close(theirs)
     output = os.read(ours, 1000).decode()

@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from launch.processes import Failure, Others
 from utils.errors import UserError
-from utils.processes import Failure, Others
 
 _WAIT = 5.0  # seconds until it is said who is waited for
 _HELLO = 5.0  # seconds a launcher that connects has to say who it is
