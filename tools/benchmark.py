@@ -26,7 +26,7 @@ from planning.memory import parse_bytes
 from planning.report import machine, plot, table
 from utils.cli import run_cli
 from utils.config import load_config
-from utils.config_file import find_config
+from utils.config.file import find_config
 from utils.errors import UserError
 
 

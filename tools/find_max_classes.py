@@ -19,7 +19,7 @@ enter_environment()
 from planning.memory import available, parse_bytes, show_bytes
 from utils.cli import run_cli
 from utils.config import load_config
-from utils.config_file import find_config
+from utils.config.file import find_config
 from utils.errors import UserError
 
 

@@ -17,7 +17,7 @@ from data.loader import RecordLoader, epoch_plan
 from tests.data.mxnet_sets import jpegs, picture
 from tests.data.ofrecord_sets import make_set
 from tests.ranks import run_ranks
-from utils.config_schema import AUGMENTATIONS
+from utils.config.schema import AUGMENTATIONS
 from utils.tensor_file import read_tensors
 
 RECORDS = 60

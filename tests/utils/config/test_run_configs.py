@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from utils.config import dump_config, load_config
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 RUNS = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in ("__init__", "base"))
 
 # images, classes as InsightFace publishes them

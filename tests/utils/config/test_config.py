@@ -11,9 +11,9 @@ import pytest
 from easydict import EasyDict
 
 from utils.config import dump_config, format_config, load_config
-from utils.config_file import BASE_FILE, REPO, run_config_file
-from utils.config_rules import FOREIGN_KEYS
-from utils.config_schema import SCHEMA, settle
+from utils.config.file import BASE_FILE, REPO, run_config_file
+from utils.config.rules import FOREIGN_KEYS
+from utils.config.schema import SCHEMA, settle
 from utils.errors import UserError
 
 WriteConfig = Callable[..., Path]

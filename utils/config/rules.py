@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from easydict import EasyDict
 
-from utils.config_schema import AUGMENTATIONS, LOSSES, SCHEMA
+from utils.config.schema import AUGMENTATIONS, LOSSES, SCHEMA
 from utils.errors import UserError
 
 _PART_NUM = "the number of parts is read from dataset.json; remove it"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from easydict import EasyDict
 
-from utils.config_file import BASE_FILE, find_config, run_config_file, show_path
-from utils.config_rules import check_key, check_together, expand_loss
-from utils.config_schema import SCHEMA, settle, settle_text
+from utils.config.file import BASE_FILE, find_config, run_config_file, show_path
+from utils.config.rules import check_key, check_together, expand_loss
+from utils.config.schema import SCHEMA, settle, settle_text
 from utils.errors import UserError
 
 _COMMAND_LINE = "on the command line"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 BASE_FILE = REPO / "configs" / "base.py"
 
 
