@@ -17,10 +17,10 @@ from data.inspect_part import inspect_part
 from data.inspect_pictures import histogram_png, sheet_png
 from data.inspect_table import RecordTable
 from data.manifest import MANIFEST_NAME, Manifest
-from data.select_folder import new_folder
 from data.storage import TEMPORARY_SUFFIX
 from data.workers import worker_pool
 from utils.errors import UserError
+from utils.folders import new_folder
 
 SUMMARY, HISTOGRAM, SHEET = "summary.json", "images_per_identity.png", "contact_sheet.png"
 FAULTS, EMPTY = "faults.csv", "identities_without_images.txt"

@@ -15,11 +15,11 @@ from data.manifest import MANIFEST_NAME, Manifest
 from data.merge import label_offsets, merge, merged_names
 from data.select import Rules, hold_out, select
 from data.select_classes import TABLE_NAME, read_names, renumber, write_names
-from data.select_folder import new_folder
 from data.select_lists import read_labels, read_records
 from data.select_set import RecordSets
 from data.select_write import Chosen, copy_verification_sets, refuse_full_disk, write_set, write_table
 from utils.errors import UserError
+from utils.folders import new_folder
 
 TRAIN_NAME, HELD_OUT_NAME = "train", "held_out"
 

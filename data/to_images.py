@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from data.convert_plan import SKIPPED_NAME, skipped_lines
 from data.recordio import scan
-from data.select_folder import new_folder
 from data.sources.formats import LIST_NAME
 from data.sources.recordio import RecordioSource
 from data.sources.source import DAMAGED, FAULTY_KINDS, companions
 from utils.errors import UserError
+from utils.folders import new_folder
 
 _FOLDER = "images"
 

@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from data.images import IMAGE_SIZE
 from data.recordio_writer import RecordWriter
-from data.select_folder import new_folder
 from data.select_set import RecordSets
 from data.sources.source import companions
 from utils.errors import UserError
+from utils.folders import new_folder
 
 EXACT = 1 << 24  # float32, the type of labels and keys in recordio, holds every integer up to here
 _REC, _IDX, _PROPERTY = "train.rec", "train.idx", "property"

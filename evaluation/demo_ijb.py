@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.faces import HARD, USUAL, Identity, Nuisance, encode_face, render
+from data.drawn import HARD, USUAL, Identity, Nuisance, encode_face, render
 from data.faces.dataset import HELD_OUT
 from data.faces.demo_folder import make_demo_folder
 from evaluation.align import REFERENCE, SIZE

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data.drawn.geometry import SIZE
+from data.drawn.identity import Identity
+from data.drawn.nuisance import HARD, USUAL, Level
+from data.drawn.render import draw_face
 from data.faces.demo_folder import make_demo_folder
-from data.faces.geometry import SIZE
-from data.faces.identity import Identity
-from data.faces.nuisance import HARD, USUAL, Level
-from data.faces.render import draw_face
 from utils.errors import UserError
 
 VERSION = 2  # of the drawing: another one means other pictures

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.convert import Settings, convert
-from data.faces import USUAL, draw_face
+from data.drawn import USUAL, draw_face
 from tests.data.mxnet_sets import write_set
 
 

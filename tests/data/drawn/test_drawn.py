@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data.faces import HARD, USUAL, Identity, Level, contact_sheet, draw_face
-from data.faces.geometry import Canvas, Shape, View, ellipse
-from data.faces.hair import _STYLES
-from data.faces.identity import HAIR_STYLES
+from data.drawn import HARD, USUAL, Identity, Level, draw_face
+from data.drawn.geometry import Canvas, Shape, View, ellipse
+from data.drawn.hair import _STYLES
+from data.drawn.identity import HAIR_STYLES
+from data.faces import contact_sheet
 
 FRONT = View(yaw=0.0, pitch=0.0, roll=0.0, shift=(0.0, 0.0), zoom=1.0)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.faces.geometry import View
+from data.drawn.geometry import View
 
 OCCLUSIONS = ("patch", "sunglasses", "mask", "hand", "cap")
 

@@ -35,7 +35,7 @@ def _jitter(rng: np.random.Generator, colour: np.ndarray, spread: float) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """One person. Lengths in crop pixels of the face frame (data/faces/geometry.py), colours (3,) RGB 0..255."""
+    """One person. Lengths in crop pixels of the face frame (data/drawn/geometry.py), colours (3,) RGB 0..255."""
 
     # outline: half widths from top to bottom, and where the chin ends
     forehead: float

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data.faces.geometry import Shape, ellipse, mirrored, smooth
-from data.faces.identity import Identity
-from data.faces.nuisance import Nuisance
+from data.drawn.geometry import Shape, ellipse, mirrored, smooth
+from data.drawn.identity import Identity
+from data.drawn.nuisance import Nuisance
 
 _TOP = -64.0  # y of the bare skull's top
 _MIDDLE = np.array([0.0, -6.0])  # of the head

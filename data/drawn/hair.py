@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data.faces.geometry import Shape, smooth
-from data.faces.identity import Identity
+from data.drawn.geometry import Shape, smooth
+from data.drawn.identity import Identity
 
 _TOP = -66.0  # y of the skull's top with no volume
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.faces import hair, parts
-from data.faces.geometry import ORIGIN, SIZE, Canvas, Shape
-from data.faces.identity import Identity
-from data.faces.nuisance import Level, Nuisance
-from data.faces.occlusion import occluder
+from data.drawn import hair, parts
+from data.drawn.geometry import ORIGIN, SIZE, Canvas, Shape
+from data.drawn.identity import Identity
+from data.drawn.nuisance import Level, Nuisance
+from data.drawn.occlusion import occluder
 
 _AXIS = np.arange(SIZE, dtype=np.float32)
 _REACH = 48.0  # crop pixels over which light of strength 1 grows by a factor of e
