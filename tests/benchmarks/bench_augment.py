@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 
 from data.augment import OPERATIONS
-from data.convert import Settings, convert
 from data.loader import RecordLoader
 from deploy.images import drawn_faces
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import encode, write_set
 
 _ADAFACE = {"crop_pad": 0.2, "low_resolution": 0.2, "colour": 0.2}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from evaluation import ijb as module
-from evaluation.demo_ijb import DemoIjb, make_demo_ijb
 from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result, pair_scores
 from evaluation.ijb_meta import GALLERIES, load_ijb
 from evaluation.templates import Setting
+from preparation.drawn.ijb import DemoIjb, make_demo_ijb
 from tests.evaluation.ijb_files import write_ijb, write_small_ijb
 from tests.evaluation.ijb_naive import NaiveIjb
 from utils.errors import UserError

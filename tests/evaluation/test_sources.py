@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data.convert import Settings, convert
 from evaluation.align import REFERENCE, align
 from evaluation.bin_set import write_bin
 from evaluation.sources import FileImages, FolderImages, LandmarkedImages, ListedImages, RecordImages, open_source
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import encode, jpegs, picture, write_set
 from utils.errors import UserError
 

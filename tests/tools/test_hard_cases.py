@@ -15,7 +15,7 @@ import pytest
 
 from data.images import ImageChecker
 from tests.data.ofrecord_sets import faces, make_set
-from tests.data.sources.people import as_folder, as_list
+from tests.preparation.sources.people import as_folder, as_list
 from tools import (
     edit_dataset,
     index_ofrecord,

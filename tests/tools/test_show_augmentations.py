@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.augment import OPERATIONS, augmentation_sheet
-from data.convert import Settings, convert
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import jpegs, write_set
 from tools.show_augmentations import main
 from utils.errors import UserError

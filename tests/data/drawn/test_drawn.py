@@ -8,7 +8,6 @@ from data.drawn import HARD, USUAL, Identity, Level, draw_face
 from data.drawn.geometry import Canvas, Shape, View, ellipse
 from data.drawn.hair import _STYLES
 from data.drawn.identity import HAIR_STYLES
-from data.faces import contact_sheet
 
 FRONT = View(yaw=0.0, pitch=0.0, roll=0.0, shift=(0.0, 0.0), zoom=1.0)
 
@@ -65,9 +64,3 @@ def test_what_stands_out_moves_more_when_the_head_turns():
     turned = Canvas(np.zeros((112, 112, 3), np.uint8), View(yaw=0.3, pitch=0.0, roll=0.0, shift=(0.0, 0.0), zoom=1.0))
     point = np.array([[0.0, 0.0]])
     assert turned.project(point, 10.0)[0, 0] - turned.project(point)[0, 0] == pytest.approx(10 * np.sin(0.3))
-
-
-def test_contact_sheet_has_a_row_for_each_person():
-    sheet = contact_sheet(seed=1, identities=2, images=3, first=5)
-    assert sheet.shape == (224, 336, 3)
-    assert np.array_equal(sheet[112:, 224:], picture(1, 6, 2))

@@ -1,5 +1,0 @@
-"""Data sets of drawn faces (`data.drawn`), written as InsightFace would, thousands of pictures at a time."""
-
-from data.faces.dataset import DemoParameters, contact_sheet, make_demo_dataset
-
-__all__ = ["DemoParameters", "contact_sheet", "make_demo_dataset"]
