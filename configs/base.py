@@ -1,7 +1,7 @@
 """Every key of a run, its default and its meaning. A run's own file states only what differs.
 
 Names follow InsightFace's arcface_torch and arcface_oneflow wherever the meaning is the same. Lengths given in
-epochs may be fractions; a "step" is one optimiser update of the global batch (batch_size x ranks x gradient_acc).
+epochs may be fractions; a "step" is one optimizer update of the global batch (batch_size x ranks x gradient_acc).
 """
 
 from easydict import EasyDict as edict
@@ -38,11 +38,11 @@ config.synthetic = False  # True: random images and labels in memory (for speed)
 config.num_classes = None  # None: read from the dataset; a number that disagrees with it is refused
 config.num_image = None  # None: read from the dataset; a number that disagrees with it is refused
 config.random_flip = True  # mirror half of the images
-config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, "low_resolution": 0.2, "colour": 0.2}
+config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, "low_resolution": 0.2, "color": 0.2}
 config.num_workers = 2  # decoding threads per rank
 config.prefetch = 4  # batches kept ready per rank
 
-# --- optimiser (SGD) and schedule ---
+# --- optimizer (SGD) and schedule ---
 config.batch_size = 128  # images per rank and micro-batch
 config.gradient_acc = 1  # micro-batches summed into one step
 config.lr = 0.1  # peak learning rate

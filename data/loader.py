@@ -19,8 +19,8 @@ from utils.prefetch import prefetched
 
 Batch = tuple[np.ndarray, np.ndarray]
 
-# (x / 255 - 0.5) / 0.5 for every byte, so that a look-up normalises
-_NORMALISED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
+# (x / 255 - 0.5) / 0.5 for every byte, so that a look-up normalizes
+_NORMALIZED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
 
 
 def epoch_plan(num_records: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +123,7 @@ class RecordLoader:
             image = self._decode(part, record, entry)
             if self._augmenter:
                 image = self._augmenter(image, numbers[row])
-            np.take(_NORMALISED, (image[:, ::-1] if flip else image).transpose(2, 0, 1), out=images[row], mode="clip")
+            np.take(_NORMALIZED, (image[:, ::-1] if flip else image).transpose(2, 0, 1), out=images[row], mode="clip")
         return images, labels
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ _IMAGE = 3 * 112 * 112 * 4  # bytes
 _PROCESS = 320 * _MB  # Python, OneFlow and its libraries, after start_runtime
 _RUNTIME = 24 * _MB  # what the first compiled step adds, whatever its size: threads, actors, heaps
 _OPERATOR = 145_000  # per operator of the job, built and compiled (chains of 10 to 1216 operators: 139 to 148 kB)
-_INITIALISED = 0.23  # of the weights: heap that their random initial values leave behind (r18, r50, mbf_tiny)
+_INITIALIZED = 0.23  # of the weights: heap that their random initial values leave behind (r18, r50, mbf_tiny)
 _IMAGE_COPIES = 2  # of a rank's batch: the tensor of the step before, and a copy while the next is made
 _SYNTHETIC_BATCHES = 4
 _CONNECTED = 30 * _MB  # for several ranks: connections, and the operators that only the compiled job has
@@ -61,7 +61,7 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
     for part, size in _step_parts(job.blobs, columns, device, cfg.fp16).items():
         device_parts[part] += size
     if device == "cpu":
-        host["backbone weights"] *= 1 + _INITIALISED
+        host["backbone weights"] *= 1 + _INITIALIZED
     else:
         card["CUDA, cuDNN, cuBLAS"] = _CONTEXT
     if ranks > 1 and device == "cpu":

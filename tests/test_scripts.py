@@ -129,7 +129,7 @@ def test_val_gets_what_it_is_given(run, tmp_path):
 
 
 def test_convert_writes_where_the_user_stands(tmp_path):
-    """The real one, in the repository, with a model that has learnt nothing."""
+    """The real one, in the repository, with a model that has learned nothing."""
     make_model(tmp_path / "model", "mbf_tiny", 32)
     command = [REPO / "convert.sh", "--model_path", "model", "--out_path", "made/face.onnx", "val_path=nowhere"]
     (tmp_path / "made").mkdir()

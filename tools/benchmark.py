@@ -4,7 +4,7 @@ python -m tools.benchmark speed_head --classes 10000,100000,1000000 --sample_rat
 
 Each point is a run in fresh processes: some steps to warm up, then the median step, of the slowest rank. Memory is the
 peak of resident memory (VmHWM), or on cards what nvidia-smi says. The head's share is what the step takes longer than
-one of the backbone alone (same images and optimiser, the squared embeddings as loss), timed in the same processes
+one of the backbone alone (same images and optimizer, the squared embeddings as loss), timed in the same processes
 right afterwards. Beside FILE.json comes FILE.svg, a plot.
 """
 

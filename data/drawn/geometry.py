@@ -22,14 +22,14 @@ _FRACTION = 4  # bits of sub-pixel precision in OpenCV's drawing
 
 @dataclass(frozen=True)
 class Shape:
-    """One stroke of the brush: points (n, 2) of the face frame, colour (3,) RGB 0..255.
+    """One stroke of the brush: points (n, 2) of the face frame, color (3,) RGB 0..255.
 
     width: 0 fills the closed polygon, else the polyline is drawn that wide (crop pixels).
     depth: how far it stands out of the face's surface (crop pixels).
     """
 
     points: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     width: float = 0.0
     depth: float = 0.0
 
@@ -116,12 +116,12 @@ class Canvas:
         end = 0
         for shape, length in zip(shapes, lengths, strict=True):
             start, end = end, end + length
-            colour = shape.colour.tolist()
+            color = shape.color.tolist()
             if shape.width:
                 width = max(1, round(shape.width * self._scale))
-                cv2.polylines(self.pixels, [corners[start:end]], False, colour, width, cv2.LINE_AA, _FRACTION)
+                cv2.polylines(self.pixels, [corners[start:end]], False, color, width, cv2.LINE_AA, _FRACTION)
             else:
-                cv2.fillPoly(self.pixels, [corners[start:end]], colour, cv2.LINE_AA, _FRACTION)
+                cv2.fillPoly(self.pixels, [corners[start:end]], color, cv2.LINE_AA, _FRACTION)
 
     def soften(self, width: int) -> None:
         """Blur what is painted so far with a box of width x width canvas pixels, twice."""

@@ -66,18 +66,18 @@ def above(face: Identity) -> Iterator[Shape]:
     inner_y[[1, -2]] = min(end - 2, -20.0)
     inner = np.stack([inner_x, inner_y], 1)
     outer = _outer(face, volume, end)
-    colour = 0.6 * face.hair + 0.32 * face.skin if face.hair_style == "buzz" else face.hair
+    color = 0.6 * face.hair + 0.32 * face.skin if face.hair_style == "buzz" else face.hair
     if face.hair_style == "curly":
         inner, outer = _curl(inner, 0.03), _curl(smooth(outer, 1)[:-2], 0.035)  # less its closing edge
-    yield Shape(smooth(np.concatenate([outer, inner]), 2), colour, depth=1)
+    yield Shape(smooth(np.concatenate([outer, inner]), 2), color, depth=1)
     if face.hair_style not in ("buzz", "curly"):
-        yield from _strands(face, inner, _TOP - volume, colour)
+        yield from _strands(face, inner, _TOP - volume, color)
 
 
-def _strands(face: Identity, inner: np.ndarray, top: float, colour: np.ndarray) -> Iterator[Shape]:
+def _strands(face: Identity, inner: np.ndarray, top: float, color: np.ndarray) -> Iterator[Shape]:
     """Lighter and darker lines from the parting to the hairline."""
     root = np.array([12.0 * face.parting, top + 5])
     for number, end in enumerate(inner[[1, 2, 3, 4, 6, 7, 8, 9]]):
         middle = 0.5 * (root + end) + (0.22 * (end[0] - root[0]), -0.16 * abs(end[0] - root[0]))
-        tone = np.clip(colour * (1.3 if number % 2 else 0.72) + (8 if number % 2 else 0), 0, 255)
+        tone = np.clip(color * (1.3 if number % 2 else 0.72) + (8 if number % 2 else 0), 0, 255)
         yield Shape(np.array([root, middle, np.add(end, (0, -2))]), tone, width=1.0, depth=2)

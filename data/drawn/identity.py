@@ -29,13 +29,13 @@ HAIR_STYLES = ("bald", "buzz", "short", "parted", "fringe", "curly", "long", "lo
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 
-def _jitter(rng: np.random.Generator, colour: np.ndarray, spread: float) -> np.ndarray:
-    return np.clip(colour * np.exp(rng.normal(0.0, spread, 3)), 4, 252)
+def _jitter(rng: np.random.Generator, color: np.ndarray, spread: float) -> np.ndarray:
+    return np.clip(color * np.exp(rng.normal(0.0, spread, 3)), 4, 252)
 
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """One person. Lengths in crop pixels of the face frame (data/drawn/geometry.py), colours (3,) RGB 0..255."""
+    """One person. Lengths in crop pixels of the face frame (data/drawn/geometry.py), colors (3,) RGB 0..255."""
 
     # outline: half widths from top to bottom, and where the chin ends
     forehead: float

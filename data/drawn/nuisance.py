@@ -36,7 +36,7 @@ class Nuisance:
     gaze: tuple[float, float]  # crop pixels
     # light
     light: tuple[float, float]  # where it comes from: direction times strength
-    gain: np.ndarray  # (3,): brightness and colour cast
+    gain: np.ndarray  # (3,): brightness and color cast
     contrast: float  # factor around the middle gray
     saturation: float
     gamma: float
@@ -45,7 +45,7 @@ class Nuisance:
     shirt: np.ndarray  # (3,) RGB
     occlusion: str | None
     occluder: np.ndarray  # (6,): where and how large, each in [0, 1)
-    occluder_colour: np.ndarray  # (3,) RGB
+    occluder_color: np.ndarray  # (3,) RGB
     # camera
     blur: float  # sigma in crop pixels
     noise: float  # largest deviation, gray levels
@@ -84,7 +84,7 @@ class Nuisance:
             shirt=rng.uniform(0, 255, 3),
             occlusion=str(rng.choice(OCCLUSIONS)) if rng.random() < level.occlusion else None,
             occluder=rng.random(6),
-            occluder_colour=rng.uniform(0, 255, 3),
+            occluder_color=rng.uniform(0, 255, 3),
             blur=float(abs(normal(0.7)) * level.blur),
             noise=float(rng.uniform(0, 20)),
             noise_pixels=rng.integers(0, 256, (112, 112), np.uint8),

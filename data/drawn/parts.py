@@ -58,10 +58,10 @@ def eyes(face: Identity, now: Nuisance) -> Iterator[Shape]:
         upper, lower = place(lid[0], -lid[1]), place(lid[0], 0.75 * lid[1])
         yield Shape(place(lid[0] * 1.1, -(height + 1.6) * _ALMOND), face.skin * 0.68, width=0.8)
         yield Shape(np.concatenate([upper, lower[::-1]]), np.array([183.0, 180.0, 177.0]) + 0.2 * face.skin)
-        for radius, colour in ((0.5 * width, face.iris), (0.25 * width, face.iris * 0.2)):
+        for radius, color in ((0.5 * width, face.iris), (0.25 * width, face.iris * 0.2)):
             x, y = ellipse(side * gaze_x, gaze_y - 0.1 * height, radius, radius).T
             opening = height * np.maximum(1.0 - (x / width) ** 2, 0.0) ** _ROUNDNESS  # the lids cover the rest
-            yield Shape(place(x, np.minimum(np.maximum(y, -opening), 0.75 * opening)), colour)
+            yield Shape(place(x, np.minimum(np.maximum(y, -opening), 0.75 * opening)), color)
         if height > 2:
             glint = (side * face.eye_x + gaze_x + 0.12 * width, face.eye_y + gaze_y - 0.15 * width)
             yield Shape(ellipse(*glint, 0.7, 0.7, count=8), np.array([250.0, 250.0, 250.0]))
@@ -122,7 +122,7 @@ def beard(face: Identity) -> Iterator[Shape]:
         return
     tone = face.hair * 0.8 + face.skin * 0.1
     if face.beard in ("stubble", "full"):
-        colour = tone if face.beard == "full" else 0.42 * face.hair + 0.5 * face.skin
+        color = tone if face.beard == "full" else 0.42 * face.hair + 0.5 * face.skin
         half = [
             (0, face.mouth_y - face.upper_lip - 3),
             (face.mouth_width + 5, face.mouth_y - 5),
@@ -132,7 +132,7 @@ def beard(face: Identity) -> Iterator[Shape]:
             (face.chin + (face.jaw - face.chin) * 0.45, face.chin_y - 3),
             (0, face.chin_y + 4),
         ]
-        yield Shape(smooth(mirrored(half), 1), colour)
+        yield Shape(smooth(mirrored(half), 1), color)
     if face.beard in ("moustache", "goatee"):
         top = face.mouth_y - face.upper_lip
         wings = [
@@ -160,18 +160,16 @@ def marks(face: Identity) -> Iterator[Shape]:
 def glasses(face: Identity) -> Iterator[Shape]:
     if face.glasses is None:
         return
-    width, height, colour = face.glasses[0], face.glasses[1], face.glasses[2:]
+    width, height, color = face.glasses[0], face.glasses[1], face.glasses[2:]
     for side in (-1, 1):
         x = side * face.eye_x
         corners = [(-1, -0.9), (0, -1), (1, -0.9), (1.02, 0), (0.8, 0.9), (0, 1), (-0.8, 0.9), (-1.02, 0)]
         rim = smooth(corners, 1) * (width, height) + (x, face.eye_y + 1)
-        yield Shape(np.concatenate([rim, rim[:1]]), colour, width=1.4, depth=7)
+        yield Shape(np.concatenate([rim, rim[:1]]), color, width=1.4, depth=7)
         temple = [(side * (face.eye_x + width), face.eye_y - 1), (side * (face.cheek + 3), face.eye_y - 3)]
-        yield Shape(np.array(temple), colour, width=1.2, depth=2)
+        yield Shape(np.array(temple), color, width=1.2, depth=2)
     inner = max(face.eye_x - width, 0.5)
-    yield Shape(
-        np.array([(-inner, face.eye_y), (0, face.eye_y - 1.4), (inner, face.eye_y)]), colour, width=1.4, depth=9
-    )
+    yield Shape(np.array([(-inner, face.eye_y), (0, face.eye_y - 1.4), (inner, face.eye_y)]), color, width=1.4, depth=9)
 
 
 def shirt(now: Nuisance) -> Shape:

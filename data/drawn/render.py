@@ -79,8 +79,8 @@ def _shading(face: Identity, now: Nuisance, canvas: Canvas) -> np.ndarray:
 def _camera(picture: np.ndarray, now: Nuisance) -> np.ndarray:
     """Saturation, cast, contrast, blur, noise and tone curve: float32 (112, 112, 3) -> uint8."""
     gray = np.full((3, 3), (1.0 - now.saturation) / 3)
-    colour = now.contrast * now.gain[:, None] * (gray + now.saturation * np.eye(3))
-    picture = cv2.transform(picture, np.column_stack([colour, np.full(3, 110.0 * (1.0 - now.contrast))]))
+    color = now.contrast * now.gain[:, None] * (gray + now.saturation * np.eye(3))
+    picture = cv2.transform(picture, np.column_stack([color, np.full(3, 110.0 * (1.0 - now.contrast))]))
     if now.blur > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), now.blur)
     noise = (now.noise_pixels - np.float32(127.5)) * np.float32(now.noise / 127.5)

@@ -1,7 +1,7 @@
 """A Spark cluster in the place of the processes of one machine (`preparation.workers`).
 
 What is shuffled are the images' places in the source, on the driver, as on one machine; tasks then read the images of
-their part wherever they lie, and write it. Only judgements and places go through Spark, never an image.
+their part wherever they lie, and write it. Only judgments and places go through Spark, never an image.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def spark_context(master: str | None, settings: Mapping[str, str]) -> Iterator[S
 
 @contextmanager
 def spark_pool(context: SparkContext, workers: int) -> Iterator[Executor]:
-    """`workers` tasks at once, on whatever machines Spark has. When the body raises they are cancelled.
+    """`workers` tasks at once, on whatever machines Spark has. When the body raises they are canceled.
 
     A task that fails, or whose machine goes away, is tried again elsewhere, as often as `spark.task.maxFailures` says;
     one that raises UserError is not.

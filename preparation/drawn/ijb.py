@@ -81,7 +81,7 @@ def make_demo_ijb(root: Path, parameters: DemoIjb, force: bool = False) -> bool:
 def loose_crop(face: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """An aligned face (112, 112, 3) turned, scaled and moved in a larger picture, and the matrix (2, 3) that did it.
 
-    The surroundings have the crop's colours, out of focus.
+    The surroundings have the crop's colors, out of focus.
     """
     angle, scale = rng.normal(0.0, 0.2), rng.uniform(0.7, 1.8)
     side = SIZE * scale * (abs(math.cos(angle)) + abs(math.sin(angle)))
@@ -89,8 +89,8 @@ def loose_crop(face: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
     middle = np.array([width, height]) / 2 + rng.uniform(-0.04, 0.04, 2) * side
     linear = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = np.column_stack([linear, middle - linear @ (SIZE / 2, SIZE / 2)])
-    colours = cv2.resize(face, (5, 5), interpolation=cv2.INTER_AREA)
-    picture = cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR)
+    colors = cv2.resize(face, (5, 5), interpolation=cv2.INTER_AREA)
+    picture = cv2.resize(colors, (width, height), interpolation=cv2.INTER_LINEAR)
     cv2.warpAffine(face, matrix, (width, height), picture, cv2.INTER_CUBIC, cv2.BORDER_TRANSPARENT)
     return picture, matrix
 

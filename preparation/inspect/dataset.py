@@ -66,7 +66,7 @@ def inspect_set(folder: Path, report: Path, workers: int, verify: bool = False, 
         labels = np.array(table.rows["label"])
         counts = np.bincount(labels[labels >= 0], minlength=manifest.num_classes)
         empty = np.flatnonzero(counts == 0)
-        summary = _summarise(manifest, table, labels, counts)
+        summary = _summarize(manifest, table, labels, counts)
         (out / HISTOGRAM).write_bytes(histogram_png(counts))
         if counts.any():
             (out / SHEET).write_bytes(sheet_png(table, _some_identities(labels, counts)))
@@ -131,7 +131,7 @@ def _strange_files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]
             yield path.name, f"not listed in {MANIFEST_NAME}"
 
 
-def _summarise(manifest: Manifest, table: RecordTable, labels: np.ndarray, counts: np.ndarray) -> dict:
+def _summarize(manifest: Manifest, table: RecordTable, labels: np.ndarray, counts: np.ndarray) -> dict:
     lengths = table.rows["length"][labels >= 0]
     return {
         "images": manifest.num_records,

@@ -41,7 +41,7 @@ def demo(tmp_path_factory):
     return root
 
 
-def recognising(root, noise, seed=0):
+def recognizing(root, noise, seed=0):
     """Embeddings that know who it is, but for noise, and are longer where the detector is sure."""
     ijb = load_ijb(root, "IJBC")
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def recognising(root, noise, seed=0):
 
 @pytest.mark.parametrize("setting", EVERY)
 def test_drawn_faces(demo, setting):
-    found = agree(demo, "IJBC", recognising(demo, noise=1.0), setting, tolerance=5e-7)
+    found = agree(demo, "IJBC", recognizing(demo, noise=1.0), setting, tolerance=5e-7)
     assert 0 < found["tar_at_far"]["1e-01"] < 1 and 0 < found["identification"]["rank-1"] < 1
     assert found["tar_at_far"]["1e-03"] is None and found["setting"] == setting
 

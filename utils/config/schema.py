@@ -11,7 +11,8 @@ from typing import Any
 
 from utils.errors import UserError
 
-AUGMENTATIONS = ("crop", "crop_pad", "colour", "grey", "blur", "low_resolution", "jpeg", "cutout")  # data/augment
+AUGMENTATIONS = ("crop", "crop_pad", "color", "gray", "blur", "low_resolution", "jpeg", "cutout")  # data/augment
+_OLD_AUGMENTATIONS = {"colour": "color", "grey": "gray"}  # as run files had them once
 LOSSES = {"arcface": (1.0, 0.5, 0.0), "cosface": (1.0, 0.0, 0.4)}  # shorthand -> margin_list
 
 
@@ -66,6 +67,15 @@ def _probabilities(value: Any) -> dict[str, float]:
     if not isinstance(value, dict) and value not in ((), []):
         raise TypeError
     return {_text(name): _number(number) for name, number in dict(value).items()}
+
+
+def _augmentations(value: Any) -> dict[str, float]:
+    """Probabilities by operation, whose old names become the new ones."""
+    stated = _probabilities(value)
+    found = {_OLD_AUGMENTATIONS.get(name, name): number for name, number in stated.items()}
+    if len(found) < len(stated):
+        raise ValueError
+    return found
 
 
 def _flag_or_text(value: Any) -> bool | str:
@@ -139,7 +149,7 @@ SCHEMA: dict[str, Row] = {
     "num_image": _or_none(_count(1)),
     "random_flip": _FLAG,
     "augment": Row(
-        _probabilities,
+        _augmentations,
         'probabilities from 0 to 1 by operation, such as {"crop": 0.2, "blur": 0.1}',
         lambda value: all(0 <= number <= 1 for number in value.values()),
     ),

@@ -32,7 +32,7 @@ def test_pictures_do_not_share_the_random_stream_of_who_it_is():
 
 
 @pytest.mark.parametrize("level", [USUAL, HARD])
-def test_every_picture_is_a_colour_crop_with_something_in_it(level):
+def test_every_picture_is_a_color_crop_with_something_in_it(level):
     for identity in range(40):  # enough for every hair style, beard and occlusion
         pixels = picture(0, identity, identity, level)
         assert pixels.shape == (112, 112, 3) and pixels.dtype == np.uint8
@@ -48,7 +48,7 @@ def test_every_hair_style_can_be_drawn():
 
 
 def test_shapes_land_where_the_view_puts_them():
-    """A disc between eyes and mouth is centred on the frame's origin, at crop scale and at twice that."""
+    """A disc between eyes and mouth is centered on the frame's origin, at crop scale and at twice that."""
     for scale in (1, 2):
         canvas = Canvas(np.zeros((112 * scale, 112 * scale, 3), np.uint8), FRONT)
         canvas.paint(Shape(ellipse(0, 0, 8, 8, count=64), np.array([255.0, 255.0, 255.0])))

@@ -47,7 +47,7 @@ CHANGES = {
     "smaller and back": lambda pixels: encode(cv2.resize(cv2.resize(pixels, (64, 64)), (112, 112))),
     "brighter": lambda pixels: encode(cv2.convertScaleAbs(pixels, alpha=1, beta=15)),
     "flat": lambda pixels: encode(cv2.convertScaleAbs(pixels, alpha=0.8, beta=10)),
-    "grey": lambda pixels: encode(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)),
+    "gray": lambda pixels: encode(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)),
     "blurred": lambda pixels: encode(cv2.GaussianBlur(pixels, (0, 0), 1)),
 }
 

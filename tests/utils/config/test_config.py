@@ -201,6 +201,14 @@ def test_probabilities_of_augmentation(text: str, tmp_path: Path) -> None:
     assert load_config(path, require_data=False).augment == cfg.augment
 
 
+def test_old_names_of_operations_still_load(write: WriteConfig) -> None:
+    old = write("config.augment = {'colour': 0.5, 'grey': 0.25}")
+    assert load_config(old, require_data=False).augment == {"color": 0.5, "gray": 0.25}
+    assert load("augment=grey:0.25,colour:0.5").augment == {"gray": 0.25, "color": 0.5}
+    with pytest.raises(UserError, match="is not possible"):
+        load("augment=grey:0.25,gray:0.5")
+
+
 @pytest.mark.parametrize("text", ["()", "", "{}"])
 def test_no_augmentation(text: str, write: WriteConfig) -> None:
     assert load_config(write("config.augment = {'crop': 1}"), [f"augment={text}"], require_data=False).augment == {}
@@ -208,7 +216,7 @@ def test_no_augmentation(text: str, write: WriteConfig) -> None:
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("color", "did you mean colour?"), ("lowresolution", "did you mean low_resolution?"), ("x", "there are crop,")],
+    [("colours", "did you mean color?"), ("lowresolution", "did you mean low_resolution?"), ("x", "there are crop,")],
 )
 def test_unknown_operations_are_named(name: str, advice: str, write: WriteConfig) -> None:
     sentence = re.escape(f"names an unknown operation {name}: {advice}")

@@ -25,9 +25,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
-    """Static quantisation, a quarter of the size: scales are found once, on images (N, 112, 112, 3) uint8 RGB.
+    """Static quantization, a quarter of the size: scales are found once, on images (N, 112, 112, 3) uint8 RGB.
 
-    So an embedding does not depend on what else is in its batch, as it does with dynamic quantisation. Weights are
+    So an embedding does not depend on what else is in its batch, as it does with dynamic quantization. Weights are
     unsigned as activations are: with signed ones, CPUs without VNNI saturate their sums of products, silently.
     """
     unsigned = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QUInt8}
@@ -40,7 +40,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser advises, on the root logger, a preparation that only other kinds of network need."""
+    """The quantizer advises, on the root logger, a preparation that only other kinds of network need."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -49,16 +49,16 @@ def _quiet() -> Iterator[None]:
 
 
 class _Images(CalibrationDataReader):
-    """Batches as the model without embedded normalisation takes them."""
+    """Batches as the model without embedded normalization takes them."""
 
     def __init__(self, images: np.ndarray) -> None:
-        self._batches = self._normalised(images)
+        self._batches = self._normalized(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._batches, None)
 
     @staticmethod
-    def _normalised(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    def _normalized(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, len(images), _CALIBRATION_BATCH):
             pixels = images[start : start + _CALIBRATION_BATCH].transpose(0, 3, 1, 2)
             yield {INPUT: ((pixels - np.float32(127.5)) / np.float32(127.5))}
