@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     about = {
         "network": embedder.network_name,
         "embedding_size": str(embedder.embedding_size),
-        "colour": "RGB",
+        "color": "RGB",
         "training_config": _training_config(folder),
     }
     options = ExportOptions(precision, args.opset, args.embed_normalization, calibration)
@@ -74,12 +74,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out_path", type=Path, help="default: model.onnx (model_fp16, model_int8) beside the model")
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument("--fp16", action="store_true", help="half precision inside, half the size")
-    precision.add_argument("--int8", action="store_true", help="static quantisation (QDQ), a quarter of the size")
+    precision.add_argument("--int8", action="store_true", help="static quantization (QDQ), a quarter of the size")
     parser.add_argument(
-        "--calibration", type=Path, metavar="FOLDER", help="112x112 faces to quantise on (or a .bin set)"
+        "--calibration", type=Path, metavar="FOLDER", help="112x112 faces to quantize on (or a .bin set)"
     )
     parser.add_argument(
-        "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalises them"
+        "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalizes them"
     )
     parser.add_argument("--opset", type=int, default=11, help="default: %(default)s")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as output=DIR val_path=DIR")

@@ -12,11 +12,11 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
-from utils.rendezvous import wait_for_first_rank
 
 
 def parse(arguments: list[str]):
@@ -122,8 +122,8 @@ def main(arguments: list[str]) -> int:
     from engine.hooks import Checkpoints, DropoutSeeds, Progress, Verification
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
+    from launch.gpu import usable_cards
     from utils.cpu_wait import sleep_while_waiting
-    from utils.gpu import usable_cards
     from utils.logging import make_logger
     from utils.runtime import start_runtime
 

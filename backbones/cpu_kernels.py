@@ -7,7 +7,7 @@ whole rows are copied instead, and a batch is one product.
   there too. On each rank a row of all its images is one piece of memory, and the unfolded input is one `gather` of such
   rows. (With B in the middle and no R, OneFlow would send all of it between the ranks, and BatchNorm see all of it.)
 - Shifting by a column is copying all rows of a channel from one number later or earlier; what wraps around from the
-  neighbouring row is made zero before.
+  neighboring row is made zero before.
 - Backward unfolds the gradient once, for the input's gradient and the weight's alike.
 """
 

@@ -63,7 +63,7 @@ class IResNet(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.fc = nn.Linear(_WIDTHS[3] * _FINAL_SIZE**2, embedding_size)
         self.features = nn.BatchNorm1d(embedding_size)
-        # A free scale per dimension would only fight the L2 normalisation that every head applies next.
+        # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -64,7 +64,7 @@ class Residual(nn.Module):
 
 
 class GDC(nn.Module):
-    """Global depthwise convolution (a learnt spatial weighting per channel), then a projection to the embedding."""
+    """Global depthwise convolution (a learned spatial weighting per channel), then a projection to the embedding."""
 
     def __init__(self, embedding_size: int, dropout: float) -> None:
         super().__init__()

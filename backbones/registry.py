@@ -33,7 +33,7 @@ def list_models() -> list[str]:
 
 
 def get_model(name: str, embedding_size: int = 512, dropout: float = 0.0) -> nn.Module:
-    """A freshly initialised backbone: images (B, 3, 112, 112) in [-1, 1] to embeddings (B, embedding_size).
+    """A freshly initialized backbone: images (B, 3, 112, 112) in [-1, 1] to embeddings (B, embedding_size).
 
     `dropout` is the probability, in [0, 1), before the last fully connected layer. Raises UserError where the name is
     unknown.

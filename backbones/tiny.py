@@ -40,7 +40,7 @@ class TinyNet(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.fc = nn.Linear(128 * _FINAL_SIZE**2, embedding_size)
         self.features = nn.BatchNorm1d(embedding_size)
-        # A free scale per dimension would only fight the L2 normalisation that every head applies next.
+        # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:

@@ -38,7 +38,7 @@ config.synthetic = False  # True: random images and labels in memory (for speed)
 config.num_classes = None  # None: read from the dataset; a number that disagrees with it is refused
 config.num_image = None  # None: read from the dataset; a number that disagrees with it is refused
 config.random_flip = True  # mirror half of the images
-config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, "low_resolution": 0.2, "colour": 0.2}
+config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, "low_resolution": 0.2, "color": 0.2}
 config.num_workers = 2  # decoding threads per rank
 config.prefetch = 4  # batches kept ready per rank
 

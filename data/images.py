@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 IMAGE_SIZE = (112, 112)  # height, width of an aligned face
-REPAIR_QUALITY = 95  # of re-encoded images; with 4:4:4 chroma, so that colours keep their full resolution
+REPAIR_QUALITY = 95  # of re-encoded images; with 4:4:4 chroma, so that colors keep their full resolution
 
 _SOI = b"\xff\xd8"
 _EOI, _SOS = 0xD9, 0xDA
@@ -54,7 +54,7 @@ _REASONS = {
     Verdict.GOOD: "good",
     Verdict.GRAY: "a grayscale JPEG",
     Verdict.NOT_JPEG: "not a JPEG but another image format",
-    Verdict.UNUSUAL_JPEG: "a JPEG of a kind the native reader does not decode (not 8-bit Huffman-coded colour)",
+    Verdict.UNUSUAL_JPEG: "a JPEG of a kind the native reader does not decode (not 8-bit Huffman-coded color)",
     Verdict.EMPTY: "empty",
     Verdict.BROKEN: "broken (no decoder reads it to its end)",
     Verdict.WRONG_SIZE: f"not {IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} pixels",

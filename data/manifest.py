@@ -147,7 +147,7 @@ def read_index(path: Path) -> np.ndarray:
 
 
 def _check_part(path: Path, part: Part, num_classes: int) -> None:
-    """Check one part's size and its sidecar; vectorised, 16 bytes read per record."""
+    """Check one part's size and its sidecar; vectorized, 16 bytes read per record."""
     try:
         size = os.stat(path).st_size
     except OSError:

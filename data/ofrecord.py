@@ -205,7 +205,7 @@ def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:
             if verdict is not Verdict.GOOD:
                 raise UserError(
                     f"Record {done + i} of {path} holds an image that is {verdict.reason}; the native reader needs "
-                    f"{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} colour JPEGs, so convert the set again from its images."
+                    f"{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} color JPEGs, so convert the set again from its images."
                 )
             index[i] = (position + image, length, label)
         indices.append(index)

@@ -20,7 +20,7 @@ _CARD_BATCH = 512  # larger ones are no quicker
 class Embedder:
     """A backbone with local tensors in evaluation mode.
 
-    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalised. `batch_size`
+    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalized. `batch_size`
     suits the device.
     """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.faces import USUAL, draw_face
+from data.drawn import USUAL, draw_face
 from evaluation.sources import open_source
 
 

@@ -97,7 +97,7 @@ def _name_stably(graph: onnx.GraphProto) -> None:
     """Names by place: a trace's contain counters of the process.
 
     Node names are in lower case because the insightface package takes a node `Sub...` and a node `Mul...` near the
-    beginning for a normalisation inside the model.
+    beginning for a normalization inside the model.
     """
     names = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT}
     for number, node in enumerate(graph.node):

@@ -8,15 +8,15 @@ import onnxruntime
 
 from utils.errors import UserError
 
-NORMALISATION = "normalisation"  # the metadata's key
+NORMALIZATION, _OLD_NORMALIZATION = "normalization", "normalisation"  # the metadata's key; that of older exports
 EMBEDDED, OUTSIDE = "embedded", "(x - 127.5) / 127.5"
 
 
 class OnnxEmbedder:
     """An ONNX model of one input, (batch, 3, 112, 112) float32 RGB, and one output, the embedding.
 
-    Pixels are given to it as they are where its metadata say `normalisation: embedded`, else as (x - 127.5) / 127.5.
-    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalised.
+    Pixels are given to it as they are where its metadata say `normalization: embedded`, else as (x - 127.5) / 127.5.
+    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalized.
     """
 
     backend = "onnx"
@@ -31,7 +31,7 @@ class OnnxEmbedder:
             raise UserError(f"there is no model at {model}; export one first, or say where it is with --model_path")
         name = model if isinstance(model, Path) else "the model"
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; those below tell of its own optimisations
+        options.log_severity_level = 3  # errors; those below tell of its own optimizations
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         content = str(model) if isinstance(model, Path) else model
         try:
@@ -50,7 +50,7 @@ class OnnxEmbedder:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-        if self.metadata.get(NORMALISATION) != EMBEDDED:
+        if EMBEDDED not in (self.metadata.get(NORMALIZATION), self.metadata.get(_OLD_NORMALIZATION)):
             pixels -= 127.5
             pixels /= 127.5
         if self._only_batch is None:

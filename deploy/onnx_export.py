@@ -11,8 +11,8 @@ import onnx
 from deploy.embedder import Embedder
 from deploy.onnx_check import Difference, compare, worst
 from deploy.onnx_convert import INPUT, to_onnx
-from deploy.onnx_embedder import EMBEDDED, NORMALISATION, OUTSIDE, OnnxEmbedder
-from deploy.onnx_quantise import to_fp16, to_int8
+from deploy.onnx_embedder import EMBEDDED, NORMALIZATION, OUTSIDE, OnnxEmbedder
+from deploy.onnx_quantize import to_fp16, to_int8
 from utils.errors import UserError
 
 LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}  # to OneFlow's embedding, by precision
@@ -22,7 +22,7 @@ LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}  # to OneFlow's emb
 class ExportOptions:
     """precision: a key of LEAST_COSINE; calibration: (N, 112, 112, 3) uint8 RGB, of int8 only.
 
-    embed_normalization: the model takes pixels in 0 ... 255 and normalises them itself.
+    embed_normalization: the model takes pixels in 0 ... 255 and normalizes them itself.
     """
 
     precision: str = "fp32"
@@ -45,9 +45,9 @@ def export_onnx(
     elif options.precision == "int8":
         model = to_int8(model, options.calibration)
     if options.embed_normalization:
-        _embed_normalisation(model)
-    normalisation = EMBEDDED if options.embed_normalization else OUTSIDE
-    onnx.helper.set_model_props(model, {**about, NORMALISATION: normalisation, "precision": options.precision})
+        _embed_normalization(model)
+    normalization = EMBEDDED if options.embed_normalization else OUTSIDE
+    onnx.helper.set_model_props(model, {**about, NORMALIZATION: normalization, "precision": options.precision})
     onnx.checker.check_model(model)
 
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -75,17 +75,17 @@ def _judge(differences: list[Difference], precision: str) -> None:
         )
 
 
-def _embed_normalisation(model: onnx.ModelProto) -> None:
+def _embed_normalization(model: onnx.ModelProto) -> None:
     """Puts (x - 127.5) / 127.5 before everything, in float32 whatever follows.
 
-    The two nodes' names are those by which the insightface package knows that it must not normalise.
+    The two nodes' names are those by which the insightface package knows that it must not normalize.
     """
     graph = model.graph
     for node in graph.node:
         for place, value in enumerate(node.input):
             if value == INPUT:
-                node.input[place] = "normalised"
+                node.input[place] = "normalized"
     numbers = {"mean": 127.5, "scale": 1 / 127.5}
     graph.initializer.extend(onnx.numpy_helper.from_array(np.float32(v), name) for name, v in numbers.items())
-    graph.node.insert(0, onnx.helper.make_node("Mul", ["centred", "scale"], ["normalised"], "Mul_0"))
-    graph.node.insert(0, onnx.helper.make_node("Sub", [INPUT, "mean"], ["centred"], "Sub_0"))
+    graph.node.insert(0, onnx.helper.make_node("Mul", ["centered", "scale"], ["normalized"], "Mul_0"))
+    graph.node.insert(0, onnx.helper.make_node("Sub", [INPUT, "mean"], ["centered"], "Sub_0"))

@@ -11,7 +11,7 @@ _STATISTICS = ("running_mean", "running_var")
 def averaged_state(backbone: nn.Module, runtime: Runtime) -> dict[str, np.ndarray]:
     """The backbone's weights and buffers by name, as host copies that are the same on every rank.
 
-    BatchNorm's `running_mean` and `running_var` are labelled broadcast, yet each rank updates its own; here they are
+    BatchNorm's `running_mean` and `running_var` are labeled broadcast, yet each rank updates its own; here they are
     the mean over the ranks, without which an evaluated or saved model would be rank 0's alone. The training copies
     are left as they are. A collective: every rank calls it at the same step.
     """

@@ -14,8 +14,8 @@ REFERENCE = np.array(
 _LEAST = 1e-6  # spread in parts of the coordinates, and likeness to the template, below which rounding alone is left
 
 _template = REFERENCE.astype(np.float64) @ (1, 1j)
-_template_centre = _template.mean()
-_template -= _template_centre
+_template_center = _template.mean()
+_template -= _template_center
 
 
 def similarity(landmarks: np.ndarray) -> np.ndarray:
@@ -29,15 +29,15 @@ def similarity(landmarks: np.ndarray) -> np.ndarray:
     if not np.isfinite(landmarks).all():
         raise UserError("its landmarks are not all numbers; detect the face again, or leave the image out")
     points = landmarks.astype(np.float64) @ (1, 1j)
-    centre = points.mean()
-    centred = points - centre
-    spread = np.linalg.norm(centred)
-    product = np.vdot(centred, _template)
+    center = points.mean()
+    centered = points - center
+    spread = np.linalg.norm(centered)
+    product = np.vdot(centered, _template)
     # Not above also where the squares are beyond float64.
     if not (spread > _LEAST * np.abs(points).max() and abs(product) > _LEAST * spread * np.linalg.norm(_template)):
         raise UserError("its landmarks are not those of a face; detect it again, or leave the image out")
     a = product / spread**2
-    b = _template_centre - a * centre
+    b = _template_center - a * center
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.select_folder import new_folder
 from evaluation.bin_set import BinSet
 from evaluation.make_bin import encode_png, image_suffix
 from utils.errors import UserError
+from utils.folders import new_folder
 
 IMAGES, FLIPPED, PAIRS = "images", "flipped", "pairs.txt"
 

@@ -16,6 +16,6 @@ def principal_axes(rows: np.ndarray, weights: np.ndarray, components: int) -> tu
     if not 1 <= components <= most:
         raise UserError(f"PCA to {components} components is not possible: the embeddings allow 1 to {most}")
     mean = weights @ rows / weights.sum()
-    centred = rows - mean
-    _, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred)  # by rising variance
+    centered = rows - mean
+    _, axes = np.linalg.eigh((centered * weights[:, None]).T @ centered)  # by rising variance
     return mean, axes[:, : -components - 1 : -1]

@@ -1,7 +1,7 @@
 """Results of evaluations as pictures: curves, histograms of scores, and folds.
 
-Figures are made without matplotlib's pyplot, whose state would be the whole process's. Colours are those of Okabe and
-Ito (2008), which the colour-blind tell apart.
+Figures are made without matplotlib's pyplot, whose state would be the whole process's. Colors are those of Okabe and
+Ito (2008), which the color-blind tell apart.
 """
 
 import io
@@ -15,8 +15,8 @@ from matplotlib.ticker import PercentFormatter
 
 from evaluation.results import title
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", ":", "-.")  # after the last colour, the first comes again with another dash
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", ":", "-.")  # after the last color, the first comes again with another dash
 _SIZE = (7.2, 4.4)  # inches
 _DPI = 150
 
@@ -61,11 +61,11 @@ def histogram_figure(result: dict) -> Figure:
     histogram = result["histogram"]
     edges = np.array(histogram["edges"])
     kinds = [(kind, np.array(histogram[kind])) for kind in ("different", "same")]
-    for (kind, counts), colour in zip(kinds, (COLOURS[1], COLOURS[0]), strict=True):
+    for (kind, counts), color in zip(kinds, (COLORS[1], COLORS[0]), strict=True):
         total = int(counts.sum())
         if total:
-            axes.stairs(counts / total, edges, fill=True, color=colour, alpha=0.35)
-            axes.stairs(counts / total, edges, color=colour, lw=1.4, label=f"{total:,} {kind} pairs")
+            axes.stairs(counts / total, edges, fill=True, color=color, alpha=0.35)
+            axes.stairs(counts / total, edges, color=color, lw=1.4, label=f"{total:,} {kind} pairs")
     if "threshold" in result and not result.get("pca"):  # of principal components, the threshold is of other scores
         cosine = 1 - result["threshold"] / 2
         axes.axvline(cosine, color="#444444", lw=1.2, ls="--", label=f"most accurate threshold, {cosine:.3f}")
@@ -122,8 +122,8 @@ def _empty(figure: Figure, axes: Axes, words: str) -> Figure:
 
 def _style(number: int) -> dict[str, str]:
     return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": _DASHES[number // len(COLOURS) % len(_DASHES)],
+        "color": COLORS[number % len(COLORS)],
+        "linestyle": _DASHES[number // len(COLORS) % len(_DASHES)],
     }
 
 

@@ -21,7 +21,7 @@ _BLOCK = 4096  # images worked on at a time
 class Setting:
     """InsightFace's test mode of IJB, such as N1D1F2.
 
-    norm: N1 leaves an embedding its norm, by which clear faces weigh more than bad ones; N0 normalises it first.
+    norm: N1 leaves an embedding its norm, by which clear faces weigh more than bad ones; N0 normalizes it first.
     detector: D1 weighs an image by the detector's score.
     flip: F0 takes the embedding of the image alone, F1 joins it and that of the mirror image end to end, F2 adds them.
 

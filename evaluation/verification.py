@@ -74,7 +74,7 @@ def judge(
     linear between thresholds 0 to 4 step 0.001, and the largest such threshold; 0, which accepts nothing, where the FAR
     stays below the target (or there are no different pairs).
     pca: as in InsightFace, accuracy (but not TAR at FAR) is that of the unit embeddings' first so many principal
-    components, fitted on the images of the other folds and normalised again.
+    components, fitted on the images of the other folds and normalized again.
 
     Raises UserError where an embedding is NaN or infinite, there are fewer pairs than folds, fewer than 2 folds, or
     less than `pca` components.
@@ -114,7 +114,7 @@ def combine_flip(embeddings: np.ndarray, flipped: np.ndarray) -> np.ndarray:
 
 
 def pair_distances(embeddings: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances of the L2-normalised rows 2k and 2k + 1, (2 x pairs, E) -> (pairs,)."""
+    """Squared Euclidean distances of the L2-normalized rows 2k and 2k + 1, (2 x pairs, E) -> (pairs,)."""
     return _distances(unit_rows(embeddings), np.arange(len(embeddings)).reshape(-1, 2))
 
 

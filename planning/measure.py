@@ -102,7 +102,7 @@ def memory_shortage(status: int, said: str) -> str | None:
 
 def _watch(ranks: int, orders: Path, output, limit: int | None, mapped: bool, timeout: float):
     """Runs the launcher to its end; (exit status, why it was stopped or None, the most a rank held)."""
-    command = [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), "planning/rank.py", str(orders)]
+    command = [sys.executable, "-m", "launch", "--nproc", str(ranks), "planning/rank.py", str(orders)]
     environ = {"GLOG_minloglevel": "2", **os.environ}
     launcher = subprocess.Popen(command, cwd=_ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT)
     peak, stopped, start = 0, None, time.monotonic()

@@ -10,7 +10,7 @@ Line = tuple[str, Sequence[tuple[float, float]]]  # its name, and (x, y) of its 
 
 
 def draw(title: str, panels: Sequence[tuple[str, Sequence[Line]]]) -> str:
-    """SVG; panels: what each shows, and its lines. Both axes are logarithmic; a line has the same colour in all."""
+    """SVG; panels: what each shows, and its lines. Both axes are logarithmic; a line has the same color in all."""
     names = list(dict.fromkeys(name for _, lines in panels for name, _ in lines))
     figure = Figure(figsize=(5 * len(panels), 3.8 + 0.22 * len(names)), layout="constrained")
     figure.suptitle(title)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from launch.rendezvous import wait_for_first_rank
 from planning.memory import held
 from utils.cli import run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
-from utils.rendezvous import wait_for_first_rank
 
 
 def main(arguments: list[str]) -> None:
@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> None:
     from backbones.cpu_kernels import use_cpu_kernels
     from data.loader import SyntheticLoader
     from engine.trainer import Trainer
+    from launch.gpu import usable_cards
     from utils.cpu_wait import sleep_while_waiting
-    from utils.gpu import usable_cards
     from utils.runtime import start_runtime
 
     usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from recognition.detect import Face
 from utils.errors import UserError
 
-KNOWN, UNKNOWN = (0, 114, 178), (213, 94, 0)  # blue and vermilion, which the colour-blind tell apart
+KNOWN, UNKNOWN = (0, 114, 178), (213, 94, 0)  # blue and vermilion, which the color-blind tell apart
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def annotate(picture: np.ndarray, labels: Sequence[Label], font: Font) -> np.nda
     line = max(2, max(image.size) // 400)
     letters = font.sized(max(12, max(image.size) // 45))
     for label in labels:
-        colour = UNKNOWN if label.name is None else KNOWN
+        color = UNKNOWN if label.name is None else KNOWN
         left, top, width, height = label.face.box.tolist()
-        draw.rectangle((left, top, left + width, top + height), outline=colour, width=line)
+        draw.rectangle((left, top, left + width, top + height), outline=color, width=line)
         for x, y in label.face.landmarks.tolist():
-            draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)
+            draw.ellipse((x - line, y - line, x + line, y + line), fill=color)
     for label in labels:  # after all boxes, so that none crosses a name
         _write(draw, image.size, label, _text(label, font), letters)
     return np.asarray(image)
@@ -80,13 +80,13 @@ def _text(label: Label, font: Font) -> str:
 def _write(
     draw: ImageDraw.ImageDraw, size: tuple[int, int], label: Label, text: str, letters: ImageFont.FreeTypeFont
 ) -> None:
-    """On a coloured ground above the box, or within where there is no room above, and inside the picture."""
+    """On a colored ground above the box, or within where there is no room above, and inside the picture."""
     ascent, descent = letters.getmetrics()
     gap = descent // 2
     width, height = draw.textlength(text, letters) + 2 * gap, ascent + descent
     left, top = label.face.box[:2].tolist()
     left = max(0.0, min(left, size[0] - width))
     top = max(0.0, top - height if top >= height else top)
-    colour = UNKNOWN if label.name is None else KNOWN
-    draw.rectangle((left, top, left + width, top + height), fill=colour)
+    color = UNKNOWN if label.name is None else KNOWN
+    draw.rectangle((left, top, left + width, top + height), fill=color)
     draw.text((left + gap, top), text, font=letters, fill="white")

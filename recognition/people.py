@@ -9,7 +9,7 @@ from utils.errors import UserError
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """A picture of somebody."""
 
     path: Path
@@ -17,13 +17,13 @@ class Labelled:
     where: str = ""  # "list.txt, line 3: ", for what is said about it
 
 
-def labelled_pictures(source: Path) -> list[Labelled]:
+def labeled_pictures(source: Path) -> list[Labeled]:
     """Those in a folder that holds a folder for each person, or of a UTF-8 list, whose paths count from its folder.
 
     Raises UserError, with the number of the line, where there are none or a name cannot be used.
     """
     if source.is_dir():
-        pictures = [Labelled(path, name) for name, paths in people_in(source).items() for path in paths]
+        pictures = [Labeled(path, name) for name, paths in people_in(source).items() for path in paths]
     elif source.is_file():
         pictures = [_line(source, number, line) for number, line in read_lines(source)]
     else:
@@ -38,9 +38,9 @@ def labelled_pictures(source: Path) -> list[Labelled]:
     return pictures
 
 
-def _line(source: Path, number: int, line: str) -> Labelled:
+def _line(source: Path, number: int, line: str) -> Labeled:
     path, _, name = (part.strip() for part in line.partition("\t"))
     where = f"{source}, line {number}: "
     if not (path and name) or "\t" in name:
         raise UserError(f"{where}it is not a path, one tab and a name")
-    return Labelled(source.parent / path, name, where)
+    return Labeled(source.parent / path, name, where)

@@ -12,7 +12,7 @@ from evaluation.sources import read_image
 from evaluation.verification import combine_flip
 from recognition.detect import Face
 from recognition.gallery import Gallery
-from recognition.people import Labelled
+from recognition.people import Labeled
 from recognition.search import Match, nearest
 from utils.errors import UserError
 
@@ -40,8 +40,8 @@ class Indexed:
     """A gallery, and what was not as it should be in its pictures."""
 
     gallery: Gallery
-    without_face: list[Labelled]  # left out
-    several_faces: list[Labelled]  # of which the largest was taken
+    without_face: list[Labeled]  # left out
+    several_faces: list[Labeled]  # of which the largest was taken
 
 
 def unit_embeddings(embed: Embed, crops: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -58,7 +58,7 @@ def unit_embeddings(embed: Embed, crops: np.ndarray, names: Sequence[str]) -> np
     return (rows / norms).astype(np.float32)
 
 
-def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labelled], about: dict) -> Indexed:
+def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labeled], about: dict) -> Indexed:
     """A gallery of the largest face of each picture; detect None: the pictures are faces, aligned already.
 
     Raises UserError where a picture cannot be read, an aligned one is not 112x112 pixels, or no face is found at all.

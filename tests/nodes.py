@@ -45,7 +45,7 @@ class TwoNodes:
         """Starts a launcher on `node`, with one rank unless `variables` say otherwise."""
         place = {"NPROC": "1", "NNODES": "2", "NODE_RANK": str(node), "MASTER_PORT": PORT, "CUDA_VISIBLE_DEVICES": ""}
         place["MASTER_ADDR"] = self.addresses[0]
-        command = ["ip", "netns", "exec", self.names[node], sys.executable, "-m", "utils.launch", script]
+        command = ["ip", "netns", "exec", self.names[node], sys.executable, "-m", "launch", script]
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=ROOT, env=rank_environment() | place | variables, text=True,

@@ -6,7 +6,7 @@ import sys
 
 del sys.path[0]  # this folder, whose utils are other ones
 
-from utils.rendezvous import wait_for_first_rank
+from launch.rendezvous import wait_for_first_rank
 
 if __name__ == "__main__":
     wait_for_first_rank(os.environ)

@@ -19,7 +19,7 @@ def rank_environment() -> dict[str, str]:
 
 
 def launch_command(ranks: int, script: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "utils.launch", "--nproc", str(ranks), RANK, script, *arguments]
+    return [sys.executable, "-m", "launch", "--nproc", str(ranks), RANK, script, *arguments]
 
 
 def run_ranks(

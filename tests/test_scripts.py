@@ -29,11 +29,10 @@ if os.path.exists("status"):
 @pytest.fixture
 def clone(tmp_path):
     root = tmp_path / "clone"
-    for path in ("tools/enter.sh", "tools/train.sh", "utils/errors.py", "utils/gpu.py", "utils/launch.py"):
+    shutil.copytree(REPO / "launch", root / "launch", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("tools/enter.sh", "tools/train.sh", "utils/errors.py"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPO / path, root / path)
-    for name in ("nodes", "process", "processes", "rendezvous"):
-        shutil.copy(REPO / f"utils/{name}.py", root / "utils")
     for script in ("train_graph_distributed.sh", "train_ddp.sh", "val.sh"):
         shutil.copy(REPO / script, root)
     (root / "setup.sh").write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
@@ -130,7 +129,7 @@ def test_val_gets_what_it_is_given(run, tmp_path):
 
 
 def test_convert_writes_where_the_user_stands(tmp_path):
-    """The real one, in the repository, with a model that has learnt nothing."""
+    """The real one, in the repository, with a model that has learned nothing."""
     make_model(tmp_path / "model", "mbf_tiny", 32)
     command = [REPO / "convert.sh", "--model_path", "model", "--out_path", "made/face.onnx", "val_path=nowhere"]
     (tmp_path / "made").mkdir()

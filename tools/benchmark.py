@@ -4,7 +4,7 @@ python -m tools.benchmark speed_head --classes 10000,100000,1000000 --sample_rat
 
 Each point is a run in fresh processes: some steps to warm up, then the median step, of the slowest rank. Memory is the
 peak of resident memory (VmHWM), or on cards what nvidia-smi says. The head's share is what the step takes longer than
-one of the backbone alone (same images and optimiser, the squared embeddings as loss), timed in the same processes
+one of the backbone alone (same images and optimizer, the squared embeddings as loss), timed in the same processes
 right afterwards. Beside FILE.json comes FILE.svg, a plot.
 """
 
@@ -26,7 +26,7 @@ from planning.memory import parse_bytes
 from planning.report import machine, plot, table
 from utils.cli import run_cli
 from utils.config import load_config
-from utils.config_file import find_config
+from utils.config.file import find_config
 from utils.errors import UserError
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 
-from data.convert import SKIPPED_NAME, Settings, convert
-from data.workers import worker_pool
+from preparation.convert.to_ofrecord import SKIPPED_NAME, Settings, convert
+from preparation.workers import worker_pool
 
 _SENT = 128  # more than most clusters have cores, few enough to wait for
 STOPPED = "Stopped; the same command goes on where it stopped."

@@ -23,11 +23,11 @@ enter_environment()
 import numpy as np
 
 from data.manifest import Manifest
-from data.select import Rules
-from data.select_jobs import HELD_OUT_NAME, TRAIN_NAME, Output, write_merged, write_split, write_subset
-from data.select_set import RecordSets
 from evaluation.bin_set import write_bin
 from evaluation.make_bin import draw_pairs
+from preparation.edit.jobs import HELD_OUT_NAME, TRAIN_NAME, Output, write_merged, write_split, write_subset
+from preparation.edit.rules import Rules
+from preparation.record_sets import RecordSets
 from utils.cli import run_cli
 from utils.errors import UserError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from deploy.weights import WEIGHTS
 from evaluation.embedding_file import refuse_other_names, remove_embeddings
 from evaluation.sources import ImageSource
+from launch.gpu import usable_cards
+from launch.launcher import main as launch
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
-from utils.gpu import usable_cards
-from utils.launch import main as launch
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

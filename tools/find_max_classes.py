@@ -19,7 +19,7 @@ enter_environment()
 from planning.memory import available, parse_bytes, show_bytes
 from utils.cli import run_cli
 from utils.config import load_config
-from utils.config_file import find_config
+from utils.config.file import find_config
 from utils.errors import UserError
 
 
@@ -43,10 +43,10 @@ def main(arguments: list[str]) -> None:
     limit = parse_bytes(args.memory) if args.memory else int(available() * 0.9 / args.ranks)
 
     os.environ.setdefault("GLOG_minloglevel", "3")
+    from launch.gpu import usable_cards
     from planning.measure import OutOfMemory, measure
     from planning.options import Planner, Room
     from planning.search import largest
-    from utils.gpu import usable_cards
 
     on_cards = cfg.device != "cpu" and bool(usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))[0])
     planned = None if on_cards else Planner(cfg, args.ranks, "cpu").most_classes(Room(limit, 0))

@@ -14,7 +14,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.index_parts import index_parts
+from preparation.convert.index_parts import index_parts
 from utils.cli import run_cli
 
 

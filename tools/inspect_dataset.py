@@ -16,7 +16,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.inspect import DUPLICATES, FAULTS, inspect_set
+from preparation.inspect.dataset import DUPLICATES, FAULTS, inspect_set
 from utils.cli import run_cli
 
 

@@ -15,7 +15,7 @@ enter_environment()
 
 import cv2
 
-from data.faces import contact_sheet, make_demo_dataset
+from preparation.drawn import contact_sheet, make_demo_dataset
 from utils.cli import run_cli
 from utils.errors import UserError
 

@@ -13,8 +13,8 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from evaluation.demo_ijb import DemoIjb, make_demo_ijb
 from evaluation.ijb_meta import GALLERIES
+from preparation.drawn.ijb import DemoIjb, make_demo_ijb
 from utils.cli import run_cli
 
 

@@ -13,7 +13,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.to_images import SKIPPED_NAME, write_images
+from preparation.convert.to_images import SKIPPED_NAME, write_images
 from utils.cli import run_cli
 
 

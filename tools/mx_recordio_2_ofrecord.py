@@ -13,7 +13,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.convert import Settings
+from preparation.convert.to_ofrecord import Settings
 from tools.conversion import STOPPED, add_options, run_conversion
 from utils.cli import run_cli
 

@@ -13,7 +13,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.to_recordio import EXACT, write_recordio
+from preparation.convert.to_recordio import EXACT, write_recordio
 from utils.cli import run_cli
 
 

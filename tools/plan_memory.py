@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     if device == "cuda":
         print("Figures for cards are calculated, and were not checked on one; leave a tenth of the memory free.")
     if not cfg.graph:
-        print("This is the compiled step's memory; the eager step (graph=False) was not modelled.")
+        print("This is the compiled step's memory; the eager step (graph=False) was not modeled.")
 
 
 def _table(title: str, parts: dict[str, int], everything: int) -> None:

@@ -16,8 +16,8 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.convert import Settings
-from data.sources.formats import FORMATS, find_format
+from preparation.convert.to_ofrecord import Settings
+from preparation.sources.formats import FORMATS, find_format
 from tools.conversion import STOPPED, add_options, run_conversion
 from utils.cli import run_cli
 

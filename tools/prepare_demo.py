@@ -16,9 +16,9 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.convert import Settings, convert
-from data.faces import make_demo_dataset
 from data.manifest import MANIFEST_NAME
+from preparation.convert.to_ofrecord import Settings, convert
+from preparation.drawn import make_demo_dataset
 from utils.cli import run_cli
 
 IDENTITIES, IMAGES, PAIRS, SEED, PARTS = 400, 30, 600, 0, 16

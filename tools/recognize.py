@@ -27,7 +27,7 @@ import numpy as np
 from recognition.detect import load_detector
 from recognition.draw import Font, Label, annotate
 from recognition.gallery import Gallery
-from recognition.people import labelled_pictures
+from recognition.people import labeled_pictures
 from recognition.recognizer import Found, index, recognize
 from utils.cli import run_cli
 from utils.errors import UserError
@@ -86,7 +86,7 @@ def _index(args: argparse.Namespace) -> None:
         raise UserError("--aligned looks for no faces; leave out --detector")
     if args.out.suffix != ".npz" or not args.out.absolute().parent.is_dir():
         raise UserError(f"the gallery cannot be written to {args.out}: give a .npz in a folder that exists")
-    pictures = labelled_pictures(args.source)
+    pictures = labeled_pictures(args.source)
     detect = None if args.aligned else load_detector(args.detector)
     embed, digest = _load_model(args)
     about = {"model": str(args.model_path), "digest": digest, "detector": detect.name if detect else "none (aligned)"}

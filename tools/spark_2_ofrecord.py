@@ -24,10 +24,10 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from data.convert import Settings
-from data.sources.formats import FORMATS, find_format
-from data.spark import spark_context, spark_pool
 from data.storage import find_path, is_local, store_failures
+from preparation.convert.spark import spark_context, spark_pool
+from preparation.convert.to_ofrecord import Settings
+from preparation.sources.formats import FORMATS, find_format
 from tools.conversion import STOPPED, add_options, run_conversion
 from utils.cli import run_cli
 from utils.errors import UserError

@@ -16,4 +16,4 @@ prepare=()
 if [[ $config == demo || $config -ef configs/demo.py ]]; then
     prepare=(--prepare tools/prepare_demo.py)
 fi
-exec python -m utils.launch "${prepare[@]}" train.py "$config" "$mode" "${arguments[@]}"
+exec python -m launch "${prepare[@]}" train.py "$config" "$mode" "${arguments[@]}"

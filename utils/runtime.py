@@ -76,7 +76,7 @@ def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:
     """The runtime of this process, as the launcher set it up (one process without a launcher).
 
     device: "cuda", "cpu", or "auto": CUDA where there is a card this OneFlow has kernels for (`usable_cards`, see
-    `utils.gpu`). Raises UserError where CUDA is asked for and cannot be had.
+    `launch.gpu`). Raises UserError where CUDA is asked for and cannot be had.
     """
     has_cuda = usable_cards and flow.cuda.is_available()
     if device == "cuda" and not has_cuda:

@@ -39,16 +39,16 @@ def crop_pad(image: np.ndarray, u: np.ndarray) -> np.ndarray:
     return operations.crop_pad(image, _placed(height, width, u[2], u[3]))
 
 
-def colour(image: np.ndarray, u: np.ndarray) -> np.ndarray:
+def color(image: np.ndarray, u: np.ndarray) -> np.ndarray:
     """AdaFace's jitter: brightness, contrast and saturation, each by a factor of 0.5 to 1.5, in random order."""
     for kind in _chosen(u[3], _ORDERS):
         image = _JITTER[kind](image, _between(u[kind], 0.5, 1.5))
     return image
 
 
-def grey(image: np.ndarray, u: np.ndarray) -> np.ndarray:
+def gray(image: np.ndarray, u: np.ndarray) -> np.ndarray:
     """No choice to make."""
-    return operations.grey(image)
+    return operations.gray(image)
 
 
 def blur(image: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -79,8 +79,8 @@ def cutout(image: np.ndarray, u: np.ndarray) -> np.ndarray:
 OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "crop": crop,
     "crop_pad": crop_pad,
-    "colour": colour,
-    "grey": grey,
+    "color": color,
+    "gray": gray,
     "blur": blur,
     "low_resolution": low_resolution,
     "jpeg": jpeg,

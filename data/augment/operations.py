@@ -38,10 +38,10 @@ def contrast(image: np.ndarray, factor: float) -> np.ndarray:
 
 def saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """factor * x + (1 - factor) * the pixel's luma."""
-    return cv2.addWeighted(image, factor, grey(image), 1 - factor, 0)
+    return cv2.addWeighted(image, factor, gray(image), 1 - factor, 0)
 
 
-def grey(image: np.ndarray) -> np.ndarray:
+def gray(image: np.ndarray) -> np.ndarray:
     """The luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, in all three channels."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 

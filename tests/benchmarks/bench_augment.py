@@ -17,18 +17,18 @@ from pathlib import Path
 import cv2
 
 from data.augment import OPERATIONS
-from data.convert import Settings, convert
 from data.loader import RecordLoader
 from deploy.images import drawn_faces
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import encode, write_set
 
-_ADAFACE = {"crop_pad": 0.2, "low_resolution": 0.2, "colour": 0.2}
+_ADAFACE = {"crop_pad": 0.2, "low_resolution": 0.2, "color": 0.2}
 _SETTINGS = {
     "off": {},
     **{f"{name}: 1": {name: 1.0} for name in OPERATIONS},
     "all: 1": dict.fromkeys(OPERATIONS, 1.0),
     "all: 0.2": dict.fromkeys(OPERATIONS, 0.2),
-    "crop_pad, low_resolution, colour: 0.2 (AdaFace)": _ADAFACE,
+    "crop_pad, low_resolution, color: 0.2 (AdaFace)": _ADAFACE,
 }
 _FACES, _BATCH = 200, 100
 

@@ -93,7 +93,7 @@ def _result(command: list[str], environment: dict[str, str]) -> dict:
     return json.loads(found[0].split(_MARK)[1])
 
 
-def summarise(results: list[dict], images: int, processes: int) -> dict:
+def summarize(results: list[dict], images: int, processes: int) -> dict:
     """Of all rounds; `images` in a step of all ranks, of which this process's CPU time is one share."""
     seconds = [value for result in results for value in result["seconds"]]
     cpu = [value for result in results for value in result["cpu_seconds"]]
@@ -130,7 +130,7 @@ def main() -> None:
             if arguments.torch and (found := run_torch(network, arguments)):
                 results.setdefault("torch", []).append(found)
         shares = {mode: 1 if mode == "torch" else arguments.ranks for mode in results}
-        table = {mode: summarise(found, images, shares[mode]) for mode, found in results.items()}
+        table = {mode: summarize(found, images, shares[mode]) for mode, found in results.items()}
         report["networks"][network] = table
         first = table[arguments.modes[0]]
         for mode, row in table.items():

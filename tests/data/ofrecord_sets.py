@@ -9,8 +9,8 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.convert import Settings, convert
-from data.faces import USUAL, draw_face
+from data.drawn import USUAL, draw_face
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import write_set
 
 

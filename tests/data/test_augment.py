@@ -17,7 +17,7 @@ from data.loader import RecordLoader, epoch_plan
 from tests.data.mxnet_sets import jpegs, picture
 from tests.data.ofrecord_sets import make_set
 from tests.ranks import run_ranks
-from utils.config_schema import AUGMENTATIONS
+from utils.config.schema import AUGMENTATIONS
 from utils.tensor_file import read_tensors
 
 RECORDS = 60
@@ -118,8 +118,8 @@ def test_brightness_contrast_and_saturation(face, factor):
         np.testing.assert_array_equal(operations.contrast(face, factor), face)
 
 
-def test_grey(face):
-    found = operations.grey(face)
+def test_gray(face):
+    found = operations.gray(face)
     assert_near(found, np.repeat((face @ LUMA)[..., None], 3, axis=2))
     assert (found == found[..., :1]).all()
 
@@ -190,7 +190,7 @@ def test_ranges(monkeypatch):
     assert set(sides) == set(range(22, 112)) and set(down) == set(up) and len(set(up)) == 5
 
 
-def test_colours_change_in_any_order(monkeypatch):
+def test_colors_change_in_any_order(monkeypatch):
     def recorded(kind):
         return lambda image, factor: orders[-1].append((kind, factor)) or image
 
@@ -198,7 +198,7 @@ def test_colours_change_in_any_order(monkeypatch):
     monkeypatch.setattr(choices, "_JITTER", tuple(map(recorded, range(3))))
     for u in np.random.default_rng(2).random((600, choices.CHOICES)):
         orders.append([])
-        choices.colour(np.zeros((112, 112, 3), np.uint8), u)
+        choices.color(np.zeros((112, 112, 3), np.uint8), u)
     assert len({tuple(kind for kind, _ in order) for order in orders}) == 6
     factors = np.array([[factor for _, factor in sorted(order)] for order in orders])
     assert (factors >= 0.5).all() and (factors < 1.5).all()
@@ -255,8 +255,8 @@ def test_operations_come_in_their_order(face):
 
 
 def test_unknown_operations_are_refused():
-    with pytest.raises(ValueError, match="no such operation: color"):
-        Augmenter({"color": 0.5}, 0)
+    with pytest.raises(ValueError, match="no such operation: colors"):
+        Augmenter({"colors": 0.5}, 0)
 
 
 # --- in the loader ---
@@ -321,12 +321,12 @@ def test_going_on_in_mid_epoch_gives_the_same_batches(dataset):
 
 
 def test_a_sheet_has_a_row_for_each_operation_and_epoch(face):
-    probabilities = {"blur": 0.5, "crop": 0.0, "grey": 1.0}
+    probabilities = {"blur": 0.5, "crop": 0.0, "gray": 1.0}
     sheet = augmentation_sheet(np.stack([face, face[::-1]]), np.arange(2), probabilities, seed=0, epochs=2)
     assert sheet.dtype == np.uint8 and sheet.shape == (5 * 116, 124 + 2 * 116, 3)
     tiles = sheet.reshape(5, 116, -1, 3)[:, 2:-2, 126:238]
     np.testing.assert_array_equal(tiles[0], face)
-    np.testing.assert_array_equal(tiles[1], operations.grey(face))
+    np.testing.assert_array_equal(tiles[1], operations.gray(face))
     assert (tiles[3] == tiles[3][..., :1]).all()
 
 

@@ -32,13 +32,13 @@ def test_auto_takes_onnx_runtime_on_the_cpu(tmp_path):
 
 
 def identity_model(path, batch, size):
-    """An ONNX model that gives the mean of each colour, (batch, 3)."""
+    """An ONNX model that gives the mean of each color, (batch, 3)."""
     graph = helper.make_graph(
         [
             helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
             helper.make_node("Flatten", ["mean"], ["y"]),
         ],
-        "colours",
+        "colors",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 112, 112])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, size])],
     )
@@ -53,6 +53,16 @@ def test_models_of_others_with_fixed_batches_and_unnamed_sizes(tmp_path, batch, 
     assert embedder.embedding_size == 3
     wanted = (faces.astype(np.float64).mean(axis=(1, 2)) - 127.5) / 127.5
     np.testing.assert_allclose(embedder(faces), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["normalization", "normalisation"])
+def test_normalization_inside_is_known_by_both_spellings_of_the_key(tmp_path, key):
+    path = identity_model(tmp_path / "m.onnx", "N", 3)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {key: "embedded"})
+    onnx.save(model, path)
+    faces = drawn_faces(2)
+    np.testing.assert_allclose(load_embedder(path)(faces), faces.astype(np.float64).mean(axis=(1, 2)), rtol=1e-5)
 
 
 def test_oneflow_does_not_run_onnx_files(tmp_path):

@@ -73,8 +73,8 @@ def test_the_file_says_what_it_is(tiny):
     assert dims == [["batch", 3, 112, 112], ["batch", 64]]
     assert (model.ir_version, model.opset_import[0].version) == (6, 11)
     about = {entry.key: entry.value for entry in model.metadata_props}
-    assert about["network"] == "mbf_tiny" and about["embedding_size"] == "64" and about["colour"] == "RGB"
-    assert about["normalisation"] == "(x - 127.5) / 127.5"
+    assert about["network"] == "mbf_tiny" and about["embedding_size"] == "64" and about["color"] == "RGB"
+    assert about["normalization"] == "(x - 127.5) / 127.5"
     assert about["training_config"] == (tiny / "config.py").read_text()
 
 
@@ -168,7 +168,7 @@ def test_the_program_ends_with_2_and_no_traceback():
     assert done.stderr.splitlines()[-1].startswith("error: --int8 needs --calibration")
 
 
-def test_the_embedders_own_normalisation_is_the_trainers(tiny):
+def test_the_embedders_own_normalization_is_the_trainers(tiny):
     import oneflow as flow
 
     embedder, faces = load_backbone_embedder(tiny), drawn_faces(2)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data.convert import Settings, convert
 from evaluation.bin_set import write_bin
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import encode, picture, write_set
 
 IDENTITIES, IMAGES = 12, 4

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from data.workers import garbage_kept
 from engine.checkpoint import Checkpoint, list_checkpoints, newest_checkpoint, save_checkpoint, set_aside_later, step_of
+from preparation.workers import garbage_kept
 from utils.errors import UserError
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from evaluation import ijb as module
-from evaluation.demo_ijb import DemoIjb, make_demo_ijb
 from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result, pair_scores
 from evaluation.ijb_meta import GALLERIES, load_ijb
 from evaluation.templates import Setting
+from preparation.drawn.ijb import DemoIjb, make_demo_ijb
 from tests.evaluation.ijb_files import write_ijb, write_small_ijb
 from tests.evaluation.ijb_naive import NaiveIjb
 from utils.errors import UserError
@@ -41,7 +41,7 @@ def demo(tmp_path_factory):
     return root
 
 
-def recognising(root, noise, seed=0):
+def recognizing(root, noise, seed=0):
     """Embeddings that know who it is, but for noise, and are longer where the detector is sure."""
     ijb = load_ijb(root, "IJBC")
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def recognising(root, noise, seed=0):
 
 @pytest.mark.parametrize("setting", EVERY)
 def test_drawn_faces(demo, setting):
-    found = agree(demo, "IJBC", recognising(demo, noise=1.0), setting, tolerance=5e-7)
+    found = agree(demo, "IJBC", recognizing(demo, noise=1.0), setting, tolerance=5e-7)
     assert 0 < found["tar_at_far"]["1e-01"] < 1 and 0 < found["identification"]["rank-1"] < 1
     assert found["tar_at_far"]["1e-03"] is None and found["setting"] == setting
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data.convert import Settings, convert
 from evaluation.align import REFERENCE, align
 from evaluation.bin_set import write_bin
 from evaluation.sources import FileImages, FolderImages, LandmarkedImages, ListedImages, RecordImages, open_source
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import encode, jpegs, picture, write_set
 from utils.errors import UserError
 
@@ -108,7 +108,7 @@ def test_crops_are_aligned_by_their_landmarks(tmp_path):
         source.decode(0, 2)
 
 
-def test_gray_images_become_colour(tmp_path):
+def test_gray_images_become_color(tmp_path):
     (tmp_path / "gray.jpg").write_bytes(encode(picture(0)[:, :, 0]))
     pixels = open_source(tmp_path).decode(0, 1)[0]
     assert (pixels == pixels[:, :, :1]).all()

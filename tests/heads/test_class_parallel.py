@@ -83,7 +83,7 @@ def test_an_embedding_of_zeros_gives_numbers():
 
 def test_filtered_cosines_give_no_gradient():
     centers = np.eye(3, 4, dtype="f")
-    embedding = np.array([[0.1, 1, 0, 0.2]], "f")  # nearly class 1, labelled 0
+    embedding = np.array([[0.1, 1, 0, 0.2]], "f")  # nearly class 1, labeled 0
     _, _, gradient = run_head(embedding, np.array([0]), centers, filtering=0.4)
     assert np.abs(gradient[1]).max() == 0 and np.abs(gradient[0]).max() > 0
 

@@ -7,7 +7,7 @@ import insightface
 import numpy as np
 import skimage
 
-from data.faces import USUAL, draw_face
+from data.drawn import USUAL, draw_face
 
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
 FRIENDS = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"

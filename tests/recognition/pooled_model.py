@@ -15,8 +15,8 @@ def write_model(path: Path, embedding_size: int = 64) -> Path:
         [
             helper.make_node("AveragePool", ["input"], ["pooled"], kernel_shape=[CELL] * 2, strides=[CELL] * 2),
             helper.make_node("ReduceMean", ["pooled"], ["mean"], axes=[1, 2, 3], keepdims=1),
-            helper.make_node("Sub", ["pooled", "mean"], ["centred"]),
-            helper.make_node("Flatten", ["centred"], ["flat"]),
+            helper.make_node("Sub", ["pooled", "mean"], ["centered"]),
+            helper.make_node("Flatten", ["centered"], ["flat"]),
             helper.make_node("MatMul", ["flat", "weight"], ["embedding"]),
         ],
         "pooled",

@@ -8,7 +8,7 @@ from evaluation.align import REFERENCE, align
 from evaluation.sources import read_image
 from recognition.detect import CascadeDetector, YuNetDetector, load_detector
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, crop, scene
-from tests.recognition.yunet import CENTRE, LANDMARKS, SIDE, write_yunet
+from tests.recognition.yunet import CENTER, LANDMARKS, SIDE, write_yunet
 from utils.errors import UserError
 
 
@@ -91,7 +91,7 @@ def test_yunet_says_where_landmarks_are(yunet, times):
     assert [face.landmarks_from for face in found] == ["detector"] * 2
     for face, (x, y), light in zip(sorted(found, key=lambda face: face.box[0]), ((128, 64), (320, 320)), (255, 240)):  # noqa: B905
         corner = np.array([x, y])
-        middle = corner + np.multiply(32, CENTRE)
+        middle = corner + np.multiply(32, CENTER)
         np.testing.assert_allclose(face.box, times * np.array([*(middle - 16 * SIDE), 32 * SIDE, 32 * SIDE]), rtol=1e-5)
         np.testing.assert_allclose(face.landmarks, times * (corner + 32 * LANDMARKS), rtol=1e-5)
         assert face.score == pytest.approx(light / 255, abs=1e-5)

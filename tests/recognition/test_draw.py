@@ -23,9 +23,9 @@ def drawn(*labels):
 def test_boxes_landmarks_and_names():
     known, unknown = drawn(label("Анна")), drawn(label(None))
     assert known.shape == (*SIZE, 3) and known.dtype == np.uint8
-    for picture, colour in ((known, KNOWN), (unknown, UNKNOWN)):
+    for picture, color in ((known, KNOWN), (unknown, UNKNOWN)):
         for x, y in ((150, 160), (230, 160), (190, 200), (170, 150), (205, 185)):
-            assert picture[y, x].tolist() == list(colour)
+            assert picture[y, x].tolist() == list(color)
     assert (known[100:118] == 255).any() and not (known[:90] != 0).any(), "white letters right above the box"
     assert not (drawn() != 0).any()
 

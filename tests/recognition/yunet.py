@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 # In squares of 32 pixels, from a square's corner: the box's center, and the landmarks.
-CENTRE, SIDE = (0.5, 0.5), 2.0
+CENTER, SIDE = (0.5, 0.5), 2.0
 LANDMARKS = np.array([[0.2, 0.2], [0.8, 0.25], [0.5, 0.5], [0.3, 0.8], [0.7, 0.75]], np.float32)
 
 
@@ -27,7 +27,7 @@ def write_yunet(path: Path) -> Path:
             )
         )
         heads = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
-        numbers = {"bbox": [*CENTRE, np.log(SIDE), np.log(SIDE)], "kps": LANDMARKS.ravel(), "cls": [0], "obj": [0]}
+        numbers = {"bbox": [*CENTER, np.log(SIDE), np.log(SIDE)], "kps": LANDMARKS.ravel(), "cls": [0], "obj": [0]}
         for head, channels in heads.items():
             gain = 1 / 255 / 3 if head in ("cls", "obj") and stride == 32 else 0.0
             weight = constant(f"w_{head}_{stride}", np.full((channels, 3, 1, 1), gain, np.float32))

@@ -14,9 +14,9 @@ import pytest
 
 from deploy.embedder import load_backbone_embedder
 from evaluation.align import align
-from evaluation.demo_ijb import DemoIjb, make_demo_ijb
 from evaluation.results import read_result
 from evaluation.templates import ALL_SETTINGS
+from preparation.drawn.ijb import DemoIjb, make_demo_ijb
 from tests.deploy.models import make_model
 from tests.evaluation.ijb_files import write_small_ijb
 from tests.evaluation.ijb_naive import NaiveIjb

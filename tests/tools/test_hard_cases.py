@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from data import select_folder
 from data.images import ImageChecker
 from tests.data.ofrecord_sets import faces, make_set
-from tests.data.sources.people import as_folder, as_list
+from tests.preparation.sources.people import as_folder, as_list
 from tools import (
     edit_dataset,
     index_ofrecord,
@@ -26,6 +25,7 @@ from tools import (
     ofrecord_2_recordio,
     prepare_dataset,
 )
+from utils import folders
 from utils.errors import UserError
 
 PARTS = ["--num_part", "3", "--workers", "2"]
@@ -133,7 +133,7 @@ def test_a_killed_worker_of_the_index_tool(sources, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ALL_OR_NOTHING)
 def test_killed_before_the_output_has_its_name(sources, straight, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(select_folder, "sync", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(folders, "sync", lambda _: os.kill(os.getpid(), signal.SIGKILL))
     process = multiprocessing.get_context("fork").Process(target=run, args=(name, sources, tmp_path / "out"))
     process.start()
     process.join()

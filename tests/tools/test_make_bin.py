@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.faces import USUAL, draw_face
+from data.drawn import USUAL, draw_face
 from evaluation.bin_set import BinSet
 from tools.make_bin import main
 from utils.errors import UserError

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data.faces import make_demo_dataset
-from data.faces.dataset import HELD_OUT
+from preparation.drawn import make_demo_dataset
+from preparation.drawn.dataset import HELD_OUT
 from utils.errors import UserError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_dataset.py"
@@ -70,7 +70,7 @@ def test_pairs_are_what_they_say_and_nobody_is_trained_on_or_in_two_folds(tmp_pa
     """Pictures are replaced by who is in them."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from data.faces import dataset
+    from preparation.drawn import dataset
 
     monkeypatch.setattr(dataset, "draw_face", lambda seed, identity, image, level, face: f"{identity} {image}".encode())
     monkeypatch.setattr(dataset, "_pool", ThreadPoolExecutor)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evaluation.align import REFERENCE, align
-from evaluation.demo_ijb import DemoIjb, loose_crop, make_demo_ijb
+from preparation.drawn.ijb import DemoIjb, loose_crop, make_demo_ijb
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.mxnet_sets import jpegs
-from tests.data.sources.people import COUNTS, as_folder, as_list, as_recordio
+from tests.preparation.sources.people import COUNTS, as_folder, as_list, as_recordio
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_dataset.py"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.augment import OPERATIONS, augmentation_sheet
-from data.convert import Settings, convert
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import jpegs, write_set
 from tools.show_augmentations import main
 from utils.errors import UserError
@@ -47,11 +47,11 @@ def test_drawn_faces_and_all_operations(tmp_path):
 def test_the_samples_of_a_run(dataset, images, tmp_path, by_option, capsys):
     out = tmp_path / "sheet.png"
     which = ["--images", str(dataset)] if by_option else [f"ofrecord_path={dataset}"]
-    main(["demo", "augment=grey:0.5,jpeg:1", "seed=7", *which, "--out", str(out), "--columns", "4", "--epochs", "1"])
-    assert "grey 0.5, jpeg 1\n" in capsys.readouterr().out
+    main(["demo", "augment=gray:0.5,jpeg:1", "seed=7", *which, "--out", str(out), "--columns", "4", "--epochs", "1"])
+    assert "gray 0.5, jpeg 1\n" in capsys.readouterr().out
     records = np.array([0, 3, 6, 9])
     pixels = np.stack([cv2.imdecode(np.frombuffer(images[i], np.uint8), cv2.IMREAD_COLOR_RGB) for i in records])
-    np.testing.assert_array_equal(read(out), augmentation_sheet(pixels, records, {"grey": 0.5, "jpeg": 1.0}, 7, 1))
+    np.testing.assert_array_equal(read(out), augmentation_sheet(pixels, records, {"gray": 0.5, "jpeg": 1.0}, 7, 1))
 
 
 def test_no_more_columns_than_images(dataset, tmp_path):

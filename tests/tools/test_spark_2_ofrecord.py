@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from data.convert import Settings, convert
 from data.manifest import Manifest
+from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import jpegs, write_set
-from tests.data.sources.people import COUNTS, as_folder, as_recordio
+from tests.preparation.sources.people import COUNTS, as_folder, as_recordio
 from tools.spark_2_ofrecord import main
 from utils.errors import UserError
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from data.convert import Settings, convert
-from data.to_images import write_images
-from data.to_recordio import write_recordio
+from preparation.convert.to_images import write_images
+from preparation.convert.to_ofrecord import Settings, convert
+from preparation.convert.to_recordio import write_recordio
 from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
-from tests.data.sources.people import COUNTS, as_folder, digest, records
+from tests.preparation.sources.people import COUNTS, as_folder, digest, records
 from utils.errors import UserError
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -158,6 +158,6 @@ def test_records_that_a_list_cannot_hold_are_listed_in_another(tmp_path):
 
 
 def test_more_identities_than_recordio_tells_apart(ofrecord, tmp_path, monkeypatch):
-    monkeypatch.setattr("data.to_recordio.EXACT", 7)
+    monkeypatch.setattr("preparation.convert.to_recordio.EXACT", 7)
     with pytest.raises(UserError, match="has 8 identities, but labels are float32 in recordio, exact up to 7"):
         write_recordio(ofrecord, tmp_path / "out", False)

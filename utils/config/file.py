@@ -1,0 +1,90 @@
+"""Finding a config file and executing it, apart from every other."""
+
+import difflib
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import UserError
+
+REPO = Path(__file__).resolve().parents[2]
+BASE_FILE = REPO / "configs" / "base.py"
+
+
+def find_config(name: str | Path) -> Path:
+    """The file that `name` (a path, or a bare name as `ms1mv3_r50`) means, looked for in the cwd, then in the repo.
+
+    Raises UserError listing the nearest names if there is none.
+    """
+    file = Path(name) if Path(name).suffix == ".py" else Path(f"{name}.py")
+    for root in (Path.cwd(), REPO):
+        for candidate in (root / file, root / "configs" / file):
+            if candidate.is_file():
+                return candidate
+    runs = sorted(path.stem for path in BASE_FILE.parent.glob("*.py") if path.stem not in ("__init__", "base"))
+    near = difflib.get_close_matches(file.stem, runs, n=3, cutoff=0.5)
+    known = f"the nearest names are {', '.join(near)}" if near else f"the names known are {', '.join(runs)}"
+    raise UserError(f"There is no config file {name}; {known}.")
+
+
+def show_path(path: Path) -> str:
+    """`path` as a reader finds it soonest: relative to the cwd or to the repo, if it lies there."""
+    for root in (Path.cwd(), REPO):
+        if path.is_relative_to(root):
+            return str(path.relative_to(root))
+    return str(path)
+
+
+def run_config_file(path: Path) -> dict:
+    """The keys that the file states in its `config`.
+
+    The file may build on another, such as `from configs.datasets.ms1mv3 import config` or
+    `from configs.base import config`; of base's values, those left as they are do not count as stated.
+    Raises UserError, with file and line, if the file cannot be executed or has no `config`.
+    """
+    with _private_configs():
+        try:
+            config = runpy.run_path(str(path)).get("config")
+        except Exception as error:  # whatever the file does wrong is its author's to put right
+            raise UserError(f"{_where(error, path)}: {type(error).__name__}: {_message(error)}.") from error
+        base = getattr(sys.modules.get("configs.base"), "config", None)
+    if not isinstance(config, dict):
+        raise UserError(
+            f"{show_path(path)} has no config; it must hold the line `config = edict()`, and the keys after it."
+        )
+    if config is base:
+        defaults = run_config_file(BASE_FILE)
+        return {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
+    return dict(config)
+
+
+@contextmanager
+def _private_configs() -> Iterator[None]:
+    """Import `configs.*` of this repo afresh: an edict that one file changes must not be seen by the next."""
+    kept = _forget_configs()
+    sys.path.insert(0, str(REPO))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(REPO))
+        _forget_configs()
+        sys.modules.update(kept)
+
+
+def _forget_configs() -> dict:
+    names = [name for name in sys.modules if name == "configs" or name.startswith("configs.")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def _message(error: Exception) -> str:
+    return str(error.msg if isinstance(error, SyntaxError) else error)
+
+
+def _where(error: Exception, path: Path) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{show_path(Path(error.filename))}, line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{show_path(path)}, line {lines[-1]}" if lines else show_path(path)

@@ -1,0 +1,204 @@
+"""What no single key can show: names that belong to other trainers, and values that contradict each other."""
+
+import difflib
+from collections.abc import Callable, Iterable
+
+from easydict import EasyDict
+
+from utils.config.schema import AUGMENTATIONS, LOSSES, SCHEMA
+from utils.errors import UserError
+
+_PART_NUM = "the number of parts is read from dataset.json; remove it"
+_WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
+_RANKS = "the launcher sets the ranks from NPROC, NNODES, NODE_RANK and MASTER_ADDR; remove it"
+_MODE = "the scripts choose: train_graph_distributed.sh or train_ddp.sh; remove it"
+_DECAY = 'write lr_schedule = "multistep" and decay_epoch = (10, 16), in epochs'
+_VAL_PATH = "write val_path, the folder of the .bin sets"
+
+# Keys of arcface_torch, arcface_oneflow and older InsightFace files that mean nothing here, and what to do instead.
+FOREIGN_KEYS = {
+    "rec": "convert the recordio with tools/mx_recordio_2_ofrecord.py and set ofrecord_path",
+    "dataset": "set ofrecord_path to the folder of the converted dataset",
+    "ofrecord_part_num": _PART_NUM,
+    "train_data_part_num": _PART_NUM,
+    "part_name_prefix": "parts are always called part-00000 and so on; remove it",
+    "part_name_suffix_length": "parts are always called part-00000 and so on; remove it",
+    "shuffle": "every epoch is shuffled; remove it",
+    "use_synthetic_data": "write synthetic",
+    "eval_ofrecord_path": _VAL_PATH,
+    "val_dataset_dir": _VAL_PATH,
+    "dali": "images are decoded from OFRecord parts (num_workers threads per rank), without DALI; remove it",
+    "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}',
+    "optimizer": "SGD is the only optimizer; remove it",
+    "partial_fc": "write sample_rate, the share of class centers in each step (1.0: all of them)",
+    "fc_type": "write model_parallel and sample_rate",
+    "total_batch_size": "write batch_size, which counts the images of one rank",
+    "learning_rate": "write lr",
+    "lr_steps": _DECAY,
+    "step": _DECAY,
+    "lr_func": _DECAY,
+    "warmup_step": "write warmup_epoch, which may be a fraction",
+    "total_step": "write num_epoch",
+    "model_load_dir": "write resume, which takes the path of a checkpoint",
+    "num_nodes": _RANKS,
+    "node_ips": _RANKS,
+    "device_num_per_node": _RANKS,
+    "nccl_fusion_threshold_mb": "OneFlow's own value is used; remove it",
+    "nccl_fusion_max_ops": "OneFlow's own value is used; remove it",
+    "is_global": _MODE,
+    "is_graph": _MODE,
+    "channel_last": "images are NCHW; remove it",
+    "use_gpu_decode": "num_workers threads per rank decode; remove it",
+    "train_num": "write num_image, or remove it: it is read from dataset.json",
+    "val_image_num": "the size of a set is read from its .bin file; remove it",
+    "head": 'write loss = "arcface" or "cosface", or margin_list',
+    "val_frequence": "write verbose, the steps between verifications",
+    "log_frequent": "write frequent, the steps between progress lines",
+    "scale_grad": "gradients are averaged over the global batch; remove it",
+    "network_kwargs": "write dropout and embedding_size",
+    "using_wandb": _WANDB,
+    "suffix_run_name": _WANDB,
+    "save_artifacts": _WANDB,
+}
+
+
+def check_key(key: str, place: str) -> None:
+    """Raise UserError, with the nearest valid name or what to write instead, unless `key` exists."""
+    if key in SCHEMA:
+        return
+    advice = FOREIGN_KEYS.get(key) or (_WANDB if key.startswith("wandb_") else None)
+    if advice is None:
+        near = difflib.get_close_matches(key, SCHEMA, n=1)
+        advice = f"did you mean {near[0]}?" if near else "configs/base.py lists all keys."
+        raise UserError(f"Unknown key {key} {place}: {advice}")
+    raise UserError(f"Key {key} {place} is not used here: {advice}.")
+
+
+def expand_loss(layer: dict, place: str) -> None:
+    """Turn `loss` into its margin_list within one layer (a file, or the command line), in place.
+
+    A margin_list alone takes the place of an earlier layer's loss. Raises UserError if the layer holds both and they
+    disagree.
+    """
+    loss = layer.get("loss")
+    if loss is None:
+        if "margin_list" in layer:
+            layer["loss"] = None
+        return
+    stated = layer.setdefault("margin_list", LOSSES[loss])
+    if stated != LOSSES[loss]:
+        raise UserError(
+            f"loss = {loss!r} and margin_list = {stated} {place} disagree, "
+            f"as {loss!r} is shorthand for {LOSSES[loss]}; keep one of them."
+        )
+
+
+Clash = tuple[tuple[str, ...], Callable[[EasyDict], bool], str]  # keys, whether they clash, what to do
+
+_ALWAYS: tuple[Clash, ...] = (
+    (
+        ("warmup_epoch", "num_epoch"),
+        lambda cfg: cfg.warmup_epoch >= cfg.num_epoch,
+        "the warm-up must end before num_epoch",
+    ),
+    (
+        ("decay_epoch", "num_epoch"),
+        lambda cfg: any(epoch >= cfg.num_epoch for epoch in cfg.decay_epoch),
+        "each decay_epoch must come before num_epoch",
+    ),
+    (
+        ("decay_epoch", "warmup_epoch"),
+        lambda cfg: any(epoch < cfg.warmup_epoch for epoch in cfg.decay_epoch),
+        "the rate cannot decay before the warm-up has ended",
+    ),
+    (
+        ("lr_schedule", "decay_epoch"),
+        lambda cfg: cfg.lr_schedule == "multistep" and not cfg.decay_epoch,
+        "say with decay_epoch after which epochs the rate falls, such as (10, 16)",
+    ),
+    (
+        ("lr_schedule", "decay_epoch"),
+        lambda cfg: cfg.lr_schedule != "multistep" and bool(cfg.decay_epoch),
+        'write lr_schedule = "multistep", or decay_epoch = ()',
+    ),
+)
+
+_WHOLE_HEAD = "every rank would hold all class centers; write model_parallel=True"
+
+_TRAINING: tuple[Clash, ...] = (
+    (
+        ("sample_rate", "model_parallel"),
+        lambda cfg: cfg.sample_rate < 1 and not cfg.model_parallel,
+        _WHOLE_HEAD,
+    ),
+    (
+        ("head_store", "model_parallel"),
+        lambda cfg: cfg.head_store != "device" and not cfg.model_parallel,
+        _WHOLE_HEAD,
+    ),
+    (
+        ("head_dtype", "model_parallel"),
+        lambda cfg: cfg.head_dtype != "float32" and not cfg.model_parallel,
+        _WHOLE_HEAD,
+    ),
+    (
+        ("correct_skipped", "sample_rate"),
+        lambda cfg: cfg.correct_skipped and cfg.sample_rate == 1,
+        "no class center is ever skipped; write correct_skipped=False",
+    ),
+    (
+        ("head_store_path", "head_store"),
+        lambda cfg: cfg.head_store_path is not None and cfg.head_store != "mmap",
+        'only head_store="mmap" keeps class centers in files',
+    ),
+    (
+        ("synthetic", "num_classes"),
+        lambda cfg: cfg.synthetic and cfg.num_classes is None,
+        "synthetic data needs num_classes",
+    ),
+    (("synthetic", "num_image"), lambda cfg: cfg.synthetic and cfg.num_image is None, "synthetic data needs num_image"),
+    (
+        ("ofrecord_path",),
+        lambda cfg: not cfg.synthetic and cfg.ofrecord_path is None,
+        "set ofrecord_path to a dataset's folder, or synthetic=True",
+    ),
+    (
+        ("val_targets", "val_path", "ofrecord_path"),
+        lambda cfg: bool(cfg.val_targets) and cfg.val_path is None and cfg.ofrecord_path is None,
+        "set val_path to the folder of the .bin sets, or val_targets = ()",
+    ),
+    (
+        ("num_image", "batch_size", "gradient_acc"),
+        lambda cfg: cfg.num_image is not None and cfg.num_image < cfg.batch_size * cfg.gradient_acc,
+        "there are fewer images than one step takes",
+    ),
+    (
+        ("fp16", "device"),
+        lambda cfg: cfg.fp16 and cfg.device == "cpu",
+        "mixed precision needs CUDA; write fp16=False",
+    ),
+    (
+        ("fp16", "gradient_acc"),
+        lambda cfg: cfg.fp16 and cfg.gradient_acc > 1,
+        "OneFlow 0.9.0 does not compile BatchNorm in mixed precision with accumulated gradients, because it makes the "
+        "running statistics float16; write a larger batch_size with gradient_acc=1, or fp16=False",
+    ),
+)
+
+
+def check_together(cfg: EasyDict, places: dict[str, str], require_data: bool) -> None:
+    """Raise UserError for the first contradiction between keys; `places` says where each was set."""
+    _check_operations(cfg.augment, places["augment"])
+    clashes: Iterable[Clash] = _ALWAYS + _TRAINING if require_data else _ALWAYS
+    for keys, clash, advice in clashes:
+        if clash(cfg):
+            values = " with ".join(f"{key} = {cfg[key]!r} ({places[key]})" for key in keys)
+            raise UserError(f"{values} is not possible: {advice}.")
+
+
+def _check_operations(names: Iterable[str], place: str) -> None:
+    for name in names:
+        if name not in AUGMENTATIONS:
+            near = difflib.get_close_matches(name, AUGMENTATIONS, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(AUGMENTATIONS)}."
+            raise UserError(f"augment {place} names an unknown operation {name}: {advice}")
