@@ -1,15 +1,21 @@
 """An exported model in use: faces in, embeddings out, in ONNX Runtime on the CPU."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from utils.errors import UserError
 
 NORMALIZATION, _OLD_NORMALIZATION = "normalization", "normalisation"  # the metadata's key; that of older exports
 EMBEDDED, OUTSIDE = "embedded", "(x - 127.5) / 127.5"
+
+
+_LEAST_COSINE = 0.9  # between an integer model's outputs by two ways of computing it
+_FLOAT = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # without kernels of integers: float32 between the steps
 
 
 class OnnxEmbedder:
@@ -35,7 +41,7 @@ class OnnxEmbedder:
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         content = str(model) if isinstance(model, Path) else model
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = _right_session(content, options)
         except Exception as error:  # ONNX Runtime's have no common class of their own
             raise UserError(f"{name} is not an ONNX model that can be run: {str(error).splitlines()[0]}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -62,3 +68,29 @@ class OnnxEmbedder:
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._input: pixels})[0]
+
+
+def _right_session(content: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """A session that computes what the model says.
+
+    On some CPUs (seen on virtual ones with AMX) ONNX Runtime's integer kernels are plainly wrong. A model that has such
+    steps is tried on noise by both ways, and if they disagree it runs in float32, with a warning.
+    """
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    model = onnx.load(content) if isinstance(content, str) else onnx.load_from_string(content)
+    shape = session.get_inputs()[0].shape
+    if all(node.op_type != "QuantizeLinear" for node in model.graph.node) or shape[1:] != [3, 112, 112]:
+        return session
+    options.graph_optimization_level = _FLOAT
+    exact = onnxruntime.InferenceSession(content, options, providers=providers)
+    noise = np.random.default_rng(0).normal(size=(shape[0] if isinstance(shape[0], int) else 1, *shape[1:]))
+    inputs = {session.get_inputs()[0].name: noise.astype(np.float32)}
+    one, other = (each.run(None, inputs)[0].ravel().astype(np.float64) for each in (session, exact))
+    if one @ other >= _LEAST_COSINE * np.linalg.norm(one) * np.linalg.norm(other):
+        return session
+    warnings.warn(
+        "ONNX Runtime's integer kernels are wrong on this CPU; the model runs in float32 here, more slowly",
+        stacklevel=3,
+    )
+    return exact

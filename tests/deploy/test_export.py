@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import export
@@ -174,3 +175,26 @@ def test_the_embedders_own_normalization_is_the_trainers(tiny):
     embedder, faces = load_backbone_embedder(tiny), drawn_faces(2)
     pixels = flow.tensor(((faces / 255 - 0.5) / 0.5).astype(np.float32).transpose(0, 3, 1, 2).copy())
     assert np.abs(embedder(faces) - embedder.network(pixels).numpy()).max() < 1e-5
+
+
+def test_a_cpu_whose_integer_kernels_are_wrong_runs_the_model_in_float32(tiny, tmp_path, faces, monkeypatch):
+    path = run(tiny, "--int8", "--calibration", faces, out=tmp_path / "model.onnx")
+    real = onnxruntime.InferenceSession
+
+    class Broken(real):
+        """Wrong unless it is told to leave the graph as it is."""
+
+        def __init__(self, content, options, **more):
+            super().__init__(content, options, **more)
+            self._wrong = options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+        def run(self, *arguments):
+            outputs = super().run(*arguments)
+            return [np.roll(output, 1, axis=-1) if self._wrong else output for output in outputs]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Broken)
+    with pytest.warns(UserWarning, match="integer kernels are wrong"):
+        embed = load_embedder(path)
+    images = drawn_faces(2)
+    found, wanted = embed(images), load_backbone_embedder(tiny)(images)
+    assert ((found * wanted).sum(1) > 0.98 * np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)).all()
