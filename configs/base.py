@@ -18,7 +18,7 @@ config.freeze_backbone = 0  # steps in which only the head is trained, before th
 config.lr_backbone_scale = 1.0  # the backbone's learning rate is lr times this
 
 # --- head and loss ---
-config.loss = None  # "arcface" | "cosface": shorthand for a margin_list; None: margin_list decides
+config.loss = None  # of losses/, as "adaface(m=0.4)"; "arcface", "cosface": short for a margin_list, which None means
 config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
 config.logit_scale = 64.0  # s
 config.margin_gradient = "exact"  # the papers' margin and derivative | "straight_through": arcface_torch's, exactly

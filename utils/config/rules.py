@@ -2,11 +2,15 @@
 
 import difflib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from easydict import EasyDict
 
+from utils.config.grammar import check_call, read_signatures
 from utils.config.schema import AUGMENTATIONS, LOSSES, SCHEMA
 from utils.errors import UserError
+
+_LOSSES_FOLDER = Path(__file__).resolve().parents[2] / "losses"
 
 _PART_NUM = "the number of parts is read from dataset.json; remove it"
 _WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
@@ -75,15 +79,18 @@ def check_key(key: str, place: str) -> None:
 
 
 def expand_loss(layer: dict, place: str) -> None:
-    """Turn `loss` into its margin_list within one layer (a file, or the command line), in place.
+    """Turn a `loss` that is short for a margin_list into it within one layer (a file, or the command line), in place.
 
     A margin_list alone takes the place of an earlier layer's loss. Raises UserError if the layer holds both and they
-    disagree.
+    disagree, and for a loss or a parameter that losses/ does not have.
     """
     loss = layer.get("loss")
     if loss is None:
         if "margin_list" in layer:
             layer["loss"] = None
+        return
+    if loss not in LOSSES:
+        check_call(loss, read_signatures(_LOSSES_FOLDER), "loss", place)
         return
     stated = layer.setdefault("margin_list", LOSSES[loss])
     if stated != LOSSES[loss]:
@@ -110,6 +117,16 @@ _ALWAYS: tuple[Clash, ...] = (
         ("decay_epoch", "warmup_epoch"),
         lambda cfg: any(epoch < cfg.warmup_epoch for epoch in cfg.decay_epoch),
         "the rate cannot decay before the warm-up has ended",
+    ),
+    (
+        ("logit_scale", "loss"),
+        lambda cfg: cfg.loss not in (None, *LOSSES) and cfg.logit_scale != 64,
+        'write it into the loss, such as loss = "adaface(s=32)"',
+    ),
+    (
+        ("margin_gradient", "loss"),
+        lambda cfg: cfg.loss not in (None, *LOSSES) and cfg.margin_gradient != "exact",
+        "write it into the loss, such as loss = \"arcface(gradient='straight_through')\"",
     ),
     (
         ("lr_schedule", "decay_epoch"),

@@ -127,7 +127,7 @@ SCHEMA: dict[str, Row] = {
     "pretrained": _PATH,
     "freeze_backbone": _count(0),
     "lr_backbone_scale": _ABOVE_ZERO,
-    "loss": _choice(*LOSSES, None),
+    "loss": _or_none(Row(_text, 'a loss with or without parameters, such as "arcface" or "adaface(m=0.4)"', bool)),
     "margin_list": Row(
         _numbers,
         "three numbers (m1, m2, m3), m1 above 0, m2 in radians from 0 to below pi, m3 0 or more",

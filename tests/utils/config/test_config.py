@@ -274,7 +274,7 @@ REFUSED = {
     "pretrained": ["", 3, True],
     "freeze_backbone": [-1, 0.5],
     "lr_backbone_scale": [0, -1],
-    "loss": ["softmax", True, 1],
+    "loss": ["", True, 1],
     "margin_list": [
         (1, 0.5),
         (0, 0.5, 0),
