@@ -34,7 +34,7 @@ class Progress(Hook):
 
     def __init__(self, frequent: int, logger: logging.Logger, writer: SummaryWriter | None) -> None:
         self._frequent, self._logger, self._writer = frequent, logger, writer
-        self._losses: list[flow.Tensor] = []
+        self._losses: list[dict[str, flow.Tensor]] = []
         self._bar: tqdm | None = None
 
     def on_start(self, trainer: Trainer) -> None:
@@ -43,7 +43,7 @@ class Progress(Hook):
             self._bar = tqdm(total=trainer.total_steps, initial=trainer.step, unit="step", dynamic_ncols=True)
 
     def after_step(self, trainer: Trainer) -> None:
-        self._losses.append(trainer.loss)
+        self._losses.append(trainer.losses)
         if self._bar:
             self._bar.update()
         # The last line comes before the pauses of its step, as all do: up to the same point of a step, its loss.
@@ -61,7 +61,12 @@ class Progress(Hook):
         self._losses = []
 
     def _report(self, trainer: Trainer) -> None:
-        loss = trainer.mean_loss(self._losses)
+        loss = trainer.mean_loss([losses["loss"] for losses in self._losses])
+        parts = {
+            name: trainer.mean_of([losses[name] for losses in self._losses])
+            for name in self._losses[0]
+            if name != "loss"
+        }
         seconds = trainer.clock.seconds - self._since
         rate = len(self._losses) / seconds
         skipped = trainer.count_skipped()
@@ -72,13 +77,15 @@ class Progress(Hook):
         self._logger.info(
             f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
             f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}"
+            + "".join(f"   {name}: {value:.4f}" for name, value in parts.items())
             + (f"   Skipped: {skipped}" if skipped else ""),
             extra={"file_only": self._bar is not None},
         )
         if self._bar:
             self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.4f}", epoch=epoch, img_s=f"{speed:.0f}")
         if self._writer:
-            for name, value in (("loss", loss), ("learning_rate", lr), ("samples_per_second", speed)):
+            scalars = {"loss": loss, "learning_rate": lr, "samples_per_second": speed}
+            for name, value in {**scalars, **{f"loss/{name}": value for name, value in parts.items()}}.items():
                 self._writer.add_scalar(f"train/{name}", value, trainer.step)
         self._restart_clock(trainer)
 

@@ -115,15 +115,19 @@ class Trainer:
 
         Raises UserError, on all ranks, if it is no number.
         """
-        own = flow.stack([loss.to_local().mean() for loss in losses]).mean()
-        shares = self.runtime.exchange(own.numpy().reshape(1))
-        value = float(shares.sum() if losses[0].sbp[0] == flow.sbp.partial_sum else shares[0, 0])
+        value = self.mean_of(losses)
         if not math.isfinite(value):
             hint = "fp16=False" if self.cfg.fp16 else "clip_grad_norm=5.0"
             raise UserError(
                 f"the loss is {value} by step {self.step}; try a smaller lr, a longer warmup_epoch, or {hint}"
             )
         return value
+
+    def mean_of(self, values: list[flow.Tensor]) -> float:
+        """The mean of what some steps gave as one of their losses, read from the device. A collective."""
+        own = flow.stack([value.to_local().mean() for value in values]).mean()
+        shares = self.runtime.exchange(own.numpy().reshape(1))
+        return float(shares.sum() if values[0].sbp[0] == flow.sbp.partial_sum else shares[0, 0])
 
     def count_skipped(self) -> int:
         """How many steps the backbone has left out so far, as AMP does if gradients overflow. A collective.

@@ -37,6 +37,7 @@ class FakeTrainer:
             progress.on_start(self)
             while not self.finished:
                 self.loss = self.device.launch()
+                self.losses = {"loss": self.loss}
                 self.step += 1
                 self.in_flight.launched(self.loss)
                 progress.after_step(self)
