@@ -120,6 +120,7 @@ def main(arguments: list[str]) -> int:
     from backbones.cpu_kernels import use_cpu_kernels
     from engine.checkpoint import Checkpoint, check_shared
     from engine.hooks import Checkpoints, DropoutSeeds, Progress, Verification
+    from engine.records import Records
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
     from launch.gpu import usable_cards
@@ -167,19 +168,12 @@ def main(arguments: list[str]) -> int:
     if trainer.finished:
         logger.info(f"The run is complete already; a larger num_epoch or another output starts a new one: {output}")
         return 0
-    writer = None
-    if runtime.is_main and cfg.tensorboard:
-        from tensorboardX import SummaryWriter
-
-        writer = SummaryWriter(str(output / "tensorboard"), purge_step=trainer.step)
+    records = Records(output, trainer.step, cfg.tensorboard, logger) if runtime.is_main else None
     saving = Checkpoints(cfg.save_interval, cfg.save_all_states, logger)
-    verification = Verification(sets, cfg.verbose, logger, writer)
-    finished = trainer.fit([DropoutSeeds(logger), Progress(cfg.frequent, logger, writer), verification, saving])
-    if writer:
-        try:
-            writer.close()
-        except OSError as error:
-            logger.warning(f"The last TensorBoard events could not be written: {error}")
+    verification = Verification(sets, cfg.verbose, logger, records)
+    finished = trainer.fit([DropoutSeeds(logger), Progress(cfg.frequent, logger, records), verification, saving])
+    if records:
+        records.close()
     if not saving.saved:
         raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")
     if not finished:

@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 import oneflow as flow
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from deploy.embedder import Embedder
+from engine.records import Records
 from engine.trainer import Trainer
 from evaluation.bin_set import BinSet
 from evaluation.embed import describe, verify_set
@@ -32,8 +32,8 @@ class Progress(Hook):
     The losses in between stay on the device, and their mean is read once per line.
     """
 
-    def __init__(self, frequent: int, logger: logging.Logger, writer: SummaryWriter | None) -> None:
-        self._frequent, self._logger, self._writer = frequent, logger, writer
+    def __init__(self, frequent: int, logger: logging.Logger, records: Records | None) -> None:
+        self._frequent, self._logger, self._records = frequent, logger, records
         self._losses: list[dict[str, flow.Tensor]] = []
         self._bar: tqdm | None = None
 
@@ -83,10 +83,10 @@ class Progress(Hook):
         )
         if self._bar:
             self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.4f}", epoch=epoch, img_s=f"{speed:.0f}")
-        if self._writer:
-            scalars = {"loss": loss, "learning_rate": lr, "samples_per_second": speed}
-            for name, value in {**scalars, **{f"loss/{name}": value for name, value in parts.items()}}.items():
-                self._writer.add_scalar(f"train/{name}", value, trainer.step)
+        if self._records:
+            figures = {"loss": loss, "learning_rate": lr, "samples_per_second": speed}
+            figures |= {f"loss/{name}": value for name, value in parts.items()}
+            self._records.add(trainer.step, {f"train/{name}": value for name, value in figures.items()})
         self._restart_clock(trainer)
 
 
@@ -135,10 +135,8 @@ class Verification(Hook):
     Each rank embeds a share of every set. The first set says which backbone is the best so far.
     """
 
-    def __init__(
-        self, sets: dict[str, BinSet], verbose: int, logger: logging.Logger, writer: SummaryWriter | None
-    ) -> None:
-        self._sets, self._verbose, self._logger, self._writer = sets, verbose, logger, writer
+    def __init__(self, sets: dict[str, BinSet], verbose: int, logger: logging.Logger, records: Records | None) -> None:
+        self._sets, self._verbose, self._logger, self._records = sets, verbose, logger, records
         self._highest: dict[str, float] = {}
         self._embedder: Embedder | None = None
 
@@ -162,9 +160,10 @@ class Verification(Hook):
                 for line in describe(name, result, trainer.step):
                     self._logger.info(line)
                 self._logger.info(f"[{name}][{trainer.step}]Accuracy-Highest: {self._highest[name]:.5f}")
-                if self._writer:
-                    self._writer.add_scalar(f"verification/{name}/accuracy", result.accuracy, trainer.step)
-                    self._writer.add_scalar(f"verification/{name}/tar_at_far_1e-3", result.tar, trainer.step)
+                if self._records:
+                    figures = {"accuracy": float(result.accuracy), "tar_at_far_1e-3": float(result.tar)}
+                    named = {f"verification/{name}/{figure}": value for figure, value in figures.items()}
+                    self._records.add(trainer.step, named)
                 if number == 0 and result.accuracy > trainer.best:
                     trainer.best, trainer.best_step = result.accuracy, trainer.step
 

@@ -60,6 +60,9 @@ def test_a_run_leaves_all_it_promises(run, ranks, mode):
     assert f"Model, log and checkpoints are in {output}" in log
     assert load_config(output / "config.py").batch_size == 8 // ranks
     assert list((output / "tensorboard").glob("events*"))
+    history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in history] == [4, 6, 8, 12, 12]
+    assert {"train/loss", "train/learning_rate"} <= history[0].keys() and "verification/held_out/accuracy" in history[1]
     assert [p.name for p in list_checkpoints(output / "checkpoints")] == [f"step-{n:08d}" for n in (5, 6, 10, 12)]
     last = output / "checkpoints" / "step-00000012"
     weights, kept = (read_tensors(folder / "backbone.safetensors") for folder in (output, last))
