@@ -68,7 +68,7 @@ def test_equals_numpy(loss, margins, scale, model_parallel):
     labels = rng.integers(0, 21, 9)
     parameters = {**margins, "s": scale}
     found = run_head(embedding, labels, centers, loss, parameters, model_parallel=model_parallel)
-    expected = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
+    *expected, _ = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
 

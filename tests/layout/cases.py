@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from heads.sampling import ClassSampler
+from losses import Margin, make_margin
 
 # CLASSES and the slots of a sample are lengths that nothing else in a step has: by them a class axis is recognized.
 CLASSES, RATE, IN, EMBEDDING, ROWS = 1009, 0.25, 20, 24, 6  # ROWS: of one rank in a micro-batch
@@ -28,6 +29,9 @@ class LayoutCase:
     filtering: float = 0.0
     floats: int = 0
     bytes_per_logit: int = 0
+
+    def margin(self) -> Margin:
+        return make_margin(self.loss, **self.parameters)
 
     @property
     def batch_norm(self) -> bool:
@@ -72,22 +76,22 @@ VARIANTS = {
 }
 
 
-def _case(head: str, half: bool, gradient_acc: int, ranks: int, more: int = 0, **changed) -> LayoutCase:
+def _case(head: str, half: bool, ranks: int, more: int = 0, **changed) -> LayoutCase:
     limits = LIMITS[half]
     floats, most = limits["floats"] + more, limits["bytes_per_logit"] + 4 * more
-    return LayoutCase(head, ranks, half, gradient_acc, floats=floats, bytes_per_logit=most, **changed)
+    return LayoutCase(head, ranks, half, floats=floats, bytes_per_logit=most, **changed)
 
 
 def _arcface(half: bool) -> dict[str, LayoutCase]:
     return {
-        f"{head}-{TYPES[half]}-acc{acc}-ranks{ranks}": _case(head, half, acc, ranks)
+        f"{head}-{TYPES[half]}-acc{acc}-ranks{ranks}": _case(head, half, ranks, gradient_acc=acc)
         for head, acc, ranks in product(HEADS, (1, 2), (1, 2))
     }
 
 
 def _variants(half: bool, head: str) -> dict[str, LayoutCase]:
     cases = {
-        f"{head}-{TYPES[half]}-{name}": _case(head, half, 1, 2, more, **changed)
+        f"{head}-{TYPES[half]}-{name}": _case(head, half, ranks=2, more=more, **changed)
         for name, (more, changed) in VARIANTS.items()
     }
     # A sample is drawn from a rank's own classes, so a replicated head has none.

@@ -1,0 +1,52 @@
+"""Every registered loss in float64 NumPy, written from its paper: values only, derivatives are taken by difference.
+
+A formula takes cosine (B, 1) of the target, norm (B, 1), others (B, C), the cosines of other classes, and the state,
+numbers by name; it returns what takes the place of the target's cosine (B, 1) and of the others' (B, C), and what each
+row's loss has besides the softmax (B, 1).
+"""
+
+import numpy as np
+
+
+def combined(cosine, norm, others, state, m1=1.0, m2=0.5, m3=0.0, gradient="exact"):
+    """cos(m1 theta + m2) - m3 up to pi, then mirrored down, each turn 2 lower; or arcface_torch's, which rises again
+    past pi and has m3 alone if there is one."""
+    if gradient == "straight_through":
+        return (cosine - m3 if m3 > 0 else np.cos(m1 * np.arccos(cosine) + m2)), others, 0 * norm
+    angle = m1 * np.arccos(cosine) + m2
+    turns = 0 * angle
+    for _ in range(8):
+        angle, turns = np.where(angle > np.pi, [angle - np.pi, turns + 1], [angle, turns])
+    return np.cos(angle) - 2 * turns - m3, others, 0 * norm
+
+
+def arcface(cosine, norm, others, state, m=0.5, gradient="exact"):
+    return combined(cosine, norm, others, state, 1.0, m, 0.0, gradient)
+
+
+def cosface(cosine, norm, others, state, m=0.4, gradient="exact"):
+    return combined(cosine, norm, others, state, 1.0, 0.0, m, gradient)
+
+
+def sphereface(cosine, norm, others, state, m=1.35, gradient="exact"):
+    return combined(cosine, norm, others, state, m, 0.0, 0.0, gradient)
+
+
+FORMULAS = {
+    "combined": combined,
+    "arcface": arcface,
+    "cosface": cosface,
+    "sphereface": sphereface,
+}
+# (cosine, norm, state, parameters) -> the state after a step, for losses that have one
+NEXT_STATES = {}
+NORM_WITHOUT_GRADIENT = set()  # losses whose target depends on the norm, detached
+
+
+def next_state(loss, cosine, norm, state, **parameters):
+    return NEXT_STATES[loss](cosine, norm, state, **parameters) if loss in NEXT_STATES else {}
+
+
+def derivative(formula, x, h=1e-6):
+    """By central differences; the formula works element by element."""
+    return (formula(x + h) - formula(x - h)) / (2 * h)
