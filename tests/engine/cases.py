@@ -42,6 +42,7 @@ FULL_CASES = {
     "loss_scale": {"half": True, "loss_scale": True},
     "device": {"store": "device"},
     "mmap": {"store": "mmap", "prefetch": True},
+    "normface": {"loss": "normface"},
 }
 SAMPLED_CASES = {
     **{f"{c}_{rate}": {"classes": c, "rate": rate} for c, rate in ((21, 0.1), (1001, 0.5), (1001, 0.1))},
@@ -61,6 +62,7 @@ SAMPLED_CASES = {
     "sampled_mmap": {"classes": 101, "rate": 0.3, "store": "mmap", "prefetch": True},
     "sampled_device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},
     "sampled_device_filtering": {"classes": 101, "rate": 0.3, "store": "device", "filtering": 0.2},
+    "sampled_normface": {"classes": 101, "rate": 0.3, "loss": "normface"},
 }
 CASES = FULL_CASES | SAMPLED_CASES
 # A formula is tried on two ranks, where a class's center may be another rank's; one and three are for how classes and

@@ -73,6 +73,7 @@ VARIANTS = {
     "large_scale": (1, {"parameters": {"s": 128.0}}),
     "large_scale_filtering": (3, {"parameters": {"s": 128.0}, "filtering": 0.2}),
     "replicated": (0, {"model_parallel": False}),
+    "normface": (0, {"loss": "normface"}),
 }
 
 

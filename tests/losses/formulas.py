@@ -32,11 +32,16 @@ def sphereface(cosine, norm, others, state, m=1.35, gradient="exact"):
     return combined(cosine, norm, others, state, m, 0.0, 0.0, gradient)
 
 
+def normface(cosine, norm, others, state):
+    return cosine, others, 0 * norm
+
+
 FORMULAS = {
     "combined": combined,
     "arcface": arcface,
     "cosface": cosface,
     "sphereface": sphereface,
+    "normface": normface,
 }
 # (cosine, norm, state, parameters) -> the state after a step, for losses that have one
 NEXT_STATES = {}
