@@ -74,6 +74,9 @@ VARIANTS = {
     "large_scale_filtering": (3, {"parameters": {"s": 128.0}, "filtering": 0.2}),
     "replicated": (0, {"model_parallel": False}),
     "normface": (0, {"loss": "normface"}),
+    "adaface": (0, {"loss": "adaface"}),
+    "adaface_acc2": (0, {"loss": "adaface", "gradient_acc": 2}),
+    "adaface_replicated": (0, {"loss": "adaface", "model_parallel": False}),
 }
 
 

@@ -32,6 +32,20 @@ def sphereface(cosine, norm, others, state, m=1.35, gradient="exact"):
     return combined(cosine, norm, others, state, m, 0.0, 0.0, gradient)
 
 
+def adaface(cosine, norm, others, state, m=0.4, h=0.333, t_alpha=0.01):
+    z = np.minimum(np.maximum(norm, 0.001), 100)
+    quality = np.clip((z - state["mean"]) / (state["std"] + 0.001) * h, -1, 1)
+    theta = np.arccos(np.clip(cosine, -0.999, 0.999))
+    angular, additive = -m * quality, m + m * quality
+    return np.cos(np.clip(theta + angular, 0.001, np.pi - 0.001)) - additive, others, 0 * norm
+
+
+def adaface_state(cosine, norm, state, t_alpha=0.01, **parameters):
+    z = np.clip(norm, 0.001, 100)
+    seen = {"mean": z.mean(), "std": z.std(ddof=1)}
+    return {name: t_alpha * seen[name] + (1 - t_alpha) * state[name] for name in seen}
+
+
 def normface(cosine, norm, others, state):
     return cosine, others, 0 * norm
 
@@ -41,11 +55,14 @@ FORMULAS = {
     "arcface": arcface,
     "cosface": cosface,
     "sphereface": sphereface,
+    "adaface": adaface,
     "normface": normface,
 }
 # (cosine, norm, state, parameters) -> the state after a step, for losses that have one
-NEXT_STATES = {}
-NORM_WITHOUT_GRADIENT = set()  # losses whose target depends on the norm, detached
+NEXT_STATES = {
+    "adaface": adaface_state,
+}
+NORM_WITHOUT_GRADIENT = {"adaface"}  # losses whose target depends on the norm, detached
 
 
 def next_state(loss, cosine, norm, state, **parameters):

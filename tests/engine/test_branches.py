@@ -1,0 +1,43 @@
+"""The cases of test_step.py take every branch of their loss: else equality with NumPy would mean little."""
+
+import numpy as np
+import pytest
+
+from engine.schedule import Schedule
+from losses import make_margin
+from tests import reference
+from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_parameters, settings
+
+
+def seen_by(case):
+    """The loss's parameters, and what the formulas get in `STEPS` steps with all classes: cosine (n, 1), norm (n, 1),
+    others (n, C), the target's -inf, and the state of each row (n, 1) by name."""
+    wanted, seen = settings(case), []
+    reference.train(
+        initial_parameters(wanted["batch_norm"], wanted["classes"]),
+        batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),
+        [Schedule(**SCHEDULE).at(step) for step in range(STEPS)],
+        gradient_acc=wanted["gradient_acc"],
+        state=make_margin(wanted["loss"], **wanted["parameters"]).state,
+        seen=seen,
+        **{key: wanted[key] for key in ("loss", "parameters", "filtering")},
+    )
+    cosine, norm, others = (np.concatenate([rows[i] for rows in seen]) for i in range(3))
+    states = {name: np.concatenate([np.full_like(rows[0], rows[3][name]) for rows in seen]) for name in seen[0][3]}
+    return wanted["parameters"], cosine, norm, others, states
+
+
+def cases_of(loss):
+    return pytest.mark.parametrize("case", [case for case in CASES if settings(case)["loss"] == loss])
+
+
+def both(condition):
+    """Whether it holds for some rows and not for others, at least 2 of each."""
+    return 2 <= condition.sum() <= condition.size - 2
+
+
+@cases_of("adaface")
+def test_adaface_clips_its_quality_at_both_ends(case):
+    parameters, _, norm, _, state = seen_by(case)
+    quality = parameters["h"] * (norm - state["mean"]) / (state["std"] + 1e-3)
+    assert both(quality < -1) and both(quality > 1) and both(np.abs(quality) < 1)
