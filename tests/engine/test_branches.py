@@ -41,3 +41,11 @@ def test_adaface_clips_its_quality_at_both_ends(case):
     parameters, _, norm, _, state = seen_by(case)
     quality = parameters["h"] * (norm - state["mean"]) / (state["std"] + 1e-3)
     assert both(quality < -1) and both(quality > 1) and both(np.abs(quality) < 1)
+
+
+@cases_of("curricularface")
+def test_curricularface_has_hard_others_and_targets_beyond_the_angle(case):
+    parameters, cosine, _, others, state = seen_by(case)
+    assert both(others > np.cos(np.arccos(cosine) + parameters["m"]))
+    assert both(cosine > np.cos(np.pi - parameters["m"]))
+    assert np.abs(state["t"]).max() > 0.02

@@ -77,6 +77,10 @@ VARIANTS = {
     "adaface": (0, {"loss": "adaface"}),
     "adaface_acc2": (0, {"loss": "adaface", "gradient_acc": 2}),
     "adaface_replicated": (0, {"loss": "adaface", "model_parallel": False}),
+    "curricularface": (9, {"loss": "curricularface"}),
+    "curricularface_acc2": (9, {"loss": "curricularface", "gradient_acc": 2}),
+    "curricularface_filtering": (12, {"loss": "curricularface", "filtering": 0.2}),
+    "curricularface_replicated": (9, {"loss": "curricularface", "model_parallel": False}),
 }
 
 
@@ -93,9 +97,14 @@ def _arcface(half: bool) -> dict[str, LayoutCase]:
     }
 
 
+def _casts(half: bool, changed: dict) -> int:
+    """Under AMP the product with the centers is float16, and a loss that reshapes others takes it in float32."""
+    return half and LayoutCase("full", 1, half, **changed).margin().reshapes_others
+
+
 def _variants(half: bool, head: str) -> dict[str, LayoutCase]:
     cases = {
-        f"{head}-{TYPES[half]}-{name}": _case(head, half, ranks=2, more=more, **changed)
+        f"{head}-{TYPES[half]}-{name}": _case(head, half, ranks=2, more=more + _casts(half, changed), **changed)
         for name, (more, changed) in VARIANTS.items()
     }
     # A sample is drawn from a rank's own classes, so a replicated head has none.

@@ -46,6 +46,17 @@ def adaface_state(cosine, norm, state, t_alpha=0.01, **parameters):
     return {name: t_alpha * seen[name] + (1 - t_alpha) * state[name] for name in seen}
 
 
+def curricularface(cosine, norm, others, state, m=0.5, t_alpha=0.01):
+    paid = np.cos(np.arccos(cosine) + m)
+    hard = others > paid
+    target = np.where(cosine > np.cos(np.pi - m), paid, cosine - m * np.sin(np.pi - m))
+    return target, np.where(hard, others * (state["t"] + others), others), 0 * norm
+
+
+def curricularface_state(cosine, norm, state, t_alpha=0.01, **parameters):
+    return {"t": t_alpha * cosine.mean() + (1 - t_alpha) * state["t"]}
+
+
 def normface(cosine, norm, others, state):
     return cosine, others, 0 * norm
 
@@ -56,11 +67,13 @@ FORMULAS = {
     "cosface": cosface,
     "sphereface": sphereface,
     "adaface": adaface,
+    "curricularface": curricularface,
     "normface": normface,
 }
 # (cosine, norm, state, parameters) -> the state after a step, for losses that have one
 NEXT_STATES = {
     "adaface": adaface_state,
+    "curricularface": curricularface_state,
 }
 NORM_WITHOUT_GRADIENT = {"adaface"}  # losses whose target depends on the norm, detached
 
