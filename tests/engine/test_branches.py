@@ -7,6 +7,7 @@ from engine.schedule import Schedule
 from losses import make_margin
 from tests import reference
 from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_parameters, settings
+from tests.losses.formulas import magface_margin
 
 
 def seen_by(case):
@@ -49,3 +50,23 @@ def test_curricularface_has_hard_others_and_targets_beyond_the_angle(case):
     assert both(others > np.cos(np.arccos(cosine) + parameters["m"]))
     assert both(cosine > np.cos(np.pi - parameters["m"]))
     assert np.abs(state["t"]).max() > 0.02
+
+
+@cases_of("magface")
+def test_magface_clamps_norms_at_both_ends_and_has_targets_beyond_the_angle(case):
+    parameters, cosine, norm, _, _ = seen_by(case)
+    assert both(norm < parameters["l_a"]) and both(norm > parameters["u_a"])
+    moving = (norm > parameters["l_a"]) & (norm < parameters["u_a"])
+    assert both(moving)
+    if parameters.get("easy_margin", True):
+        beyond = cosine < 0
+    else:
+        m, _ = magface_margin(norm, **{name: value for name, value in parameters.items() if name != "easy_margin"})
+        beyond = cosine < np.cos(np.pi - m)
+    assert both(beyond & moving) and both(~beyond & moving)
+
+
+@cases_of("magcosface")
+def test_magcosface_clamps_norms_at_both_ends(case):
+    parameters, _, norm, _, _ = seen_by(case)
+    assert both(norm < parameters["l_a"]) and both(norm > parameters["u_a"])

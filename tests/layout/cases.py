@@ -81,6 +81,10 @@ VARIANTS = {
     "curricularface_acc2": (9, {"loss": "curricularface", "gradient_acc": 2}),
     "curricularface_filtering": (12, {"loss": "curricularface", "filtering": 0.2}),
     "curricularface_replicated": (9, {"loss": "curricularface", "model_parallel": False}),
+    "magface": (0, {"loss": "magface"}),
+    "magface_not_easy": (0, {"loss": "magface", "parameters": {"easy_margin": False}}),
+    "magface_replicated": (0, {"loss": "magface", "model_parallel": False}),
+    "magcosface": (0, {"loss": "magcosface"}),
 }
 
 

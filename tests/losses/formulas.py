@@ -57,6 +57,25 @@ def curricularface_state(cosine, norm, state, t_alpha=0.01, **parameters):
     return {"t": t_alpha * cosine.mean() + (1 - t_alpha) * state["t"]}
 
 
+def magface_margin(norm, l_a, u_a, l_m, u_m, lambda_g):
+    """The margin of a norm, and the penalty."""
+    a = np.clip(norm, l_a, u_a)
+    return l_m + (u_m - l_m) * (a - l_a) / (u_a - l_a), lambda_g * (a / u_a**2 + 1 / a)
+
+
+def magface(cosine, norm, others, state, l_a=10, u_a=110, l_m=0.45, u_m=0.8, lambda_g=35, easy_margin=True):
+    m, penalty = magface_margin(norm, l_a, u_a, l_m, u_m, lambda_g)
+    paid = np.cos(np.arccos(cosine) + m)
+    if easy_margin:
+        return np.where(cosine > 0, paid, cosine), others, penalty
+    return np.where(cosine > np.cos(np.pi - m), paid, cosine - m * np.sin(np.pi - m)), others, penalty
+
+
+def magcosface(cosine, norm, others, state, l_a=10, u_a=110, l_m=0.35, u_m=0.8, lambda_g=150):
+    m, penalty = magface_margin(norm, l_a, u_a, l_m, u_m, lambda_g)
+    return cosine - m, others, penalty
+
+
 def normface(cosine, norm, others, state):
     return cosine, others, 0 * norm
 
@@ -68,6 +87,8 @@ FORMULAS = {
     "sphereface": sphereface,
     "adaface": adaface,
     "curricularface": curricularface,
+    "magface": magface,
+    "magcosface": magcosface,
     "normface": normface,
 }
 # (cosine, norm, state, parameters) -> the state after a step, for losses that have one

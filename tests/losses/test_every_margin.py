@@ -17,6 +17,7 @@ MORE = {
     "sphereface": [({"m": 4.0}, {})],
     "adaface": [({}, {"std": 5.0})],
     "curricularface": [({}, {"t": 0.4}), ({}, {"t": 1.0})],
+    "magface": [({"easy_margin": False}, {})],
 }
 CASES = [(name, *more) for name in list_losses() for more in [({}, {}), *MORE.get(name, [])]]
 EACH_CASE = pytest.mark.parametrize(("name", "parameters", "state"), CASES)
