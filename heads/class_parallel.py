@@ -110,7 +110,9 @@ class ClassParallelHead(nn.Module):
         seen = Rows(cosine, norm.detach().to_global(sbp=rows_sbp), state)
         if state:
             columns = (column.to_global(sbp=flow.sbp.broadcast) for column in (seen.cosine, seen.norm))
-            state = margin.next_state(Rows(*columns, state))
+            after = margin.next_state(Rows(*columns, state))
+            # A NaN would stay in the state for good, though AMP leaves out the step that made it.
+            state = {name: flow.where((new - new) == 0.0, new, state[name]) for name, new in after.items()}
             seen = Rows(seen.cosine, seen.norm, state)
 
         target_logit = margin.target(seen) * scale

@@ -1,38 +1,22 @@
 """A trainer in plain float64 NumPy, written from the papers: what the compiled step is held against.
 
 The network is linear -> [BatchNorm] -> linear, so that every gradient can be written down; the head is that of the
-SphereFace, CosFace and ArcFace papers; the update is Polyak's momentum with L2 weight decay.
+losses' papers (tests/losses/formulas.py), with finite differences for slopes (good to 1e-9); the update is Polyak's
+momentum with L2 weight decay.
 """
 
 import numpy as np
 
+from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state
+
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 
 
-def combined(cos, m1=1.0, m2=0.5, m3=0.0, gradient="exact"):
-    """Value and derivative by cos of cos(m1 t + m2) - m3, continued monotonically past pi; or arcface_torch's: no
-    continuation, m3 alone if there is one, and a gradient that is passed on."""
-    if gradient == "straight_through":
-        value = cos - m3 if m3 > 0 else np.cos(m1 * np.arccos(cos) + m2)
-        return value, np.ones_like(cos)
-    theta = np.arccos(cos)
-    phi = m1 * theta + m2
-    k = np.floor(phi / np.pi)
-    value = (-1) ** k * np.cos(phi) - 2 * k - m3
-    slope = (-1) ** k * np.sin(phi) * m1 / np.sin(theta)
-    return value, slope
+def head_loss(embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0, state=(), seen=None):
+    """Mean loss, its gradients by embedding (B, E) and centers (C, E), and the loss's state after the step, by name.
 
-
-MARGINS = {
-    "combined": combined,
-    "arcface": lambda cos, m=0.5, **more: combined(cos, 1.0, m, 0.0, **more),
-    "cosface": lambda cos, m=0.4, **more: combined(cos, 1.0, 0.0, m, **more),
-    "sphereface": lambda cos, m=1.35, **more: combined(cos, m, 0.0, 0.0, **more),
-}
-
-
-def head_loss(embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0):
-    """Mean loss, and its gradients by embedding (B, E) and centers (C, E)."""
+    state: before it. seen: a list; the formulas' arguments are appended to it.
+    """
     parameters = dict(parameters)
     scale = parameters.pop("s", 64.0)
     rows = np.arange(len(labels))
@@ -40,25 +24,41 @@ def head_loss(embedding, centers, labels, loss="arcface", parameters=(), filteri
     c_norm = np.linalg.norm(centers, axis=1, keepdims=True)
     e, c = embedding / e_norm, centers / c_norm
     cos = e @ c.T
-    value, slope = MARGINS[loss](cos[rows, labels], **parameters)
-    logits = cos.copy()
-    passes = np.ones_like(cos)
+    own = cos[rows, labels][:, None]
+    state = next_state(loss, own, e_norm, dict(state), **parameters)
+    if seen is not None:
+        others = cos.copy()
+        others[rows, labels] = -np.inf
+        seen.append((own, e_norm, others, state))
+
+    def formula(part, own=own, norm=e_norm, others=cos):
+        return FORMULAS[loss](own, norm, others, state, **parameters)[part]
+
+    target, logits, penalty = formula(slice(None))
+    slope = derivative(lambda values: formula(0, own=values), own)
+    if parameters.get("gradient") == "straight_through":
+        slope = np.ones_like(own)
+    norm_slope = 0.0 if loss in NORM_WITHOUT_GRADIENT else derivative(lambda values: formula(0, norm=values), e_norm)
+    passes = derivative(lambda values: formula(1, others=values), cos)
+    logits = logits.copy()
     if filtering:
         passes[cos > filtering] = 0
-        logits *= passes
-    logits[rows, labels] = value
-    passes[rows, labels] = slope
+        logits[cos > filtering] = 0
+    logits[rows, labels] = target[:, 0]
+    passes[rows, labels] = slope[:, 0]
     logits *= scale
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_prob = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -log_prob[rows, labels].mean()
+    value = -log_prob[rows, labels].mean() + penalty.mean()
     d_logits = np.exp(log_prob)
     d_logits[rows, labels] -= 1
+    d_norm = d_logits[rows, labels][:, None] * scale * norm_slope
+    d_norm = (d_norm + derivative(lambda values: formula(2, norm=values), e_norm)) / len(labels)
     d_cos = d_logits / len(labels) * scale * passes
     d_e, d_c = d_cos @ c, d_cos.T @ e
-    d_embedding = (d_e - e * (d_e * e).sum(axis=1, keepdims=True)) / e_norm
+    d_embedding = (d_e - e * (d_e * e).sum(axis=1, keepdims=True)) / e_norm + d_norm * e
     d_centers = (d_c - c * (d_c * c).sum(axis=1, keepdims=True)) / c_norm
-    return loss, d_embedding, d_centers
+    return value, d_embedding, d_centers, state
 
 
 class Network:
@@ -100,10 +100,12 @@ class Network:
 
 
 def train(start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, momentum=0.9, weight_decay=5e-4,
-          clip=5.0, backbone_scale=1.0, sampled=None, **head):  # fmt: skip
-    """Losses of every step, the final parameters by name, and the network with its running statistics.
+          clip=5.0, backbone_scale=1.0, sampled=None, state=(), **head):  # fmt: skip
+    """Losses of every step, the final parameters by name, the network with its running statistics, and the final state
+    of the loss.
 
-    sampled: for every step the classes whose centers take part and train, in order; None: all.
+    sampled: for every step the classes whose centers take part and train, in order; None: all. state: the loss's
+    at first.
     """
     net = Network(start, ranks, batch_norm)
     velocity = {name: np.zeros_like(value) for name, value in net.p.items()}
@@ -111,18 +113,20 @@ def train(start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, m
     everything = [np.arange(len(net.p["head.weight"]))] * len(rates)
     for (x, labels), lr, classes in zip(batches, rates, sampled or everything, strict=True):
         grads = {name: np.zeros_like(value) for name, value in net.p.items()}
-        loss = 0.0
+        loss, states = 0.0, []
         # Each rank cuts its own rows into micro-batches; a micro-batch of the global batch is one of each rank's.
         rows = np.arange(len(x)).reshape(ranks, gradient_acc, -1)
         for micro in range(gradient_acc):
             chosen = rows[:, micro].ravel()
             out = net.forward(x[chosen].astype(np.float64))
             slots = np.searchsorted(classes, labels[chosen])
-            part, d_out, d_centers = head_loss(out, net.p["head.weight"][classes], slots, **head)
+            part, d_out, d_centers, after = head_loss(out, net.p["head.weight"][classes], slots, state=state, **head)
+            states.append(after)
             loss += part / gradient_acc
             grads["head.weight"][classes] += d_centers / gradient_acc
             for name, grad in net.backward(d_out).items():
                 grads[name] += grad / gradient_acc
+        state = {name: np.mean([after[name] for after in states]) for name in states[0]}
         if clip:
             norm = np.sqrt(sum((g**2).sum() for name, g in grads.items() if name.startswith("backbone")))
             for name in grads:
@@ -135,4 +139,4 @@ def train(start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, m
             velocity[name][rows] = momentum * old + grads[name][rows] + weight_decay * weight
             net.p[name][rows] = weight - rate * velocity[name][rows]
         losses.append(loss)
-    return np.array(losses), net.p, net
+    return np.array(losses), net.p, net, state

@@ -67,7 +67,11 @@ if __name__ == "__main__":
         graph = build_step(case, runtime)
         images = flow.empty(case.batch, IN, placement=placement, sbp=flow.sbp.split(0))
         labels = flow.empty(case.batch, dtype=flow.int64, placement=placement, sbp=flow.sbp.split(0))
-        graph.build_graph(images, labels, {})
-        kept.append((graph, images, labels))
+        state = {
+            name: flow.empty(case.gradient_acc, placement=placement, sbp=flow.sbp.broadcast)
+            for name in case.margin().state
+        }
+        graph.build_graph(images, labels, state)
+        kept.append((graph, images, labels, state))
         if rank == 0:
             Path(folder, f"{name}.job").write_bytes(graph._full_graph_proto.SerializeToString())

@@ -5,6 +5,13 @@ import numpy as np
 IN, HIDDEN, EMBEDDING, CLASSES, BATCH, STEPS = 10, 16, 8, 23, 12, 5
 COMBINED = {"loss": "combined", "parameters": {"m2": 0.3, "m3": 0.2}}
 STRAIGHT = {"parameters": {"gradient": "straight_through"}}
+# The small network's embeddings have norms of 0.7 to 5, and five steps have to move the state.
+ADAFACE = {"loss": "adaface", "parameters": {"h": 1.2, "t_alpha": 0.9, "s": 32.0}}
+CURRICULARFACE = {"loss": "curricularface", "parameters": {"m": 1.2, "t_alpha": 0.9}}
+NORMS = {"l_a": 1.7, "u_a": 2.8, "lambda_g": 120.0}
+MAGFACE = {"loss": "magface", "parameters": NORMS}
+MAGFACE_NOT_EASY = {"loss": "magface", "parameters": {**NORMS, "l_m": 1.0, "u_m": 1.4, "easy_margin": False}}
+MAGCOSFACE = {"loss": "magcosface", "parameters": NORMS}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
 BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
@@ -42,6 +49,18 @@ FULL_CASES = {
     "loss_scale": {"half": True, "loss_scale": True},
     "device": {"store": "device"},
     "mmap": {"store": "mmap", "prefetch": True},
+    "normface": {"loss": "normface"},
+    "adaface": ADAFACE,
+    "adaface_accumulation": {"gradient_acc": 2, **ADAFACE},
+    "adaface_replicated": {"model_parallel": False, **ADAFACE},
+    "curricularface": CURRICULARFACE,
+    "curricularface_accumulation": {"gradient_acc": 2, "filtering": 0.5, "half": True, **CURRICULARFACE},
+    "curricularface_replicated": {"model_parallel": False, "half": True, **CURRICULARFACE},
+    "magface": MAGFACE,
+    "magface_accumulation": {"gradient_acc": 2, "half": True, **MAGFACE},
+    "magface_replicated": {"model_parallel": False, **MAGFACE},
+    "magface_not_easy": MAGFACE_NOT_EASY,
+    "magcosface": MAGCOSFACE,
 }
 SAMPLED_CASES = {
     **{f"{c}_{rate}": {"classes": c, "rate": rate} for c, rate in ((21, 0.1), (1001, 0.5), (1001, 0.1))},
@@ -61,6 +80,10 @@ SAMPLED_CASES = {
     "sampled_mmap": {"classes": 101, "rate": 0.3, "store": "mmap", "prefetch": True},
     "sampled_device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},
     "sampled_device_filtering": {"classes": 101, "rate": 0.3, "store": "device", "filtering": 0.2},
+    "sampled_normface": {"classes": 101, "rate": 0.3, "loss": "normface"},
+    "sampled_adaface": {"classes": 101, "rate": 0.3, **ADAFACE},
+    "sampled_curricularface": {"classes": 101, "rate": 0.3, **CURRICULARFACE},
+    "sampled_magface": {"classes": 101, "rate": 0.3, **MAGFACE},
 }
 CASES = FULL_CASES | SAMPLED_CASES
 # A formula is tried on two ranks, where a class's center may be another rank's; one and three are for how classes and
@@ -68,7 +91,7 @@ CASES = FULL_CASES | SAMPLED_CASES
 SHARED_CASES = [
     "arcface", "batch_norm", "accumulation_norm", "replicated", "replicated_norm", "replicated_all", "scale_32",
     "scale_128", "device", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive",
-    "sampled_accumulation", "sampled_mmap",
+    "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import oneflow as flow
 
 from tests.layout.cases import CPU_CASES, IN, on_ranks
 from tests.layout.step import build_step
@@ -19,7 +20,9 @@ if __name__ == "__main__":
         graph, rows = build_step(case, runtime), case.batch // runtime.ranks
         images = runtime.split_batch(np.ones((rows, IN), np.float32))
         labels = runtime.split_batch(np.arange(rows, dtype=np.int64))
-        graph(images, labels, {})["losses"]["loss"].to_local().numpy()  # waits for the step
-        kept.append((graph, images, labels))
+        whole = {"placement": runtime.placement, "sbp": flow.sbp.broadcast}
+        state = {name: flow.full((case.gradient_acc,), value, **whole) for name, value in case.margin().state.items()}
+        graph(images, labels, state)["losses"]["loss"].to_local().numpy()  # waits for the step
+        kept.append((graph, images, labels, state))
         if runtime.is_main:
             Path(folder, f"{name}.job").write_bytes(graph._compiled_graph_proto.SerializeToString())

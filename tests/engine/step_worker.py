@@ -95,6 +95,7 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
         loss = step(x, y, following)["loss"]
         losses.append(loss.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean())
     results["losses"] = np.array(losses)
+    results |= {name: values for name, values in step.state().items() if name.startswith("loss.")}
     results |= {f"head.{name}": np.array(rows) for name, rows in head.store.arrays().items()}
     results |= {f"backbone.{name}": local_array(p) for name, p in backbone.named_parameters()}
     results |= {f"averaged.{n}": a for n, a in averaged_state(backbone, runtime).items()}

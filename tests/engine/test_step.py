@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.schedule import Schedule
+from losses import make_margin
 from tests import reference
 from tests.engine.cases import CLASSES, SCHEDULE, STEPS, batches, cases_on, initial_parameters, settings
 from tests.ranks import run_ranks
@@ -41,6 +42,7 @@ def numpy_training(case, ranks, sampled=None):
         rates,
         ranks=ranks,
         sampled=sampled,
+        state=make_margin(wanted["loss"], **wanted["parameters"]).state,
         **{key: wanted[key] for key in FORMULA + TRAINING},
     )
 
@@ -53,7 +55,7 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
     given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
     for classes, (_, labels) in zip(drawn, given, strict=True):
         assert np.isin(labels, classes).all() and len(np.unique(classes)) == len(classes)
-    losses, weights, _ = numpy_training(case, ranks, [np.sort(classes) for classes in drawn])
+    losses, weights, _, state = numpy_training(case, ranks, [np.sort(classes) for classes in drawn])
     assert np.ptp(losses) > 0.01  # something was learned, so that equality means something
     np.testing.assert_allclose(seen[0][f"{case}/losses"], losses, rtol=1e-5)
     trained_weights = {name: seen[0][f"{case}/{name}"] for name in weights}
@@ -61,6 +63,8 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
     for name, expected in weights.items():
         error = np.abs(trained_weights[name] - expected).max() / np.abs(expected).max()
         assert error < 1e-5, (name, error)
+    for name, expected in state.items():
+        np.testing.assert_allclose(seen[0][f"{case}/loss.{name}"], [expected], rtol=1e-5, atol=1e-6)
     untouched = np.setdiff1d(np.arange(wanted["classes"]), np.concatenate(drawn))
     start = initial_parameters(wanted["batch_norm"], wanted["classes"])["head.weight"]
     np.testing.assert_array_equal(trained_weights["head.weight"][untouched], start[untouched])
@@ -87,7 +91,7 @@ def test_replicated_centers_are_the_same_on_all_ranks(trained, mode, ranks):
 @EACH_RUN
 def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained, mode, ranks):
     seen = trained(mode, ranks)
-    _, _, net = numpy_training("batch_norm", ranks)
+    _, _, net, _ = numpy_training("batch_norm", ranks)
     for kind, expected in (("mean", net.mean), ("var", net.var)):
         own = np.array([f[f"batch_norm/own.1.running_{kind}"] for f in seen])
         np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-6)

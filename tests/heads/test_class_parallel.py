@@ -10,6 +10,7 @@ from heads.sampling import ClassSampler
 from heads.shards import initial_centers, shard_range
 from heads.sparse_momentum import SparseMomentum
 from losses import make_margin
+from losses.combined import CosFace
 from tests import reference
 
 PLACEMENT = flow.placement("cpu", ranks=[0])
@@ -34,20 +35,28 @@ def test_initial_centers_do_not_depend_on_the_shards():
     assert not np.array_equal(initial_centers(0, 10, 16, seed=4), whole[:10])
 
 
-def run_head(embedding, labels, centers, loss="arcface", parameters=(), **settings):
-    """Loss, gradient by embedding, gradient by centers (as what a step of rate 1 takes away)."""
+def make_head(batch, centers, margin, **settings):
     classes, size = centers.shape
     store = HostRows(0, classes, size, SparseMomentum(0.0, 0.0), "float32", seed=0)
     store.load("weight", centers.copy())
-    sampler = ClassSampler(classes, 1, 0, 1.0, len(labels), seed=0)
-    head = ClassParallelHead(store, sampler, size, PLACEMENT, make_margin(loss, **dict(parameters)), **settings)
-    sample = sampler.draw(0, labels)
+    sampler = ClassSampler(classes, 1, 0, 1.0, batch, seed=0)
+    return ClassParallelHead(store, sampler, size, PLACEMENT, margin, **settings)
+
+
+def run_head(embedding, labels, centers, loss="arcface", parameters=(), **settings):
+    """Loss, gradient by embedding, gradient by centers (as what a step of rate 1 takes away)."""
+    head = make_head(len(labels), centers, make_margin(loss, **dict(parameters)), **settings)
+    sample = head.sampler.draw(0, labels)
     head.place(sample, 0, 1.0)
     e = flow.tensor(embedding).to_global(placement=PLACEMENT, sbp=SPLIT).requires_grad_(True)
     objective, outputs = head(e, flow.tensor(labels).to_global(placement=PLACEMENT, sbp=SPLIT), {})
     objective.backward()
     head.update(sample, outputs["results"], 0, 1.0)
-    return outputs["losses"]["loss"].to_local().numpy(), e.grad.to_local().numpy(), centers - store.arrays()["weight"]
+    return (
+        outputs["losses"]["loss"].to_local().numpy(),
+        e.grad.to_local().numpy(),
+        centers - head.store.arrays()["weight"],
+    )
 
 
 @pytest.mark.parametrize(("loss", "margins"), [("arcface", {}), ("cosface", {}), ("combined", {"m2": 0.3, "m3": 0.2})])
@@ -59,7 +68,7 @@ def test_equals_numpy(loss, margins, scale, model_parallel):
     labels = rng.integers(0, 21, 9)
     parameters = {**margins, "s": scale}
     found = run_head(embedding, labels, centers, loss, parameters, model_parallel=model_parallel)
-    expected = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
+    *expected, _ = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
 
@@ -96,3 +105,27 @@ def test_an_embedding_that_is_no_number_shows_in_the_loss_and_not_in_the_centers
     loss, by_embedding, by_centers = run_head(embedding, np.arange(4), centers, half=half)
     assert np.isnan(loss) and np.isnan(by_embedding[2]).any()
     assert np.isfinite(by_centers).all() and np.abs(by_centers).max() > 0
+
+
+class MeanNorm(CosFace):
+    """Its state is the last step's mean norm."""
+
+    def next_state(self, rows):
+        return {"norm": rows.norm.mean(dim=0)}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_embedding_that_is_no_number_leaves_the_state_as_it_was(bad):
+    rng = np.random.default_rng(4)
+    embedding, centers = rng.normal(size=(4, 6)).astype("f"), rng.normal(size=(9, 6)).astype("f")
+    head, labels = make_head(4, centers, MeanNorm()), np.arange(4)
+    head.place(head.sampler.draw(0, labels), 0, 1.0)
+    before = {"norm": flow.full((1,), 0.5, placement=PLACEMENT, sbp=flow.sbp.broadcast)}
+
+    def norm_after(embedding):
+        given = (flow.tensor(array).to_global(placement=PLACEMENT, sbp=SPLIT) for array in (embedding, labels))
+        return head(*given, before)[1]["state"]["norm"].to_local().numpy()
+
+    np.testing.assert_allclose(norm_after(embedding), [np.linalg.norm(embedding, axis=1).mean()], rtol=1e-6)
+    embedding[2, 1] = bad
+    np.testing.assert_array_equal(norm_after(embedding), [0.5])

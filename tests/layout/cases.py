@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from heads.sampling import ClassSampler
+from losses import Margin, make_margin
 
 # CLASSES and the slots of a sample are lengths that nothing else in a step has: by them a class axis is recognized.
 CLASSES, RATE, IN, EMBEDDING, ROWS = 1009, 0.25, 20, 24, 6  # ROWS: of one rank in a micro-batch
@@ -28,6 +29,9 @@ class LayoutCase:
     filtering: float = 0.0
     floats: int = 0
     bytes_per_logit: int = 0
+
+    def margin(self) -> Margin:
+        return make_margin(self.loss, **self.parameters)
 
     @property
     def batch_norm(self) -> bool:
@@ -69,25 +73,42 @@ VARIANTS = {
     "large_scale": (1, {"parameters": {"s": 128.0}}),
     "large_scale_filtering": (3, {"parameters": {"s": 128.0}, "filtering": 0.2}),
     "replicated": (0, {"model_parallel": False}),
+    "normface": (0, {"loss": "normface"}),
+    "adaface": (0, {"loss": "adaface"}),
+    "adaface_acc2": (0, {"loss": "adaface", "gradient_acc": 2}),
+    "adaface_replicated": (0, {"loss": "adaface", "model_parallel": False}),
+    "curricularface": (9, {"loss": "curricularface"}),
+    "curricularface_acc2": (9, {"loss": "curricularface", "gradient_acc": 2}),
+    "curricularface_filtering": (12, {"loss": "curricularface", "filtering": 0.2}),
+    "curricularface_replicated": (9, {"loss": "curricularface", "model_parallel": False}),
+    "magface": (0, {"loss": "magface"}),
+    "magface_not_easy": (0, {"loss": "magface", "parameters": {"easy_margin": False}}),
+    "magface_replicated": (0, {"loss": "magface", "model_parallel": False}),
+    "magcosface": (0, {"loss": "magcosface"}),
 }
 
 
-def _case(head: str, half: bool, gradient_acc: int, ranks: int, more: int = 0, **changed) -> LayoutCase:
+def _case(head: str, half: bool, ranks: int, more: int = 0, **changed) -> LayoutCase:
     limits = LIMITS[half]
     floats, most = limits["floats"] + more, limits["bytes_per_logit"] + 4 * more
-    return LayoutCase(head, ranks, half, gradient_acc, floats=floats, bytes_per_logit=most, **changed)
+    return LayoutCase(head, ranks, half, floats=floats, bytes_per_logit=most, **changed)
 
 
 def _arcface(half: bool) -> dict[str, LayoutCase]:
     return {
-        f"{head}-{TYPES[half]}-acc{acc}-ranks{ranks}": _case(head, half, acc, ranks)
+        f"{head}-{TYPES[half]}-acc{acc}-ranks{ranks}": _case(head, half, ranks, gradient_acc=acc)
         for head, acc, ranks in product(HEADS, (1, 2), (1, 2))
     }
 
 
+def _casts(half: bool, changed: dict) -> int:
+    """Under AMP the product with the centers is float16, and a loss that reshapes others takes it in float32."""
+    return half and LayoutCase("full", 1, half, **changed).margin().reshapes_others
+
+
 def _variants(half: bool, head: str) -> dict[str, LayoutCase]:
     cases = {
-        f"{head}-{TYPES[half]}-{name}": _case(head, half, 1, 2, more, **changed)
+        f"{head}-{TYPES[half]}-{name}": _case(head, half, ranks=2, more=more + _casts(half, changed), **changed)
         for name, (more, changed) in VARIANTS.items()
     }
     # A sample is drawn from a rank's own classes, so a replicated head has none.

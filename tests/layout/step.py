@@ -9,7 +9,6 @@ from engine.model import Classifier
 from engine.optim import build_sgd
 from engine.schedule import Schedule
 from heads.class_parallel import ClassParallelHead
-from losses import make_margin
 from tests.layout.cases import EMBEDDING, IN, LayoutCase
 from utils.runtime import Runtime
 
@@ -24,7 +23,7 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         case.sampler(runtime.rank),
         EMBEDDING,
         runtime.placement,
-        make_margin(case.loss, **case.parameters),
+        case.margin(),
         case.filtering,
         case.half,
         case.model_parallel,

@@ -1,0 +1,101 @@
+"""MagFace (Meng et al., CVPR 2021): the margin grows with the embedding's norm, and a penalty rewards large norms."""
+
+import math
+import warnings
+
+import oneflow as flow
+
+from losses.angle import add_angle, add_angle_slope, add_angle_slope_by_m
+from losses.margin import Margin, Rows
+from losses.registry import register
+
+
+@register("magcosface")
+class MagCosFace(Margin):
+    """l_a, u_a: the norms between which the margin grows from l_m to u_m; lambda_g: the weight of the penalty.
+
+    a is the norm clamped to l_a ... u_a, and m(a) = l_m + (u_m - l_m) / (u_a - l_a) (a - l_a). The target is c - m(a),
+    CosFace's, and lambda_g (a / u_a^2 + 1 / a) is added to each row's loss. Both have a gradient by the norm. The paper
+    wants lambda_g large enough for the best norm to be above l_a.
+    """
+
+    def __init__(
+        self,
+        l_a: float = 10.0,
+        u_a: float = 110.0,
+        l_m: float = 0.35,
+        u_m: float = 0.8,
+        lambda_g: float = 150.0,
+        s: float = 64.0,
+    ) -> None:
+        self.scale = s
+        self._l_a, self._u_a, self._l_m, self._lambda = l_a, u_a, l_m, lambda_g
+        self._k = (u_m - l_m) / (u_a - l_a)  # the slope of m(a)
+        least = s * self._k * u_a**2 * l_a**2 / (u_a**2 - l_a**2)
+        if lambda_g < least:
+            warnings.warn(f"lambda_g = {lambda_g:g} may let norms fall to l_a; use at least {least:.4g}", stacklevel=2)
+
+    def target(self, rows: Rows) -> flow.Tensor:
+        return rows.cosine - self._m(rows.norm)
+
+    def slope(self, rows: Rows) -> flow.Tensor:
+        return flow.ones_like(rows.cosine)
+
+    def norm_slope(self, rows: Rows) -> flow.Tensor:
+        return self._moving(self._slope_by_m(rows) * self._k, rows.norm)
+
+    def penalty(self, norm: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor]:
+        a = norm.clamp(self._l_a, self._u_a)
+        value = a * (1.0 / self._u_a**2) + 1.0 / a
+        slope = self._moving(1.0 / self._u_a**2 - 1.0 / (a * a), norm)
+        return value * self._lambda, slope * self._lambda
+
+    def _slope_by_m(self, rows: Rows) -> flow.Tensor:
+        """(B, 1): the derivative of `target` by the margin."""
+        return -flow.ones_like(rows.cosine)
+
+    def _m(self, norm: flow.Tensor) -> flow.Tensor:
+        """(B, 1): the margin of a norm."""
+        return (norm.clamp(self._l_a, self._u_a) - self._l_a) * self._k + self._l_m
+
+    def _moving(self, slope: flow.Tensor, norm: flow.Tensor) -> flow.Tensor:
+        """A slope by the norm; 0 if the norm is clamped."""
+        return slope.masked_fill(norm < self._l_a, 0.0).masked_fill(norm > self._u_a, 0.0)
+
+
+@register("magface")
+class MagFace(MagCosFace):
+    """The target is cos(theta + m(a)), ArcFace's. With easy_margin only cosines above 0 pay it, others
+    nothing; without, all up to theta = pi - m pay it, and those beyond c - m sin(m).
+    """
+
+    def __init__(
+        self,
+        l_a: float = 10.0,
+        u_a: float = 110.0,
+        l_m: float = 0.45,
+        u_m: float = 0.8,
+        lambda_g: float = 35.0,
+        s: float = 64.0,
+        easy_margin: bool = True,
+    ) -> None:
+        super().__init__(l_a, u_a, l_m, u_m, lambda_g, s)
+        self._easy_margin = easy_margin
+
+    def target(self, rows: Rows) -> flow.Tensor:
+        m = self._m(rows.norm)
+        beyond = rows.cosine if self._easy_margin else rows.cosine - m * flow.sin(m)
+        return flow.where(self._pays_angle(rows), add_angle(rows.cosine, m), beyond)
+
+    def slope(self, rows: Rows) -> flow.Tensor:
+        slope = add_angle_slope(rows.cosine, self._m(rows.norm))
+        return flow.where(self._pays_angle(rows), slope, flow.ones_like(slope))
+
+    def _slope_by_m(self, rows: Rows) -> flow.Tensor:
+        m = self._m(rows.norm)
+        beyond = flow.zeros_like(m) if self._easy_margin else -flow.sin(m) - m * flow.cos(m)
+        return flow.where(self._pays_angle(rows), add_angle_slope_by_m(rows.cosine, m), beyond)
+
+    def _pays_angle(self, rows: Rows) -> flow.Tensor:
+        """(B, 1) bool."""
+        return rows.cosine > (0.0 if self._easy_margin else flow.cos(math.pi - self._m(rows.norm)))

@@ -1,0 +1,108 @@
+"""Every registered loss in float64 NumPy, written from its paper: values only, derivatives are taken by difference.
+
+A formula takes cosine (B, 1) of the target, norm (B, 1), others (B, C), the cosines of other classes, and the state,
+numbers by name; it returns what takes the place of the target's cosine (B, 1) and of the others' (B, C), and what each
+row's loss has besides the softmax (B, 1).
+"""
+
+import numpy as np
+
+
+def combined(cosine, norm, others, state, m1=1.0, m2=0.5, m3=0.0, gradient="exact"):
+    """cos(m1 theta + m2) - m3 up to pi, then mirrored down, each turn 2 lower; or arcface_torch's, which rises again
+    past pi and has m3 alone if there is one."""
+    if gradient == "straight_through":
+        return (cosine - m3 if m3 > 0 else np.cos(m1 * np.arccos(cosine) + m2)), others, 0 * norm
+    angle = m1 * np.arccos(cosine) + m2
+    turns = 0 * angle
+    for _ in range(8):
+        angle, turns = np.where(angle > np.pi, [angle - np.pi, turns + 1], [angle, turns])
+    return np.cos(angle) - 2 * turns - m3, others, 0 * norm
+
+
+def arcface(cosine, norm, others, state, m=0.5, gradient="exact"):
+    return combined(cosine, norm, others, state, 1.0, m, 0.0, gradient)
+
+
+def cosface(cosine, norm, others, state, m=0.4, gradient="exact"):
+    return combined(cosine, norm, others, state, 1.0, 0.0, m, gradient)
+
+
+def sphereface(cosine, norm, others, state, m=1.35, gradient="exact"):
+    return combined(cosine, norm, others, state, m, 0.0, 0.0, gradient)
+
+
+def adaface(cosine, norm, others, state, m=0.4, h=0.333, t_alpha=0.01):
+    z = np.minimum(np.maximum(norm, 0.001), 100)
+    quality = np.clip((z - state["mean"]) / (state["std"] + 0.001) * h, -1, 1)
+    theta = np.arccos(np.clip(cosine, -0.999, 0.999))
+    angular, additive = -m * quality, m + m * quality
+    return np.cos(np.clip(theta + angular, 0.001, np.pi - 0.001)) - additive, others, 0 * norm
+
+
+def adaface_state(cosine, norm, state, t_alpha=0.01, **parameters):
+    z = np.clip(norm, 0.001, 100)
+    seen = {"mean": z.mean(), "std": z.std(ddof=1)}
+    return {name: t_alpha * seen[name] + (1 - t_alpha) * state[name] for name in seen}
+
+
+def curricularface(cosine, norm, others, state, m=0.5, t_alpha=0.01):
+    paid = np.cos(np.arccos(cosine) + m)
+    hard = others > paid
+    target = np.where(cosine > np.cos(np.pi - m), paid, cosine - m * np.sin(np.pi - m))
+    return target, np.where(hard, others * (state["t"] + others), others), 0 * norm
+
+
+def curricularface_state(cosine, norm, state, t_alpha=0.01, **parameters):
+    return {"t": t_alpha * cosine.mean() + (1 - t_alpha) * state["t"]}
+
+
+def magface_margin(norm, l_a, u_a, l_m, u_m, lambda_g):
+    """The margin of a norm, and the penalty."""
+    a = np.clip(norm, l_a, u_a)
+    return l_m + (u_m - l_m) * (a - l_a) / (u_a - l_a), lambda_g * (a / u_a**2 + 1 / a)
+
+
+def magface(cosine, norm, others, state, l_a=10, u_a=110, l_m=0.45, u_m=0.8, lambda_g=35, easy_margin=True):
+    m, penalty = magface_margin(norm, l_a, u_a, l_m, u_m, lambda_g)
+    paid = np.cos(np.arccos(cosine) + m)
+    if easy_margin:
+        return np.where(cosine > 0, paid, cosine), others, penalty
+    return np.where(cosine > np.cos(np.pi - m), paid, cosine - m * np.sin(np.pi - m)), others, penalty
+
+
+def magcosface(cosine, norm, others, state, l_a=10, u_a=110, l_m=0.35, u_m=0.8, lambda_g=150):
+    m, penalty = magface_margin(norm, l_a, u_a, l_m, u_m, lambda_g)
+    return cosine - m, others, penalty
+
+
+def normface(cosine, norm, others, state):
+    return cosine, others, 0 * norm
+
+
+FORMULAS = {
+    "combined": combined,
+    "arcface": arcface,
+    "cosface": cosface,
+    "sphereface": sphereface,
+    "adaface": adaface,
+    "curricularface": curricularface,
+    "magface": magface,
+    "magcosface": magcosface,
+    "normface": normface,
+}
+# (cosine, norm, state, parameters) -> the state after a step, for losses that have one
+NEXT_STATES = {
+    "adaface": adaface_state,
+    "curricularface": curricularface_state,
+}
+NORM_WITHOUT_GRADIENT = {"adaface"}  # losses whose target depends on the norm, detached
+
+
+def next_state(loss, cosine, norm, state, **parameters):
+    return NEXT_STATES[loss](cosine, norm, state, **parameters) if loss in NEXT_STATES else {}
+
+
+def derivative(formula, x, h=1e-6):
+    """By central differences; the formula works element by element."""
+    return (formula(x + h) - formula(x - h)) / (2 * h)

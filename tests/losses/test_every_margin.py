@@ -1,0 +1,126 @@
+"""Every registered loss against its formula in float64 NumPy, and its slopes against finite differences."""
+
+import numpy as np
+import oneflow as flow
+import pytest
+
+from losses import Rows, list_losses, make_margin
+from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state
+
+# Parameters and state to try besides a loss's own.
+MORE = {
+    "combined": [
+        ({"m1": 0.9, "m2": 0.4, "m3": 0.15}, {}),
+        ({"m2": 0.3, "m3": 0.2, "gradient": "straight_through"}, {}),
+    ],
+    "arcface": [({"gradient": "straight_through"}, {})],
+    "sphereface": [({"m": 4.0}, {})],
+    "adaface": [({}, {"std": 5.0})],
+    "curricularface": [({}, {"t": 0.4}), ({}, {"t": 1.0})],
+    "magface": [({"easy_margin": False}, {})],
+}
+CASES = [(name, *more) for name in list_losses() for more in [({}, {}), *MORE.get(name, [])]]
+EACH_CASE = pytest.mark.parametrize(("name", "parameters", "state"), CASES)
+
+# Where a branch of some formula ends: each is tried on both sides.
+ENDS = [np.pi / 2, np.pi - 0.5, np.pi - 0.45, np.pi - 0.8, 0.401, np.pi - 0.401, np.arccos(0.999), np.arccos(-0.999)]
+BESIDE = 1e-4
+ANGLES = np.concatenate(
+    [np.linspace(0.05, 3.09, 60), [2e-3, 1e-2, np.pi - 1e-2, np.pi - 2e-3]] + [[e - BESIDE, e + BESIDE] for e in ENDS]
+)
+NORMS = np.array([0.01, 9.99, 10.01, 60.0, 99.9, 100.1, 109.9, 110.1, 500.0])
+AT_ENDS = np.array([10.0, 110.0])  # MagFace's limits: the values, for there is no slope
+
+
+def rows_of(angles, norms):
+    """All pairs of an angle and a norm: cosine (B, 1), norm (B, 1), others (B, C)."""
+    theta, norm = (grid.reshape(-1, 1) for grid in np.meshgrid(angles, norms))
+    spread = np.broadcast_to(np.linspace(-0.987, 0.983, 12), (len(theta), 12))
+    beside = np.array([[-BESIDE, BESIDE]])
+    hard = np.clip(np.cos(theta + 0.5) + beside, BESIDE - 1, 1 - BESIDE)  # CurricularFace's limit
+    return np.cos(theta), norm, np.concatenate([spread, hard], axis=1)
+
+
+def tensors(cosine, norm, state, dtype=flow.float64):
+    columns = (flow.tensor(np.asarray(column), dtype=dtype) for column in (cosine, norm))
+    return Rows(*columns, {name: flow.tensor([value], dtype=dtype) for name, value in state.items()})
+
+
+def made(name, parameters, state):
+    margin = make_margin(name, **parameters)
+    assert set(state) <= set(margin.state)
+    return margin, {**margin.state, **state}
+
+
+@EACH_CASE
+def test_values_are_the_formula(name, parameters, state):
+    margin, state = made(name, parameters, state)
+    cosine, norm, others = rows_of(ANGLES, np.concatenate([NORMS, AT_ENDS]))
+    rows = tensors(cosine, norm, state)
+    target, reshaped, penalty = FORMULAS[name](cosine, norm, others, state, **parameters)
+    np.testing.assert_allclose(margin.target(rows).numpy(), target, atol=1e-12)
+    if margin.reshapes_others:
+        found = margin.others(flow.tensor(others, dtype=flow.float64), rows).numpy()
+        np.testing.assert_allclose(found, reshaped, atol=1e-12)
+    else:
+        np.testing.assert_array_equal(reshaped, others)
+    found = margin.penalty(rows.norm)
+    np.testing.assert_allclose(found[0].numpy() if found else 0 * norm, penalty, rtol=1e-12)
+    assert max(target.max(), reshaped.max()) * margin.scale <= margin.bound
+
+
+@EACH_CASE
+def test_the_next_state_is_the_formula(name, parameters, state):
+    margin, state = made(name, parameters, state)
+    cosine, norm, _ = rows_of(ANGLES, NORMS)
+    found = margin.next_state(tensors(cosine, norm, state))
+    expected = next_state(name, cosine, norm, state, **parameters)
+    assert set(found) == set(expected) == set(margin.state)
+    for key, value in found.items():
+        assert value.shape == (1,)
+        np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-12)
+    for value in margin.next_state(tensors(cosine[:1], norm[:1], state)).values():  # of one image
+        assert np.isfinite(value.numpy()).all()
+
+
+@EACH_CASE
+def test_slopes_are_those_of_the_formula(name, parameters, state):
+    margin, state = made(name, parameters, state)
+    cosine, norm, others = rows_of(ANGLES, NORMS)
+    rows, theta = tensors(cosine, norm, state), np.arccos(cosine)
+
+    def formula(part, cosine=cosine, norm=norm, others=others):
+        return FORMULAS[name](cosine, norm, others, state, **parameters)[part]
+
+    slope = derivative(lambda t: formula(0, cosine=np.cos(t)), theta, 1e-7) / -np.sin(theta)
+    if parameters.get("gradient") == "straight_through":
+        slope = np.ones_like(cosine)
+    np.testing.assert_allclose(margin.slope(rows).numpy(), slope, rtol=1e-5, atol=1e-5)
+
+    found, by_norm = margin.norm_slope(rows), derivative(lambda n: formula(0, norm=n), norm)
+    if name in NORM_WITHOUT_GRADIENT:
+        assert found is None and np.abs(by_norm).max() > 1e-4
+    else:
+        np.testing.assert_allclose(0 * norm if found is None else found.numpy(), by_norm, atol=1e-8)
+
+    if margin.reshapes_others:
+        found = margin.others_slope(flow.tensor(others, dtype=flow.float64), rows).numpy()
+        np.testing.assert_allclose(found, derivative(lambda c: formula(1, others=c), others), atol=1e-8)
+
+    found, by_norm = margin.penalty(rows.norm), derivative(lambda n: formula(2, norm=n), norm)
+    np.testing.assert_allclose(found[1].numpy() if found else 0 * norm, by_norm, rtol=1e-7, atol=1e-8)
+
+
+@EACH_CASE
+def test_parallel_and_opposite_vectors_give_numbers(name, parameters, state):
+    margin, state = made(name, parameters, state)
+    ends = [1, -1, 1 + 1e-6, -1 - 1e-6, 1 - 1e-7, -1 + 1e-7]  # rounding overshoots the ends
+    cosine, norm = (grid.reshape(-1, 1) for grid in np.meshgrid(ends, [0.0, *NORMS, *AT_ENDS]))
+    others = flow.tensor(np.broadcast_to(ends, (len(cosine), len(ends))).copy(), dtype=flow.float32)
+    rows = tensors(cosine, norm, state, flow.float32)
+    values = [margin.target(rows), margin.slope(rows), margin.norm_slope(rows), *(margin.penalty(rows.norm) or ())]
+    if margin.reshapes_others:
+        values += [margin.others(others, rows), margin.others_slope(others, rows)]
+    values += margin.next_state(rows).values()
+    for value in values:
+        assert value is None or np.isfinite(value.numpy()).all()
