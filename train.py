@@ -157,6 +157,8 @@ def main(arguments: list[str]) -> int:
         start_output(output, cfg, trainer.step, logger)
     if cfg.save_all_states:
         check_shared(output, runtime)
+    if trainer.head.margin.advice:
+        logger.warning(trainer.head.margin.advice)
     for card in refused:
         logger.warning(card.refusal)
     logger.info("Configuration:\n" + format_config(cfg))

@@ -1,13 +1,13 @@
 """MagFace (Meng et al., CVPR 2021): the margin grows with the embedding's norm, and a penalty rewards large norms."""
 
 import math
-import warnings
 
 import oneflow as flow
 
 from losses.angle import add_angle, add_angle_slope, add_angle_slope_by_m
 from losses.margin import Margin, Rows
 from losses.registry import register
+from utils.errors import UserError
 
 
 @register("magcosface")
@@ -28,12 +28,14 @@ class MagCosFace(Margin):
         lambda_g: float = 150.0,
         s: float = 64.0,
     ) -> None:
+        if not 0 < l_a < u_a:
+            raise UserError(f"l_a = {l_a:g} and u_a = {u_a:g} are not possible: 0 < l_a < u_a is asked for")
         self.scale = s
         self._l_a, self._u_a, self._l_m, self._lambda = l_a, u_a, l_m, lambda_g
         self._k = (u_m - l_m) / (u_a - l_a)  # the slope of m(a)
         least = s * self._k * u_a**2 * l_a**2 / (u_a**2 - l_a**2)
         if lambda_g < least:
-            warnings.warn(f"lambda_g = {lambda_g:g} may let norms fall to l_a; use at least {least:.4g}", stacklevel=2)
+            self.advice = f"lambda_g = {lambda_g:g} may let norms fall to l_a; use at least {least:.4g}"
 
     def target(self, rows: Rows) -> flow.Tensor:
         return rows.cosine - self._m(rows.norm)

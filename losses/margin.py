@@ -28,11 +28,13 @@ class Margin:
     test holds all of them against finite differences. Methods work on tensors of any SBP, element by element; only
     `next_state` sees the global batch and may take means over it.
 
-    scale: s, a number; state: the initial value of each number that is carried from step to step.
+    scale: s, a number; state: the initial value of each number that is carried from step to step; advice: a sentence
+    for the user if the parameters do not go well together.
     """
 
     scale: float = 64.0
     state: Mapping[str, float] = {}
+    advice: str | None = None
     reshapes_others = False  # whether `others` changes anything; it costs (B, C) tensors
 
     @property
