@@ -82,3 +82,22 @@ def center_types(operators: list[Operator], case: LayoutCase) -> set[str]:
         end.dtype for op, end in made if op.kind == "matmul" and any(case.slots in e.shape for e in (*op.inputs, end))
     }
     return centers | products
+
+
+def broken(operators: list[Operator], case: LayoutCase) -> dict[str, list]:
+    """All rules that a step breaks, by what they ask for."""
+    centers = center_tensors(operators, case)
+    # With accumulation each micro-batch takes the same memory (`repeat`); a replicated head returns the gradient.
+    most = (1 if case.model_parallel else 5) + (case.gradient_acc > 1)
+    alive, kept = most_alive(operators, case), returned(operators, case)
+    faults = {
+        "there are logits": [] if logits(operators, case) else ["none"],
+        "tensors with a class axis are split on it": misplaced(operators, case),
+        "no more than rows and embeddings cross the ranks": sent(operators, case) if case.ranks > 1 else [],
+        "logits are few": too_many(operators, case),
+        "at most four of them are alive at once": [alive] if alive > 4 else [],
+        "what is returned is collected, and copied out of the graph, no more": kept if len(kept) > 2 else [],
+        "there is one tensor of centers": centers if len(centers) > most else [],
+        "the head's sums over the ranks are in float32": sums_in_half(operators),
+    }
+    return {rule: found for rule, found in faults.items() if found}
