@@ -56,7 +56,7 @@ class OnnxEmbedder:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-        if EMBEDDED not in (self.metadata.get(NORMALIZATION), self.metadata.get(_OLD_NORMALIZATION)):
+        if not _takes_bytes(self.metadata):
             pixels -= 127.5
             pixels /= 127.5
         if self._only_batch is None:
@@ -86,6 +86,8 @@ def _right_session(content: str | bytes, options: onnxruntime.SessionOptions) ->
     exact = onnxruntime.InferenceSession(content, options, providers=providers)
     batch = shape[0] if isinstance(shape[0], int) else 1
     blocks = np.random.default_rng(0).uniform(-1, 1, (batch, 3, 7, 7)).repeat(16, axis=2).repeat(16, axis=3)
+    if _takes_bytes(session.get_modelmeta().custom_metadata_map):
+        blocks = blocks * 127.5 + 127.5
     inputs = {session.get_inputs()[0].name: blocks.astype(np.float32)}
     integer, wanted = (each.run(None, inputs)[0] for each in (session, exact))
     if np.linalg.norm(integer - wanted) <= _ROUNDING * np.linalg.norm(wanted):
@@ -95,3 +97,8 @@ def _right_session(content: str | bytes, options: onnxruntime.SessionOptions) ->
         stacklevel=3,
     )
     return exact
+
+
+def _takes_bytes(metadata: dict[str, str]) -> bool:
+    """Whether a model takes pixels as they are, 0 to 255."""
+    return EMBEDDED in (metadata.get(NORMALIZATION), metadata.get(_OLD_NORMALIZATION))
