@@ -32,6 +32,11 @@ class EagerStep:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
 
+    @property
+    def trains(self) -> bool:
+        """As `GraphStep.trains`."""
+        return bool(self._names)
+
     def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,), state of the loss as for
         `TrainGraph` -> the outputs of `TrainGraph`, but losses are means over all micro-batches.

@@ -38,8 +38,8 @@ class TrainGraph(nn.Graph):
     ) -> None:
         super().__init__()
         self.model = model
-        self._trains = any(group.parameters for group in optimizer.param_groups)
-        if self._trains:
+        self.trains = any(group.parameters for group in optimizer.param_groups)
+        if self.trains:
             self.add_optimizer(optimizer, lr_sch=scheduler)
         self.config.allow_fuse_add_to_output(fuse)
         self.config.allow_fuse_model_update_ops(fuse)
@@ -48,13 +48,13 @@ class TrainGraph(nn.Graph):
             self.config.set_gradient_accumulation_steps(gradient_acc)
         if fp16:
             self.config.enable_amp(True)
-        if fp16 and self._trains:
+        if fp16 and self.trains:
             self.set_grad_scaler(GradScaler(init_scale=2.0**15, growth_factor=2.0, backoff_factor=0.5))
         self.config.set_outputs_buffer_size(1)  # a second one would let a step begin whose centers are not trained yet
 
     def build(self, images: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]) -> dict:
         objective, outputs = self.model(images, labels, state)
-        if self._trains:
+        if self.trains:
             objective.backward()
         return outputs
 
@@ -79,6 +79,11 @@ class GraphStep:
         self._graph = TrainGraph(model, optimizer, schedule.attach(optimizer), gradient_acc, fp16, fuse)
         self._parameters = dict(model.named_parameters())
         self._runtime = runtime
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything for the optimizer."""
+        return self._graph.trains
 
     def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> what `TrainGraph` returns."""

@@ -40,7 +40,7 @@ class TrainStep:
         self._gradient_acc, self._prefetch = gradient_acc, prefetch and not head.sampler.takes_all
         self._step = 0
         self._set_loss_state(head.margin.state)
-        self._restored: dict[str, np.ndarray] = {}
+        self._waiting: dict[str, np.ndarray] = {}  # the state of a backbone that is frozen at present
         self.skipped = 0  # steps that the backbone has left out, as far as counted
         self._ahead: tuple[Sample, np.ndarray] | None = None  # of the coming step: its sample and centers
 
@@ -89,19 +89,20 @@ class TrainStep:
         self.skipped = self._step - self._inner.updates()
 
     def state(self) -> dict[str, np.ndarray]:
-        """The backbone's, as `GraphStep.state`, what was restored and is not trained at present, and that of the loss,
-        (1,) each, as "loss.NAME". The centers' momentum is in the head's store. A collective.
+        """The backbone's, as `GraphStep.state`, or what was restored of it if it is frozen at present, and that of the
+        loss, (1,) each, as "loss.NAME". The centers' momentum is in the head's store. A collective.
         """
         own = {f"{_LOSS}{name}": local_array(values)[:1].copy() for name, values in self._loss_state.items()}
         counted = {"updates": np.array([self._step - self.skipped])}
-        return self._restored | counted | self._inner.state() | own
+        return self._waiting | counted | self._inner.state() | own
 
     def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
         """Goes on after `step` steps, with a state as `state()` gave it; before the first call."""
         state = with_own_names(state)
         own = {name.removeprefix(_LOSS): array for name, array in state.items() if name.startswith(_LOSS)}
-        self._restored = {name: array for name, array in state.items() if not name.startswith(_LOSS)}
+        backbone = {name: array for name, array in state.items() if not name.startswith(_LOSS)}
+        self._waiting = {} if self._inner.trains else backbone
         self._step, self._ahead = step, None
         self.skipped = step - int(state["updates"][0]) if "updates" in state else 0
-        self._inner.restore(step, self._restored)
+        self._inner.restore(step, backbone)
         self._set_loss_state({name: own.get(name, value) for name, value in self._head.margin.state.items()})

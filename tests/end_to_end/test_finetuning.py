@@ -70,6 +70,17 @@ def test_resuming_in_either_phase_is_the_same_to_the_last_bit(trained, thawed, c
             np.testing.assert_array_equal(found[tensor], array, err_msg=tensor)
 
 
+def test_a_backbone_frozen_by_resuming_keeps_its_momentum(trained, thawed, config, tmp_path):
+    begun, frozen = "checkpoints/step-00000006", "checkpoints/step-00000008"
+    shutil.copytree(thawed(1, "--graph") / begun, tmp_path / begun)
+    train(1, config, tmp_path, "--graph", f"pretrained={trained}", "freeze_backbone=9", "resume=True")
+    before, after = (read_tensors(tmp_path / name / "optimizer.safetensors") for name in (begun, frozen))
+    momentum = [name for name in before if name.startswith("backbone.")]
+    assert momentum and all(np.abs(before[name]).max() > 0 for name in momentum if name.endswith("fc.weight"))
+    for name in momentum:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
 def test_a_head_to_start_from(trained, config, tmp_path):
     checkpoint = trained / "checkpoints" / "step-00000006"
     train(2, config, tmp_path, f"pretrained={trained}", f"pretrained_head={checkpoint}", "lr=1e-12", "num_epoch=1")
