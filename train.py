@@ -176,6 +176,7 @@ def main(arguments: list[str]) -> int:
     finished = trainer.fit([DropoutSeeds(logger), Progress(cfg.frequent, logger, records), verification, saving])
     if records:
         records.close()
+    runtime.wait_for_all()  # OneFlow aborts a rank that misses another, as while the main one still writes a model
     if not saving.saved:
         raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")
     if not finished:

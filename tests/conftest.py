@@ -1,8 +1,21 @@
 """What the tests of several folders share."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cuda.compiling import compile_libraries
+
+# What a file has in it whose tests start processes, or have something compiled: ranks, programs, Spark, a shim.
+_SLOW = ("run_ranks", "subprocess", "written_jobs", "kernel_registry", "spark", "measure(", "make_model", "pool")
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests of files that start no processes: `./test.sh -m fast` answers within a minute."""
+    texts = {path: path.read_text() for path in {Path(item.path) for item in items}}
+    for item in items:
+        if not any(word in texts[Path(item.path)] for word in _SLOW):
+            item.add_marker("fast")
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,10 @@ class Runtime:
         ]
         return np.stack([np.frombuffer(part, numbers.dtype).reshape(numbers.shape) for part in parts])
 
+    def wait_for_all(self) -> None:
+        """Returns when every rank has called it."""
+        self.exchange(np.zeros(1))
+
     def _on_hosts(self, array: np.ndarray, sbp: flow.sbp.sbp) -> flow.Tensor:
         """This rank's share of a global tensor in the memory of all ranks' hosts.
 
