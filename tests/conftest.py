@@ -11,7 +11,7 @@ _SLOW = ("run_ranks", "subprocess", "written_jobs", "kernel_registry", "spark", 
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of files that start no processes: `./test.sh -m fast` answers within a minute."""
+    """Marks the tests of files that start no processes: `./test.sh -m fast` answers in about a minute."""
     texts = {path: path.read_text() for path in {Path(item.path) for item in items}}
     for item in items:
         if not any(word in texts[Path(item.path)] for word in _SLOW):
