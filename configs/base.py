@@ -18,9 +18,9 @@ config.freeze_backbone = 0  # steps in which only the head is trained, before th
 config.lr_backbone_scale = 1.0  # the backbone's learning rate is lr times this
 
 # --- head and loss ---
-config.loss = None  # of losses/, as "adaface(m=0.4)"; "arcface", "cosface": short for a margin_list, which None means
+config.loss = None  # None: margin_list | "arcface", "cosface": short for one | of losses/, such as "adaface(m=0.4)"
 config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
-config.logit_scale = 64.0  # s
+config.logit_scale = 64.0  # s, of every loss that does not state its own
 config.margin_gradient = "exact"  # the papers' margin and derivative | "straight_through": arcface_torch's, exactly
 config.interclass_filtering_threshold = 0.0  # non-target cosines above it become 0; 0: off, 0.4 is usual
 config.sample_rate = 1.0  # share of the class centers in each step, (0, 1]; below 1: Partial FC
@@ -74,7 +74,7 @@ config.verbose = 2000  # steps between verifications; 0: only at the end
 config.output = None  # folder of the run; None: work_dirs/<name of the config file>
 config.frequent = 10  # steps between progress lines
 config.tensorboard = True  # write TensorBoard events into output/tensorboard
-config.save_interval = 0  # steps between checkpoints, besides each epoch's end; 0: none in between
+config.save_interval = 0  # steps between checkpoints, besides each epoch's end and best accuracy; 0: no others
 config.save_all_states = True  # checkpoints hold all a run is (resumable) | False: only the backbone's weights
 config.keep_checkpoints = 2  # how many of the newest checkpoints stay
 config.resume = False  # True: go on from the newest checkpoint of output | a path: from that one

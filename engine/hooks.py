@@ -140,6 +140,10 @@ class Verification(Hook):
         self._highest: dict[str, float] = {}
         self._embedder: Embedder | None = None
 
+    def on_start(self, trainer: Trainer) -> None:
+        for first in list(self._sets)[:1]:  # the one whose best a checkpoint remembers
+            self._highest[first] = trainer.best
+
     def after_step(self, trainer: Trainer) -> None:
         if trainer.finished or (self._verbose and trainer.step % self._verbose == 0):
             self._verify(trainer)

@@ -1,5 +1,6 @@
 """Ending a run cleanly on Ctrl-C, SIGTERM or a lost terminal: every rank after the same step."""
 
+import os
 import signal
 from types import FrameType
 
@@ -31,6 +32,8 @@ class StopSignal:
     def _request(self, number: int, frame: FrameType | None) -> None:
         self._requested = True
         self._restore()
+        if self._runtime.is_main:  # not by print, in whose midst the signal may come
+            os.write(2, b"\nStopping after this step; a second time ends at once, without a checkpoint\n")
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -162,6 +162,7 @@ class Trainer:
             "embedding_size": self.cfg.embedding_size,
             "best": self.best,
             "best_step": self.best_step,
+            "loss": self._loss_name(),
             "config": dump_config(self.cfg),
         }
         optimizer = self.train_step.state()
@@ -208,8 +209,16 @@ class Trainer:
         state = checkpoint.optimizer()
         self._load_centers(checkpoint)
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
+        before, now = about.get("loss", self._loss_name()), self._loss_name()
+        if before != now:
+            sentence = f"The checkpoint was trained with {before}; this run goes on with {now}, whose state begins new"
+            self.resume_note = f"{self.resume_note}. {sentence}" if self.resume_note else sentence
         self.start_phase()
         self.train_step.restore(self.step, state)
+
+    def _loss_name(self) -> str:
+        cfg = self.cfg
+        return f"loss {cfg.loss}" if cfg.loss else f"margin_list {tuple(cfg.margin_list)}"
 
     def _load_centers(
         self, checkpoint: Checkpoint, names: tuple[str, ...] = ("weight", "momentum", "last_step")

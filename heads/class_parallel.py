@@ -103,7 +103,7 @@ class ClassParallelHead(nn.Module):
         directions = unit.detach().to_global(sbp=rows_sbp)  # (B, E)
         # An embedding that is no number shows in the loss and in the backbone's gradient, by which AMP leaves the step
         # out; the centers must not learn it.
-        directions = flow.where(flow.eq(directions, directions), directions, flow.zeros_like(directions))
+        directions = directions.masked_fill(flow.ne(directions, directions), 0.0)
         labels = labels.to_global(sbp=rows_sbp)
         own = flow._C.gather(self.rows, labels, axis=0).to(flow.float32).to_global(sbp=rows_sbp)  # (B, E)
         cosine = (directions * own).sum(dim=1, keepdim=True)  # (B, 1) of the target
@@ -113,7 +113,7 @@ class ClassParallelHead(nn.Module):
             after = margin.next_state(Rows(*columns, state))
             # A NaN would stay in the state for good, though AMP leaves out the step that made it.
             state = {name: flow.where((new - new) == 0.0, new, state[name]) for name, new in after.items()}
-            seen = Rows(seen.cosine, seen.norm, state)
+        seen = Rows(cosine, seen.norm.masked_fill((seen.norm - seen.norm) != 0.0, 1.0), state)
 
         target_logit = margin.target(seen) * scale
         is_target = flow.eq(labels.to(flow.int32).unsqueeze(1), self.slots.unsqueeze(0))  # (B, slots)

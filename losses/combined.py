@@ -8,8 +8,9 @@ import math
 
 import oneflow as flow
 
-from losses.margin import Margin, Rows
+from losses.margin import Margin, Rows, ones_like
 from losses.registry import register
+from utils.errors import UserError
 
 # The angle's slope by its cosine is infinite at +-1.
 _EDGE = 1.0 - 1e-6
@@ -29,6 +30,8 @@ class Combined(Margin):
     def __init__(
         self, m1: float = 1.0, m2: float = 0.5, m3: float = 0.0, s: float = 64.0, gradient: str = "exact"
     ) -> None:
+        if gradient not in ("exact", "straight_through"):
+            raise UserError(f'gradient = {gradient!r} is not possible: it is "exact" or "straight_through"')
         self.scale = s
         self._straight_through = gradient == "straight_through"
         self._margins = (1.0, 0.0, m3) if self._straight_through and m3 > 0 else (m1, m2, m3)
@@ -53,7 +56,7 @@ class Combined(Margin):
         theta = pi, where the direction to turn is undefined, the true one is taken as 0.
         """
         if self._straight_through or not self._has_angle:
-            return flow.ones_like(rows.cosine)
+            return ones_like(rows.cosine)
         m1, m2, _ = self._margins
         theta = flow.acos(rows.cosine.clamp(-_EDGE, _EDGE))
         phi = theta * m1 + m2

@@ -5,7 +5,7 @@ import math
 import oneflow as flow
 
 from losses.angle import add_angle, add_angle_slope, add_angle_slope_by_m
-from losses.margin import Margin, Rows
+from losses.margin import Margin, Rows, ones_like
 from losses.registry import register
 from utils.errors import UserError
 
@@ -41,7 +41,7 @@ class MagCosFace(Margin):
         return rows.cosine - self._m(rows.norm)
 
     def slope(self, rows: Rows) -> flow.Tensor:
-        return flow.ones_like(rows.cosine)
+        return ones_like(rows.cosine)
 
     def norm_slope(self, rows: Rows) -> flow.Tensor:
         return self._moving(self._slope_by_m(rows) * self._k, rows.norm)
@@ -54,7 +54,7 @@ class MagCosFace(Margin):
 
     def _slope_by_m(self, rows: Rows) -> flow.Tensor:
         """(B, 1): the derivative of `target` by the margin."""
-        return -flow.ones_like(rows.cosine)
+        return -ones_like(rows.cosine)
 
     def _m(self, norm: flow.Tensor) -> flow.Tensor:
         """(B, 1): the margin of a norm."""
@@ -91,11 +91,11 @@ class MagFace(MagCosFace):
 
     def slope(self, rows: Rows) -> flow.Tensor:
         slope = add_angle_slope(rows.cosine, self._m(rows.norm))
-        return flow.where(self._pays_angle(rows), slope, flow.ones_like(slope))
+        return flow.where(self._pays_angle(rows), slope, ones_like(rows.cosine))
 
     def _slope_by_m(self, rows: Rows) -> flow.Tensor:
         m = self._m(rows.norm)
-        beyond = flow.zeros_like(m) if self._easy_margin else -flow.sin(m) - m * flow.cos(m)
+        beyond = m * 0.0 if self._easy_margin else -flow.sin(m) - m * flow.cos(m)
         return flow.where(self._pays_angle(rows), add_angle_slope_by_m(rows.cosine, m), beyond)
 
     def _pays_angle(self, rows: Rows) -> flow.Tensor:

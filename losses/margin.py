@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import oneflow as flow
 
 
+def ones_like(values: flow.Tensor) -> flow.Tensor:
+    """Ones from finite values; OneFlow's own makes a constant in the compiled step, with a warning on every rank."""
+    return values * 0.0 + 1.0
+
+
 @dataclass(frozen=True)
 class Rows:
     """What a margin sees of the images of a step, all of them (B, 1) float32 columns without gradient.
@@ -64,7 +69,7 @@ class Margin:
 
     def others_slope(self, cosines: flow.Tensor, rows: Rows) -> flow.Tensor:
         """(B, C): the derivative of `others` by the cosines; only with `reshapes_others`."""
-        return flow.ones_like(cosines)
+        return ones_like(cosines)
 
     def penalty(self, norm: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor] | None:
         """(B, 1) each: a term of each row's loss besides the softmax, and its derivative by the norm."""

@@ -2,7 +2,7 @@
 
 import oneflow as flow
 
-from losses.margin import Margin, Rows
+from losses.margin import Margin, Rows, ones_like
 from losses.registry import register
 
 
@@ -17,4 +17,4 @@ class NormFace(Margin):
         return rows.cosine
 
     def slope(self, rows: Rows) -> flow.Tensor:
-        return flow.ones_like(rows.cosine)
+        return ones_like(rows.cosine)

@@ -26,4 +26,7 @@ def make_margin(name: str, **parameters) -> Margin:
     """The loss of that name. Raises UserError if there is none, or it takes other parameters."""
     if name not in _LOSSES:
         raise UserError(f"there is no loss {name}; there are {', '.join(list_losses())}")
-    return _LOSSES[name](**parameters)
+    margin = _LOSSES[name](**parameters)
+    if margin.scale <= 0:
+        raise UserError(f"s = {margin.scale:g} of {name} is not possible: the scale of the logits is above 0")
+    return margin

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -17,15 +18,17 @@ def parse_call(text: str) -> Call:
         if isinstance(tree, ast.Name):
             return tree.id, {}
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-            return tree.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+            names = [str(keyword.arg) for keyword in tree.keywords]
+            if len(set(names)) == len(names):
+                return tree.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
     except SyntaxError:
         pass
     raise ValueError(text)
 
 
 @cache
-def read_signatures(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The parameters of each class that a file of `folder` registers by `@register("name")`; no file is executed.
+def read_signatures(folder: Path) -> dict[str, dict[str, object]]:
+    """Parameters and defaults of each class that a file of `folder` registers by `@register("name")`; none is executed.
 
     They are those of its `__init__`, or of the class of the same file that it inherits that from.
     """
@@ -39,29 +42,40 @@ def read_signatures(folder: Path) -> dict[str, tuple[str, ...]]:
     return signatures
 
 
-def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> tuple[str, ...]:
+def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, object]:
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-            return tuple(argument.arg for argument in [*part.args.args[1:], *part.args.kwonlyargs])
+            names = [argument.arg for argument in part.args.args[1:]]
+            return dict(zip(names, map(ast.literal_eval, part.args.defaults), strict=True))
     inherited = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
-    return _parameters(inherited[0], classes) if inherited else ()
+    return _parameters(inherited[0], classes) if inherited else {}
 
 
-def check_call(text: str, signatures: dict[str, tuple[str, ...]], key: str, place: str) -> None:
-    """Raises UserError, with the nearest that there is, for another name or parameter, or what is no such call."""
+def check_call(text: str, signatures: dict[str, dict[str, object]], key: str, place: str) -> None:
+    """Raises UserError for what is no call, an unknown name or parameter (with the nearest), and a value that is no
+    number where the default is one, and so on.
+    """
     try:
         name, parameters = parse_call(text)
     except ValueError:
-        example = 'a name or name(param=value, ...), such as "adaface(m=0.4)"'
-        raise UserError(f"{key} = {text!r} {place} cannot be read: it is {example}.") from None
+        example = 'write a name, or a name with parameters, such as "adaface(m=0.4)"'
+        raise UserError(f"{key} = {text!r} {place} cannot be read: {example}.") from None
     if name not in signatures:
-        raise UserError(f"{key} = {text!r} {place} is not there: {_nearest(name, sorted(signatures))}.")
-    for parameter in parameters:
+        raise UserError(f"There is no {key} {name} ({place}): {_nearest(name, signatures)}")
+    for parameter, value in parameters.items():
         if parameter not in signatures[name]:
-            advice = _nearest(parameter, signatures[name]) if signatures[name] else "it takes none"
-            raise UserError(f"{key} = {text!r} {place}: {name} has no parameter {parameter}; {advice}.")
+            advice = _nearest(parameter, signatures[name])
+            raise UserError(f"{key} = {text!r} {place}: {name} has no parameter {parameter}; {advice}")
+        kind, wanted = _kind(signatures[name][parameter]), _kind(value)
+        if kind != wanted:
+            raise UserError(f"{key} = {text!r} {place}: {parameter} must be {kind}, not {value!r}.")
 
 
-def _nearest(name: str, names: list[str] | tuple[str, ...]) -> str:
+def _kind(value: object) -> str:
+    kinds = ((bool, "True or False"), ((int, float), "a number"), (str, "a text"))
+    return next((words for types, words in kinds if isinstance(value, types)), "something else")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?".rstrip("?") if near else f"there are {', '.join(names)}"
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names))}."

@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from utils.config.file import BASE_FILE, find_config, run_config_file, show_path
 from utils.config.rules import check_key, check_together, expand_loss
-from utils.config.schema import SCHEMA, settle, settle_text
+from utils.config.schema import LOSSES, SCHEMA, settle, settle_text
 from utils.errors import UserError
 
 _COMMAND_LINE = "on the command line"
@@ -37,7 +37,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
 
 def dump_config(cfg: EasyDict) -> str:
     """`cfg` as the text of a config file that `load_config` reads back to an equal config."""
-    lines = (f"config.{key} = {cfg[key]!r}" for key in SCHEMA)
+    unused = () if cfg.loss is None or cfg.loss in LOSSES else ("margin_list",)  # a loss has its own
+    lines = (f"config.{key} = {cfg[key]!r}" for key in SCHEMA if key not in unused)
     head = '"""A resolved config; configs/base.py says what each key means."""\n\n'
     return f"{head}from easydict import EasyDict as edict\n\nconfig = edict()\n" + "\n".join(lines) + "\n"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from easydict import EasyDict
 
-from utils.config.grammar import check_call, read_signatures
+from utils.config.grammar import check_call, parse_call, read_signatures
 from utils.config.schema import AUGMENTATIONS, LOSSES, SCHEMA
 from utils.errors import UserError
 
-_LOSSES_FOLDER = Path(__file__).resolve().parents[2] / "losses"
+LOSSES_FOLDER = Path(__file__).resolve().parents[2] / "losses"
 
 _PART_NUM = "the number of parts is read from dataset.json; remove it"
 _WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
@@ -90,7 +90,9 @@ def expand_loss(layer: dict, place: str) -> None:
             layer["loss"] = None
         return
     if loss not in LOSSES:
-        check_call(loss, read_signatures(_LOSSES_FOLDER), "loss", place)
+        check_call(loss, read_signatures(LOSSES_FOLDER), "loss", place)
+        if "margin_list" in layer:
+            raise UserError(f"loss = {loss!r} and margin_list {place} disagree, as it has its own; keep one of them.")
         return
     stated = layer.setdefault("margin_list", LOSSES[loss])
     if stated != LOSSES[loss]:
@@ -119,14 +121,13 @@ _ALWAYS: tuple[Clash, ...] = (
         "the rate cannot decay before the warm-up has ended",
     ),
     (
-        ("logit_scale", "loss"),
-        lambda cfg: cfg.loss not in (None, *LOSSES) and cfg.logit_scale != 64,
-        'write it into the loss, such as loss = "adaface(s=32)"',
-    ),
-    (
         ("margin_gradient", "loss"),
-        lambda cfg: cfg.loss not in (None, *LOSSES) and cfg.margin_gradient != "exact",
-        "write it into the loss, such as loss = \"arcface(gradient='straight_through')\"",
+        lambda cfg: (
+            cfg.margin_gradient != "exact"
+            and cfg.loss is not None
+            and "gradient" not in read_signatures(LOSSES_FOLDER)[parse_call(cfg.loss)[0]]
+        ),
+        "that loss has no such choice; write margin_gradient=exact",
     ),
     (
         ("lr_schedule", "decay_epoch"),

@@ -2,10 +2,10 @@
 
 import pytest
 
-from losses import list_losses
+from losses import configured_margin, list_losses
 from utils.config import dump_config, load_config
 from utils.config.grammar import parse_call, read_signatures
-from utils.config.rules import _LOSSES_FOLDER
+from utils.config.rules import LOSSES_FOLDER
 from utils.errors import UserError
 
 DATA = ["synthetic=True", "num_classes=10", "num_image=1000", "val_targets=()"]
@@ -30,9 +30,10 @@ def test_what_is_no_call_is_refused(text):
 
 
 def test_signatures_are_those_of_the_registered_losses():
-    signatures = read_signatures(_LOSSES_FOLDER)
+    signatures = read_signatures(LOSSES_FOLDER)
     assert sorted(signatures) == list_losses()
-    assert signatures["arcface"] == ("m", "s", "gradient") and signatures["combined"][:3] == ("m1", "m2", "m3")
+    assert signatures["arcface"] == {"m": 0.5, "s": 64.0, "gradient": "exact"}
+    assert list(signatures["combined"])[:3] == ["m1", "m2", "m3"] and signatures["magface"]["easy_margin"] is True
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,12 @@ def test_signatures_are_those_of_the_registered_losses():
         (["loss=arcfase"], "did you mean arcface"),
         (["loss=arcface(margin=0.5)"], "arcface has no parameter margin"),
         (["loss=arcface(0.5)"], "cannot be read"),
-        (["loss=arcface(m=0.3)", "logit_scale=32"], "write it into the loss"),
-        (["loss=arcface(m=0.3)", "margin_gradient=straight_through"], "write it into the loss"),
+        (["loss=arcface(m=0.3,m=0.4)"], "cannot be read"),
+        (["loss=arcface(m='x')"], "m must be a number, not 'x'"),
+        (["loss=arcface(gradient=1)"], "gradient must be a text"),
+        (["loss=magface(easy_margin=1)"], "easy_margin must be True or False"),
+        (["loss=adaface", "margin_gradient=straight_through"], "has no such choice"),
+        (["loss=adaface", "margin_list=(1.0,0.5,0.0)"], "keep one of them"),
     ],
 )
 def test_mistakes_get_a_sentence(overrides, sentence):
@@ -55,3 +60,16 @@ def test_a_loss_survives_its_dump(tmp_path):
     (tmp_path / "again.py").write_text(dump_config(cfg))
     assert load_config(tmp_path / "again.py").loss == "arcface(m=0.3, s=32)"
     assert load_config(tmp_path / "again.py", ["margin_list=(1.0,0.0,0.3)"]).loss is None
+
+
+def test_a_loss_takes_the_scale_of_the_config_unless_it_states_its_own():
+    for overrides, scale in ((["loss=adaface"], 32), (["loss=adaface(s=16)"], 16), (["loss=arcface"], 32), ([], 32)):
+        assert configured_margin(load_config("base", [*DATA, "logit_scale=32", *overrides])).scale == scale
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"), [("arcface(s=0)", "above 0"), ("arcface(gradient='x')", "straight_through")]
+)
+def test_values_that_no_loss_can_have_get_a_sentence(loss, words):
+    with pytest.raises(UserError, match=words):
+        configured_margin(load_config("base", [*DATA, f"loss={loss}"]))
