@@ -64,6 +64,7 @@ def test_outputs_and_gradients_are_the_plain_ones(name, how, is_global):
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape).astype(np.float32)
     dy = rng.normal(size=(shape[0], settings[1], *shape[2:])).astype(np.float32)
+    flow.manual_seed(0)
     weight = None
     found = []
     for fast in (False, True):
@@ -79,7 +80,8 @@ def test_outputs_and_gradients_are_the_plain_ones(name, how, is_global):
             module, gradient = module.to_global(**place), gradient.to_global(**place)
         found.append(how(module, gradient))
     for plain, fast in zip(*found, strict=True):
-        np.testing.assert_allclose(fast, plain, rtol=0, atol=3e-6 * np.abs(plain).max())
+        # The sum of all outputs may be small beside them.
+        np.testing.assert_allclose(fast, plain, rtol=0, atol=3e-6 * max(np.abs(plain).max(), 1.0))
 
 
 @pytest.mark.parametrize(("name", "count"), [("r18", 13), ("mbf", 44), ("mbf_tiny", 0)])
