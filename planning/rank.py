@@ -56,9 +56,7 @@ def main(arguments: list[str]) -> None:
         alone = _backbone_alone(trainer, cfg, runtime)
         found["backbone_seconds"] = _run(alone, steps, found)[orders["warmup"] :]
     Path(arguments[0]).with_name(f"rank-{runtime.rank}.json").write_text(json.dumps(found))
-    sys.stdout.flush()
-    runtime.wait_for_all()  # OneFlow aborts a rank that misses another
-    os._exit(0)  # at once: what the trainer holds need not be freed in order
+    # It ends as OneFlow does, which has the ranks wait for each other: one that is gone first takes the others with it.
 
 
 def _run(train_step, steps: list, found: dict) -> list[float]:
