@@ -1,4 +1,4 @@
-"""The workshop where data sets are made and mended; nothing that trains imports it.
+"""The workshop where data sets are made and edited; nothing that trains imports it.
 
 `sources` reads what people have, `convert` makes OFRecord sets of that (and the ways back), `edit` makes new sets of
 finished ones, `inspect` looks one over, and `drawn` makes demo sets of drawn faces.

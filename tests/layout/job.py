@@ -108,7 +108,7 @@ def _user_ends(op, slots: list[str]) -> tuple[list[tuple[str, str]], list[tuple[
 
 
 def _system_ends(op, slots: list[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Of a variable, an input, an output and the like: a slot holds another operator's tensor, or is an output."""
+    """Of a variable, an input or an output: a slot holds another operator's tensor, or is an output."""
     conf = getattr(op, op.WhichOneof("op_type"))
     held = {slot: _held(conf, slot) for slot in sorted(slots)}
     inputs = [(slot, tensor) for slot, tensor in held.items() if "/" in tensor]
