@@ -64,6 +64,7 @@ def find_checkpoint(cfg, runtime, logger):
     `cfg.batch_size` changes. A collective.
     """
     from engine.checkpoint import Checkpoint, newest_checkpoint
+    from engine.identity import keep_global_batches
 
     if not cfg.resume:
         return None
@@ -74,17 +75,10 @@ def find_checkpoint(cfg, runtime, logger):
     if checkpoint is None:
         logger.info(f"Nothing to resume in {cfg.output}: starting from the beginning")
         return None
-    about = checkpoint.about
-    logger.info(f"Resuming from {checkpoint.folder}, written by {about['ranks']} ranks")
-    per_step = runtime.ranks * cfg.gradient_acc
-    if about["ranks"] != runtime.ranks and about["global_batch"] != cfg.batch_size * per_step:
-        if about["global_batch"] % per_step:
-            raise UserError(
-                f"{checkpoint.folder} has a global batch of {about['global_batch']}, which {runtime.ranks} ranks with "
-                f"gradient_acc={cfg.gradient_acc} cannot share; use another number of ranks"
-            )
-        cfg.batch_size = about["global_batch"] // per_step
-        logger.info(f"batch_size is now {cfg.batch_size}, to keep the global batch of {about['global_batch']}")
+    logger.info(f"Resuming from {checkpoint.folder}, written by {checkpoint.about['ranks']} ranks")
+    if keep_global_batches(cfg, checkpoint, runtime.ranks):
+        kept = checkpoint.about["global_batch"]
+        logger.info(f"batch_size is now {cfg.batch_size}, to keep the global batch of {kept}")
     return checkpoint
 
 
@@ -138,8 +132,7 @@ def main(arguments: list[str]) -> int:
     output = Path(cfg.output)
     logger = make_logger(runtime.is_main)
     checkpoint = find_checkpoint(cfg, runtime, logger)
-    loader = build_loader(cfg, runtime)
-    trainer = Trainer(cfg, runtime, loader)
+    trainer = Trainer(cfg, runtime, lambda own: build_loader(own, runtime))
     if cfg.cpu_kernels and runtime.device == "cpu":
         if cfg.cpu_kernels == "all":
             use_cpu_kernels(trainer.backbone)
@@ -163,8 +156,8 @@ def main(arguments: list[str]) -> int:
         logger.warning(card.refusal)
     logger.info("Configuration:\n" + format_config(cfg))
     logger.info(
-        f"{loader.num_image} images of {loader.num_classes} identities; {runtime.ranks} {runtime.device} rank(s), "
-        f"global batch {trainer.global_batch}, {trainer.total_steps} steps in {cfg.num_epoch} epoch(s)"
+        f"{trainer.loader.num_image} images of {trainer.num_classes} identities; {runtime.ranks} {runtime.device} "
+        f"rank(s), global batch {trainer.phase.global_batch}, {trainer.total_steps} steps in {trainer.epochs} epoch(s)"
     )
 
     if trainer.finished:

@@ -15,7 +15,7 @@ config.dropout = 0.0  # before the last fully connected layer, probability in [0
 
 config.pretrained = None  # weights to start from: a .safetensors file, or the folder of a run or checkpoint
 config.freeze_backbone = 0  # steps in which only the head is trained, before the whole network is
-config.lr_backbone_scale = 1.0  # the backbone's learning rate is lr times this
+config.frozen = ()  # patterns of parameters that do not train, such as ("backbone.conv1.*",)
 
 # --- head and loss ---
 config.loss = None  # None: margin_list | "arcface", "cosface": short for one | of losses/, such as "adaface(m=0.4)"
@@ -42,19 +42,25 @@ config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, 
 config.num_workers = 2  # decoding threads per rank
 config.prefetch = 4  # batches kept ready per rank
 
-# --- optimizer (SGD) and schedule ---
+# --- optimizer and schedule ---
 config.batch_size = 128  # images per rank and micro-batch
 config.gradient_acc = 1  # micro-batches summed into one step
+config.optimizer = "sgd"  # sgd sgdw adam adamw lamb (optim/), with parameters if need be: "adamw(beta2=0.95)"
+config.head_optimizer = None  # of the class centers; None: optimizer. Not lamb
 config.lr = 0.1  # peak learning rate
-config.momentum = 0.9  # of SGD, [0, 1)
-config.weight_decay = 5e-4  # L2 penalty
-config.clip_grad_norm = 5.0  # largest L2 norm of the backbone's gradient; 0: off
+config.lr_multipliers = {}  # factors of lr by patterns of names, such as {"backbone.*": 0.1}; the first counts
+config.momentum = 0.9  # of sgd and sgdw, [0, 1)
+config.weight_decay = 5e-4  # of an optimizer that does not state its own
+config.head_weight_decay = None  # that of the class centers; None: the same
+config.decay_norms_and_biases = True  # False: no weight decay on the weights of norms, slopes of PReLU and biases
+config.clip_grad_norm = 5.0  # largest L2 norm of the backbone's whole gradient; 0: off
 config.num_epoch = 20  # passes over the dataset, a whole number
 config.warmup_epoch = 0  # linear warm-up: lr * t / w
-config.lr_schedule = "polynomial"  # "polynomial": (1 - (t - w) / (T - w)) ** lr_power | "multistep"
-config.lr_power = 2.0  # polynomial only
+config.lr_schedule = "polynomial"  # polynomial multistep exponential cosine constant, as "cosine(lr_min=1e-5)"
+config.lr_power = 2.0  # polynomial only: (1 - (t - w) / (T - w)) ** lr_power
 config.decay_epoch = ()  # multistep only: epochs after which the rate is multiplied by decay_rate
 config.decay_rate = 0.1  # multistep only
+config.phases = ()  # stretches that differ, such as [{"num_epoch": 1, "frozen": ("backbone.*",)}, {"lr": 0.01}]
 
 # --- where and how ---
 config.device = "auto"  # "auto" (CUDA where this OneFlow has kernels for the card, else CPU) | "cuda" | "cpu"

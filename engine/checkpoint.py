@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
-from heads.mapped_rows import find
+from engine.checkpoint_names import present_state
+from engine.saved_centers import SavedCenters
 from utils.errors import UserError
 from utils.files import sync
 from utils.runtime import Runtime
-from utils.tensor_file import open_tensors, read_rows, read_tensors, tensor_shape, tensor_type, write_tensors
+from utils.tensor_file import open_tensors, read_tensors, write_tensors
 
 _PREFIX, _PARTIAL, _ABOUT, _OPTIMIZER = "step-", ".partial", "checkpoint.json", "optimizer.safetensors"
 _STATISTICS = "statistics."
@@ -208,55 +209,14 @@ class Checkpoint:
                 state |= {name.removeprefix(_STATISTICS): file.get_tensor(name) for name in own}
         return state
 
-    def optimizer(self) -> dict[str, np.ndarray]:
-        return read_tensors(self.folder / _OPTIMIZER)
+    def state(self) -> dict[str, np.ndarray]:
+        """Of the training step, as `TrainStep.state` gives it."""
+        return present_state(read_tensors(self.folder / _OPTIMIZER), self.about["step"])
 
-    def mapped_folder(self) -> Path | None:
-        """Where the class centers are if they live in files of their own (`MappedRows`).
-
-        Where they were, beside this checkpoint (its run may have been moved), or set aside there. Raises UserError
-        where they are gone.
-        """
-        files = self.about.get("head_files")
-        if files is None:
-            return None
-        recorded = Path(files["folder"])
-        found = find(files["identity"], (recorded, self.folder.resolve().parents[1] / recorded.name))
-        if found is None:
-            raise UserError(f"the class centers of {self.folder}, once in {recorded}, are gone or of another run")
-        return found
-
-    def has_head(self, name: str) -> bool:
-        """Whether there is a head tensor of that name."""
-        if folder := self.mapped_folder():
-            return self._mapped(folder, name).exists()
-        return any(tensor_shape(self._shard(rank), name) for rank in range(self.about["ranks"]))
-
-    def head_rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) of a head tensor, from the shards of however many ranks wrote it; reads no others.
-
-        In the type they were stored in. Those that live in files of their own are mapped, not read; changes to the
-        array do not reach the files.
-        """
-        if folder := self.mapped_folder():
-            return np.load(self._mapped(folder, name), mmap_mode="c")[start:stop]
-        found = None
-        first = 0
-        for path in map(self._shard, range(self.about["ranks"])):
-            shape = tensor_shape(path, name)
-            if shape is None:
-                continue
-            if found is None:
-                found = np.empty((stop - start, *shape[1:]), tensor_type(path, name))
-            lo, hi = max(start, first), min(stop, first + shape[0])
-            if lo < hi:
-                read_rows(path, name, lo - first, found[lo - start : hi - start])
-            first += shape[0]
-        return found
-
-    @staticmethod
-    def _mapped(folder: Path, name: str) -> Path:
-        return folder / (name.removeprefix("head.") + ".npy")
+    def centers(self) -> SavedCenters:
+        """Raises UserError if they are in files of their own that are gone."""
+        shards = [self._shard(rank) for rank in range(self.about["ranks"])]
+        return SavedCenters(self.folder, shards, self.about)
 
     def _shard(self, rank: int) -> Path:
         return self.folder / f"rank-{rank:05d}.safetensors"

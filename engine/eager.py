@@ -1,13 +1,16 @@
 """The training step in eager mode: a data-parallel backbone of local tensors under the same global head."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import oneflow as flow
 from oneflow.nn.parallel import DistributedDataParallel
-from oneflow.optim import Optimizer
 
 from engine.model import Classifier
-from engine.schedule import Schedule
-from utils.runtime import Runtime, local_array
+from optim.eager import EagerUpdate
+from optim.optimizer import Optimizer
+from optim.parameters import ParameterRules
+from utils.runtime import Runtime
 
 
 class EagerStep:
@@ -19,43 +22,33 @@ class EagerStep:
     """
 
     def __init__(
-        self, model: Classifier, optimizer: Optimizer, schedule: Schedule, runtime: Runtime, gradient_acc: int = 1
+        self,
+        model: Classifier,
+        optimizer: Optimizer,
+        rules: ParameterRules,
+        runtime: Runtime,
+        clip: float = 0.0,
+        gradient_acc: int = 1,
     ) -> None:
-        self._model, self._optimizer, self._schedule = model, optimizer, schedule
-        self._runtime, self._gradient_acc = runtime, gradient_acc
-        self._step = 0
+        self._model, self._runtime, self._gradient_acc = model, runtime, gradient_acc
+        trained = rules.trained(model)
+        self._update, self._updates = EagerUpdate(optimizer, trained, rules, clip), 0
+        self.trains = bool(trained)
         self._backbone = model.backbone
-        if runtime.ranks > 1 and not model.frozen:
+        if runtime.ranks > 1 and self.trains:
             self._backbone = DistributedDataParallel(model.backbone, broadcast_buffers=False)
-        self._scales = [group["lr"] / schedule.lr for group in optimizer.param_groups]
-        # The optimizer numbers its parameters in the order it was given them.
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
-        self._names = [names[id(p)] for group in optimizer.param_groups for p in group.parameters]
 
-    @property
-    def trains(self) -> bool:
-        """As `GraphStep.trains`."""
-        return bool(self._names)
-
-    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
+    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor], lr: float) -> dict:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,), state of the loss as for
         `TrainGraph` -> the outputs of `TrainGraph`, but losses are means over all micro-batches.
         """
-        for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
-            group["lr"] = self._schedule.at(self._step) * scale
         acc = self._gradient_acc
         micro = [
             self._backward(*batch, {name: values[i : i + 1] for name, values in state.items()})
             for i, batch in enumerate(zip(np.split(images, acc), np.split(labels, acc), strict=True))
         ]
-        for group in self._optimizer.param_groups:
-            if "clip_grad_max_norm" in group:
-                flow.nn.utils.clip_grad_norm_(
-                    group.parameters, group["clip_grad_max_norm"], group["clip_grad_norm_type"]
-                )
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self._step += 1
+        self._update.step(lr, self._updates)
+        self._updates += self.trains
         losses, states, results = ([outputs[kind] for outputs in micro] for kind in ("losses", "state", "results"))
         return {
             "losses": {name: sum(each[name].detach() for each in losses) / acc for name in losses[0]},
@@ -66,7 +59,7 @@ class EagerStep:
     def _backward(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
         runtime = self._runtime
         embedding = self._backbone(flow.tensor(images).to(runtime.device))
-        if self._model.frozen:
+        if not self.trains:
             embedding = embedding.detach()
         elif runtime.ranks > 1:
             # The loss is the mean over all ranks already; DDP's average would divide by their number again.
@@ -78,21 +71,14 @@ class EagerStep:
         return outputs
 
     def updates(self) -> int:
-        """As `GraphStep.updates`; it leaves none out, but may go on from a compiled step that did."""
-        return self._step
+        """As `GraphStep.updates`; it leaves none out."""
+        return self._updates
 
     def state(self) -> dict[str, np.ndarray]:
         """As `GraphStep.state`."""
-        state = self._optimizer.state_dict()["state"]
-        held = {name: state[number] for number, name in enumerate(self._names) if state[number]}
-        momentum = {name: local_array(buffers["momentum_buf"]) for name, buffers in held.items()}
-        return momentum | {"updates": np.array([self._step])}
+        return self._update.state() | ({"updates": np.array([self._updates])} if self.trains else {})
 
-    def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """As `GraphStep.restore`."""
-        loaded = self._optimizer.state_dict()
-        for number, name in enumerate(self._names):
-            if name in state:  # else it was not trained until now
-                loaded["state"][number] = {"momentum_buf": flow.from_numpy(state[name])}
-        self._optimizer.load_state_dict(loaded)
-        self._step = int(state["updates"][0]) if "updates" in state else step  # its schedule's, as the compiled one's
+        self._update.restore(state)
+        self._updates = int(state["updates"][0]) if "updates" in state else 0

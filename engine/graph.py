@@ -1,17 +1,20 @@
 """The training step as one compiled graph."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import oneflow as flow
 from oneflow import nn
 from oneflow.amp import GradScaler
-from oneflow.optim import Optimizer
 
-from engine.schedule import Schedule
+from optim.compiled import LearningRate, set_terms
+from optim.optimizer import Optimizer
+from optim.parameters import ParameterRules
 from utils.runtime import Runtime, local_array
 
 # nn.Graph's own names for what it keeps besides the model; those of the loss scale hold the graph's name, which has a
 # number in it
-_MOMENTUM, _UPDATES = "-momentum", "System-Train-TrainStep"
+_UPDATES = "System-Train-TrainStep"
 _SCALE_PREFIX = "System-Train-DynamicLossScale-"
 _SCALES = {"loss_scale": "-LossScale", "good_steps": "-GoodStepCounter"}
 
@@ -22,25 +25,32 @@ class TrainGraph(nn.Graph):
     model: a `Classifier` with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64 S(0); B
     counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each. Returns the model's
     outputs: losses, a partial-sum scalar each, or one per micro-batch (gradient_acc,); state as it came; results, of
-    all micro-batches one below the other. The micro-batches' gradients are averaged. fp16: automatic mixed precision
-    with a dynamic loss scale (CUDA only).
-    fuse: the compiler may fuse operators. An optimizer without parameters leaves only the forward pass.
+    all micro-batches one below the other. The micro-batches' gradients are averaged.
+
+    optimizer updates the parameters that train by `rules`, at the rate that `learning_rate` is set to; without any,
+    there is only the forward pass. clip: the largest L2 norm of all their gradients together, before weight decay (0:
+    any). fp16: automatic mixed precision with a dynamic loss scale (CUDA only). fuse: the compiler may fuse operators.
     """
 
     def __init__(
         self,
         model: nn.Module,
+        learning_rate: LearningRate,
         optimizer: Optimizer,
-        scheduler: flow.optim.lr_scheduler._LRScheduler,
+        rules: ParameterRules,
+        clip: float = 0.0,
         gradient_acc: int = 1,
         fp16: bool = False,
         fuse: bool = True,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.trains = any(group.parameters for group in optimizer.param_groups)
+        self.model, self.learning_rate, self.optimizer = model, learning_rate, optimizer
+        trained = rules.trained(model)
+        self._terms = {f"model.{name}": rules.terms(name, p.ndim) for name, p in trained.items()}
+        self.trains = bool(trained)
         if self.trains:
-            self.add_optimizer(optimizer, lr_sch=scheduler)
+            clipping = {"clip_grad_max_norm": clip, "clip_grad_norm_type": 2.0} if clip else {}
+            self.add_optimizer(optimizer.in_graph([{"params": list(trained.values()), **clipping}]))
         self.config.allow_fuse_add_to_output(fuse)
         self.config.allow_fuse_model_update_ops(fuse)
         self.config.allow_fuse_cast_scale(fuse)
@@ -53,40 +63,55 @@ class TrainGraph(nn.Graph):
         self.config.set_outputs_buffer_size(1)  # a second one would let a step begin whose centers are not trained yet
 
     def build(self, images: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]) -> dict:
+        if self.trains:
+            self.learning_rate()  # what is not read here is not in the job
         objective, outputs = self.model(images, labels, state)
         if self.trains:
             objective.backward()
         return outputs
 
+    def build_graph(self, *args, **kwargs):
+        """As nn.Graph's, which compiling calls; the operators that update parameters get their terms."""
+        built = super().build_graph(*args, **kwargs)
+        if self.trains:
+            job = self._full_graph_proto
+            set_terms(job, self.optimizer, "learning_rate.value", self._terms)
+            self._full_graph_proto = job
+        return built
+
 
 class GraphStep:
     """`TrainGraph` as the trainer uses it: a step to call, and optimizer state to save and restore.
 
-    State is each rank's share as host arrays, named by parameter ("backbone.conv1.weight": its momentum), and
-    "updates" (1,) int64, under AMP also "loss_scale" (1,) float32 and "good_steps" (1,) int64, equal on all ranks.
+    State is each rank's share as host arrays, named "PARAMETER/SLOT" ("backbone.conv1.weight/momentum"), and "updates"
+    (1,) int64, how many there were since the slots were zeros; under AMP also "loss_scale" (1,) float32 and
+    "good_steps" (1,) int64. Equal on all ranks.
     """
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: Optimizer,
-        schedule: Schedule,
+        rules: ParameterRules,
         runtime: Runtime,
+        clip: float = 0.0,
         gradient_acc: int = 1,
         fp16: bool = False,
         fuse: bool = True,
     ) -> None:
-        self._graph = TrainGraph(model, optimizer, schedule.attach(optimizer), gradient_acc, fp16, fuse)
+        self._learning_rate = LearningRate(runtime.placement)
+        self._graph = TrainGraph(model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse)
         self._parameters = dict(model.named_parameters())
-        self._runtime = runtime
+        self._optimizer, self._runtime = optimizer, runtime
 
     @property
     def trains(self) -> bool:
         """Whether there is anything for the optimizer."""
         return self._graph.trains
 
-    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
+    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor], lr: float) -> dict:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> what `TrainGraph` returns."""
+        self._learning_rate.set(lr)
         return self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels), state)
 
     def updates(self) -> int:
@@ -94,7 +119,7 @@ class GraphStep:
 
         Waits for the steps under way.
         """
-        return int(self._shared(self._graph.state_dict()[_UPDATES], np.int64)[0])
+        return int(self._shared(self._graph.state_dict()[_UPDATES], np.int64)[0]) if self.trains else 0
 
     def _shared(self, tensor: flow.Tensor, dtype: type) -> np.ndarray:
         """A number (1,) that nn.Graph keeps on the first rank alone. A collective."""
@@ -104,36 +129,26 @@ class GraphStep:
     def state(self) -> dict[str, np.ndarray]:
         """The optimizer's state; empty before the first step. A collective."""
         state, scales = {}, {_SCALE_PREFIX + self._graph.name + end: name for name, end in _SCALES.items()}
+        slots = {f"model.{p}-{slot}": f"{p}/{slot}" for p in self._parameters for slot in self._optimizer.slots}
         for name, tensor in self._graph.state_dict().items():
-            if name.endswith(_MOMENTUM):
-                state[name.removeprefix("model.").removesuffix(_MOMENTUM)] = local_array(tensor)
+            if name in slots:
+                state[slots[name]] = local_array(tensor)
             elif name == _UPDATES or name in scales:
                 own = scales.get(name, "updates")
                 state[own] = self._shared(tensor, np.float32 if own == "loss_scale" else np.int64)
         return state
 
-    def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
-        """Goes on after `step` steps; only before the first call. `state` as `state()` gave it."""
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on with a state as `state()` gave it; only before the first call."""
         # nn.Graph keeps its step and loss scale on the first rank's host, also on CUDA (auto_train_step.cpp and
         # dynamic_loss_scale_schedule_pass.cpp of OneFlow).
         host = {"placement": flow.placement("cpu", ranks=[0]), "sbp": flow.sbp.broadcast}
-        loaded = {_UPDATES: flow.tensor(np.array([step]), **host)}
-        for name, array in state.items():
-            if name == "updates":
-                loaded[_UPDATES] = flow.tensor(array, **host)
-            elif name in _SCALES:
-                loaded[_SCALE_PREFIX + self._graph.name + _SCALES[name]] = flow.tensor(array, **host)
-            else:
-                sbp = self._parameters[name].sbp
-                share = flow.from_numpy(array).to_global(placement=self._runtime.placement, sbp=sbp)
-                loaded[f"model.{name}{_MOMENTUM}"] = share
+        names = {"updates": _UPDATES} | {n: _SCALE_PREFIX + self._graph.name + end for n, end in _SCALES.items()}
+        loaded = {names[name]: flow.tensor(array, **host) for name, array in state.items() if name in names}
+        for name, parameter in self._parameters.items():
+            for slot in self._optimizer.slots:
+                if f"{name}/{slot}" in state:
+                    share = flow.from_numpy(state[f"{name}/{slot}"])
+                    share = share.to_global(placement=self._runtime.placement, sbp=parameter.sbp)
+                    loaded[f"model.{name}-{slot}"] = share
         self._graph.load_state_dict(loaded)
-
-
-def with_own_names(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Checkpoints of before have OneFlow's names for what is not a parameter's."""
-    ends = {_UPDATES: "updates", **{end: name for name, end in _SCALES.items()}}
-    return {
-        next((own for end, own in ends.items() if name.startswith("System-") and name.endswith(end)), name): array
-        for name, array in state.items()
-    }

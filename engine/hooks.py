@@ -10,7 +10,11 @@ import oneflow as flow
 from tqdm import tqdm
 
 from deploy.embedder import Embedder
+from deploy.weights import save_backbone
+from engine.measures import mean_loss, mean_of
+from engine.phase_step import loss_name
 from engine.records import Records
+from engine.snapshot import save_run
 from engine.trainer import Trainer
 from evaluation.bin_set import BinSet
 from evaluation.embed import describe, verify_set
@@ -20,6 +24,9 @@ class Hook:
     """Something that looks at the trainer before the first step, after every step, and after the last."""
 
     def on_start(self, trainer: Trainer) -> None: ...
+
+    def on_phase(self, trainer: Trainer) -> None:
+        """At the beginning of each phase but the first one of the process."""
 
     def after_step(self, trainer: Trainer) -> None: ...
 
@@ -39,6 +46,8 @@ class Progress(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         self._restart_clock(trainer)
+        if len(trainer.phases) > 1:
+            self.on_phase(trainer)
         if trainer.runtime.is_main and sys.stdout.isatty():
             self._bar = tqdm(total=trainer.total_steps, initial=trainer.step, unit="step", dynamic_ncols=True)
 
@@ -47,8 +56,17 @@ class Progress(Hook):
         if self._bar:
             self._bar.update()
         # The last line comes before the pauses of its step, as all do: up to the same point of a step, its loss.
-        if trainer.step % self._frequent == 0 or trainer.finished:
+        if trainer.step % self._frequent == 0 or trainer.step == trainer.phase.stop:
             self._report(trainer)
+
+    def on_phase(self, trainer: Trainer) -> None:
+        phase = trainer.phase
+        lr, last = phase.rate(phase.first), phase.rate(phase.stop - 1)
+        self._logger.info(
+            f"Phase {phase.number + 1} of {len(trainer.phases)}: steps {phase.first} to {phase.stop}, "
+            f"{loss_name(phase.cfg)}, {phase.cfg.optimizer} from lr {lr:g} to {last:g}"
+            + (f", frozen: {', '.join(phase.cfg.frozen)}" if phase.cfg.frozen else "")
+        )
 
     def on_end(self, trainer: Trainer) -> None:
         if self._losses:
@@ -61,19 +79,20 @@ class Progress(Hook):
         self._losses = []
 
     def _report(self, trainer: Trainer) -> None:
-        loss = trainer.mean_loss([losses["loss"] for losses in self._losses])
+        total = [losses["loss"] for losses in self._losses]
+        loss = mean_loss(total, trainer.runtime, trainer.step, trainer.cfg.fp16)
         parts = {
-            name: trainer.mean_of([losses[name] for losses in self._losses])
+            name: mean_of([losses[name] for losses in self._losses], trainer.runtime)
             for name in self._losses[0]
             if name != "loss"
         }
         seconds = trainer.clock.seconds - self._since
         rate = len(self._losses) / seconds
-        skipped = trainer.count_skipped()
-        lr = trainer.train_step.rate(trainer.step - 1)
+        skipped = _count_skipped(trainer)
+        lr = trainer.phase.rate(trainer.step - 1)
         left = (trainer.total_steps - trainer.step) / rate
-        epoch = (trainer.step - 1) // trainer.steps_per_epoch
-        speed = rate * trainer.global_batch
+        epoch = trainer.phase.epoch(trainer.step - 1)
+        speed = rate * trainer.phase.global_batch
         self._logger.info(
             f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
             f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}"
@@ -88,6 +107,13 @@ class Progress(Hook):
             figures |= {f"loss/{name}": value for name, value in parts.items()}
             self._records.add(trainer.step, {f"train/{name}": value for name, value in figures.items()})
         self._restart_clock(trainer)
+
+
+def _count_skipped(trainer: Trainer) -> int:
+    """Steps that the backbone has left out so far. A collective. Under AMP it waits for the steps under way."""
+    if trainer.cfg.fp16:
+        trainer.train_step.count_updates()
+    return trainer.train_step.skipped
 
 
 def _duration(seconds: float) -> str:
@@ -185,7 +211,7 @@ class Checkpoints(Hook):
         self.saved = True  # whether the last try succeeded
 
     def after_step(self, trainer: Trainer) -> None:
-        ends_epoch = trainer.step % trainer.steps_per_epoch == 0
+        ends_epoch = trainer.phase.ends_epoch(trainer.step)
         due = self._interval and trainer.step % self._interval == 0
         if ends_epoch or due or trainer.best_step == trainer.step:
             self._save(trainer, weights=ends_epoch)
@@ -197,14 +223,16 @@ class Checkpoints(Hook):
     def _save(self, trainer: Trainer, weights: bool) -> None:
         self._tried_at, self.saved = trainer.step, True
         with trainer.paused():
-            trainer.mean_loss([trainer.loss])  # weights that are no numbers are not worth saving
+            # weights that are no numbers are not worth saving
+            mean_loss([trainer.loss], trainer.runtime, trainer.step, trainer.cfg.fp16)
             state = trainer.backbone_state()
             if self._all_states:
-                self._try(lambda: self._logger.info(f"Checkpoint: {trainer.save(state)}"), trainer)
+                self._try(lambda: self._logger.info(f"Checkpoint: {save_run(trainer, state)}"), trainer)
             if trainer.runtime.is_main:
                 for folder, wanted in (("", weights), ("best", trainer.best_step == trainer.step)):
                     if wanted:
-                        self._try(partial(trainer.save_weights, trainer.output / folder, state), trainer)
+                        place, cfg = trainer.output / folder, trainer.cfg
+                        self._try(partial(save_backbone, place, state, cfg.network, cfg.embedding_size), trainer)
 
     def _try(self, write: Callable[[], None], trainer: Trainer) -> None:
         try:

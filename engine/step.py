@@ -1,15 +1,15 @@
 """A training step: the backbone's, and then the class centers'."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import oneflow as flow
 
 from engine.eager import EagerStep
-from engine.graph import GraphStep, with_own_names
-from engine.schedule import Schedule
+from engine.graph import GraphStep
 from heads.class_parallel import ClassParallelHead
 from heads.sampling import Sample
+from optim.parameters import CENTERS, ParameterRules
 from utils.runtime import Runtime, local_array
 
 _LOSS = "loss."
@@ -19,29 +19,33 @@ class TrainStep:
     """Draws the classes of a step, runs `GraphStep` or `EagerStep` on them, and trains their centers.
 
     inner: the step of backbone and head. The numbers that the head's margin carries from step to step go in and come
-    out of each, since a compiled step cannot write them down. prefetch: the centers of the next step are fetched from
-    their store while the device is busy with this one, if the next labels are known; the few that this step trains are
-    then fetched again. gradient_acc: micro-batches that `inner` returns, one below the other.
+    out of each, since a compiled step cannot write them down. rate: the learning rate of a step, counted from 0, by
+    which both backbone and centers train. rules: of `CENTERS` here. gradient_acc: micro-batches that `inner` returns,
+    one below the other.
 
-    Under AMP the backbone leaves out a step whose gradients overflow, and its schedule waits. The centers' rate
-    follows as soon as `count_updates` has been called; in between it is ahead by the steps left out since.
+    Where a store is worth it, the centers of the next step are fetched while the device is busy with this one, if the
+    next labels are known; the few that this step trains are then fetched again.
     """
 
     def __init__(
         self,
         inner: GraphStep | EagerStep,
         head: ClassParallelHead,
-        schedule: Schedule,
+        rate: Callable[[int], float],
+        rules: ParameterRules,
         runtime: Runtime,
         gradient_acc: int = 1,
-        prefetch: bool = False,
     ) -> None:
-        self._inner, self._head, self._schedule, self._runtime = inner, head, schedule, runtime
-        self._gradient_acc, self._prefetch = gradient_acc, prefetch and not head.sampler.takes_all
-        self._step = 0
+        self.rate = rate
+        self._inner, self._head, self._runtime, self._gradient_acc = inner, head, runtime, gradient_acc
+        self._prefetch = head.store.prefetches and not head.sampler.takes_all
+        self._trains_centers, self._centers_rate = rules.trains(CENTERS), rules.terms(CENTERS, 2).rate
+        self._step = self._first = 0
+        self._center_updates = 0  # since the optimizer's slots of the centers were zeros
         self._set_loss_state(head.margin.state)
         self._waiting: dict[str, np.ndarray] = {}  # the state of a backbone that is frozen at present
         self.skipped = 0  # steps that the backbone has left out, as far as counted
+        self._counted_from = 0  # `skipped` is 0 for a run that has done so many steps more than updates
         self._ahead: tuple[Sample, np.ndarray] | None = None  # of the coming step: its sample and centers
 
     def __call__(
@@ -51,18 +55,22 @@ class TrainStep:
 
         upcoming: this rank's labels of the next batch.
         """
-        step, lr, runtime = self._step, self.rate(self._step), self._runtime
+        step, runtime = self._step, self._runtime
+        lr, next_lr = (self.rate(at) * self._centers_rate for at in (step, step + 1))
         sample, fetched = self._ahead or (self._draw(labels, step), None)
         self._head.place(sample, step, lr, fetched)
         following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
-        outputs = self._inner.run(images, np.split(sample.labels, runtime.ranks)[runtime.rank], self._loss_state)
+        slots = np.split(sample.labels, runtime.ranks)[runtime.rank]
+        outputs = self._inner.run(images, slots, self._loss_state, self.rate(step))
         self._loss_state = {name: self._averaged(values) for name, values in outputs["state"].items()}
         self._ahead = None
         if following:
-            self._ahead = following, self._head.fetch(following, step + 1, self.rate(step + 1))
-        self._head.update(sample, outputs["results"], step, lr, self._gradient_acc)
-        if self._ahead:
-            self._head.refetch(*self._ahead, sample, step + 1, self.rate(step + 1))
+            self._ahead = following, self._head.fetch(following, step + 1, next_lr)
+        if self._trains_centers:
+            self._head.update(sample, outputs["results"], step, lr, self._center_updates, self._gradient_acc)
+            self._center_updates += 1
+            if self._ahead:
+                self._head.refetch(*self._ahead, sample, step + 1, next_lr)
         self._step += 1
         return outputs["losses"]
 
@@ -80,29 +88,33 @@ class TrainStep:
     def _draw(self, labels: np.ndarray, step: int) -> Sample:
         return self._head.sampler.draw(step, self._runtime.exchange(labels).reshape(-1))
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0, as far as is known how many have been left out."""
-        return self._schedule.at(step - self.skipped)
-
     def count_updates(self) -> None:
-        """Finds out how many steps have been left out. A collective; waits for the steps under way."""
-        self.skipped = self._step - self._inner.updates()
+        """Finds out how many steps have been left out, as AMP does if gradients overflow. A collective; waits for the
+        steps under way.
+        """
+        if self._inner.trains and self._step > self._first:
+            self.skipped = self._step - self._inner.updates() - self._counted_from
 
     def state(self) -> dict[str, np.ndarray]:
-        """The backbone's, as `GraphStep.state`, or what was restored of it if it is frozen at present, and that of the
-        loss, (1,) each, as "loss.NAME". The centers' momentum is in the head's store. A collective.
+        """The backbone's, as `GraphStep.state`, or what was restored of it if it is frozen at present; that of the
+        loss, (1,) each, as "loss.NAME"; and counts, (1,) int64 each. A collective.
         """
+        self.count_updates()
         own = {f"{_LOSS}{name}": local_array(values)[:1].copy() for name, values in self._loss_state.items()}
-        counted = {"updates": np.array([self._step - self.skipped])}
-        return self._waiting | counted | self._inner.state() | own
+        counts = {"skipped": np.array([self.skipped]), "center_updates": np.array([self._center_updates])}
+        return self._waiting | self._inner.state() | own | counts
 
-    def restore(self, step: int, state: dict[str, np.ndarray]) -> None:
-        """Goes on after `step` steps, with a state as `state()` gave it; before the first call."""
-        state = with_own_names(state)
+    def restore(self, step: int, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on after `step` steps, with a state as `state()` gave it, or parts of it; before the first call."""
         own = {name.removeprefix(_LOSS): array for name, array in state.items() if name.startswith(_LOSS)}
         backbone = {name: array for name, array in state.items() if not name.startswith(_LOSS)}
         self._waiting = {} if self._inner.trains else backbone
-        self._step, self._ahead = step, None
-        self.skipped = step - int(state["updates"][0]) if "updates" in state else 0
-        self._inner.restore(step, backbone)
+        self._step = self._first = step
+        self._ahead = None
+        self._inner.restore(backbone)
+        self.skipped, self._center_updates = (
+            int(state[name][0]) if name in state else 0 for name in ("skipped", "center_updates")
+        )
+        updates = int(state["updates"][0]) if "updates" in state else 0
+        self._counted_from = step - updates - self.skipped
         self._set_loss_state({name: own.get(name, value) for name, value in self._head.margin.state.items()})

@@ -1,34 +1,33 @@
 """The head that a config asks for."""
 
+import math
 from pathlib import Path
 
+import numpy as np
 import oneflow as flow
 
 from heads.class_parallel import ClassParallelHead
-from heads.device_rows import DeviceRows
-from heads.mapped_rows import MappedRows
-from heads.row_store import HostRows
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
-from heads.sparse_momentum import SparseMomentum
+from heads.stores.device import DeviceRows
+from heads.stores.host import HostRows
+from heads.stores.mapped import MappedRows
+from heads.stores.store import RowShape, RowStore, Surroundings, array_kinds
 from losses import configured_margin
+from optim import Optimizer, configured_head_optimizer
 from utils.errors import UserError
 from utils.runtime import Runtime
 
 
-def build_head(cfg, num_classes: int, global_batch: int, runtime: Runtime) -> ClassParallelHead:
-    """Class centers where `cfg` keeps them, and how many of them a step sees.
-
-    Raises UserError for files that ranks of several machines would share.
-    """
+def build_head(cfg, num_classes: int, global_batch: int, runtime: Runtime, store: RowStore) -> ClassParallelHead:
+    """The head of `cfg` over this rank's class centers."""
     ranks, rank = (runtime.ranks, runtime.rank) if cfg.model_parallel else (1, 0)
     sampler = ClassSampler(num_classes, ranks, rank, cfg.sample_rate, global_batch, cfg.seed)
-    store = _build_store(cfg, num_classes, shard_range(num_classes, ranks, rank), runtime.device)
     return configured_head(cfg, store, sampler, runtime.placement, runtime.device)
 
 
 def configured_head(
-    cfg, store: HostRows | DeviceRows | None, sampler: ClassSampler, placement: flow.placement, device: str
+    cfg, store: RowStore | None, sampler: ClassSampler, placement: flow.placement, device: str
 ) -> ClassParallelHead:
     """The head of `cfg` over a store, or over none for those who only look at its step. device: "cuda" or "cpu", where
     it is to run.
@@ -47,19 +46,63 @@ def configured_head(
     )
 
 
+def row_shape(cfg) -> RowShape:
+    """What a class has under `cfg`."""
+    return RowShape((cfg.embedding_size,))
+
+
 def centers_folder(cfg) -> Path:
     """Where `head_store="mmap"` keeps its files."""
     return Path(cfg.head_store_path or Path(cfg.output, "head_store"))
 
 
-def _build_store(cfg, num_classes: int, shard: tuple[int, int], device: str) -> HostRows | DeviceRows:
-    rule = SparseMomentum(cfg.momentum, cfg.weight_decay, cfg.correct_skipped)
-    if cfg.head_store == "mmap":
-        if flow.env.get_node_size() > 1:
-            raise UserError('head_store="mmap" is for one machine; on several use head_store="host"')
-        folder = centers_folder(cfg)
-        return MappedRows(folder, num_classes, *shard, cfg.embedding_size, rule, cfg.head_dtype, cfg.seed)
-    if cfg.head_store == "device" and device == "cuda":
-        return DeviceRows(*shard, cfg.embedding_size, rule, device, cfg.seed, cfg.head_dtype)
-    # On a CPU the device's memory is the host's.
-    return HostRows(*shard, cfg.embedding_size, rule, cfg.head_dtype, cfg.seed)
+def row_optimizer(cfg) -> Optimizer:
+    """The optimizer of class centers. Raises UserError if it cannot train rows, or not as `cfg` wants it."""
+    optimizer = configured_head_optimizer(cfg)
+    if not optimizer.row_wise:
+        raise UserError(
+            f"{optimizer.name} looks at a whole tensor, and class centers train by rows; "
+            'write head_optimizer = "adamw" or "sgd"'
+        )
+    if cfg.correct_skipped and optimizer.catch_up(np.zeros(1, int), 1.0) is None:
+        raise UserError(
+            f"correct_skipped = True is not possible with {optimizer.name}, whose steps without a gradient have no "
+            "closed form; write correct_skipped=False"
+        )
+    return optimizer
+
+
+def store_class(cfg, device: str) -> type[RowStore]:
+    """Where class centers live. On a CPU the device's memory is the host's."""
+    classes = {"mmap": MappedRows, "device": DeviceRows if device == "cuda" else HostRows, "host": HostRows}
+    return classes[cfg.head_store]
+
+
+def build_store(cfg, num_classes: int, runtime: Runtime) -> RowStore:
+    """This rank's class centers, where `cfg` keeps them; all of them without model_parallel.
+
+    Raises UserError for files that ranks of several machines would share.
+    """
+    ranks, rank = (runtime.ranks, runtime.rank) if cfg.model_parallel else (1, 0)
+    if cfg.head_store == "mmap" and flow.env.get_node_size() > 1:
+        raise UserError('head_store="mmap" is for one machine; on several use head_store="host"')
+    return store_class(cfg, runtime.device)(
+        *shard_range(num_classes, ranks, rank),
+        row_shape(cfg),
+        row_optimizer(cfg),
+        cfg.head_dtype,
+        cfg.seed,
+        cfg.correct_skipped,
+        surroundings=Surroundings(num_classes, centers_folder(cfg), runtime),
+    )
+
+
+def kept_bytes(cfg, rows: int) -> dict[str, int]:
+    """What a store keeps for so many classes, by name, in bytes."""
+    kinds = array_kinds(rows, row_shape(cfg), configured_head_optimizer(cfg), cfg.head_dtype, cfg.correct_skipped)
+    return {name: math.prod(shape) * np.dtype(dtype).itemsize for name, (dtype, shape) in kinds.items()}
+
+
+def change_store(store: RowStore, cfg, step: int) -> None:
+    """Has a store go on under another config after `step` steps. A collective. May raise UserError."""
+    store.change(row_shape(cfg), row_optimizer(cfg), cfg.correct_skipped, step)

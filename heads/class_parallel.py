@@ -10,9 +10,8 @@ import numpy as np
 import oneflow as flow
 from oneflow import nn
 
-from heads.device_rows import DeviceRows
-from heads.row_store import HostRows
 from heads.sampling import ClassSampler, Sample
+from heads.stores.store import RowStore
 from losses.margin import Margin, Rows
 
 # exp(z) summed over 1e8 classes stays inside float32 while |z| is at most this, so no maximum need be taken first.
@@ -43,7 +42,7 @@ class _Fetched:
 class ClassParallelHead(nn.Module):
     """Normalized embeddings against normalized class centers, the logits of a margin, cross entropy.
 
-    store: this rank's class centers (`HostRows`, `MappedRows`, `DeviceRows`); sampler: which of them a step sees, its
+    store: this rank's class centers, or None if nothing is to be trained; sampler: which of them a step sees, its
     slots. margin: one of losses/. filtering: cosines of other classes above it become 0, without gradient (0: off),
     against mislabeled identities. half: mixed precision, the softmax is scaled so that float16 holds it; dtype: of the
     products and of the centers' copy `rows`, float16 on a card under `half`. model_parallel: slots are split over the
@@ -58,7 +57,7 @@ class ClassParallelHead(nn.Module):
 
     def __init__(
         self,
-        store: HostRows | DeviceRows,
+        store: RowStore | None,
         sampler: ClassSampler,
         embedding_size: int,
         placement: flow.placement,
@@ -221,10 +220,13 @@ class ClassParallelHead(nn.Module):
         else:
             np.copyto(rows.numpy(), fetched)
 
-    def update(self, sample: Sample, results: tuple[flow.Tensor, ...], step: int, lr: float, micro: int = 1) -> None:
+    def update(
+        self, sample: Sample, results: tuple[flow.Tensor, ...], step: int, lr: float, updates: int, micro: int = 1
+    ) -> None:
         """Trains the centers of a sample.
 
-        results: as `forward` returned them, of `micro` micro-batches one below the other.
+        results: as `forward` returned them, of `micro` micro-batches one below the other. updates: how many went before
+        since the optimizer's slots were zeros.
         """
         gradient_of = (self._factored if self.model_parallel else self._whole)(sample, micro, *results)
         centers = None
@@ -234,7 +236,7 @@ class ClassParallelHead(nn.Module):
                 centers = rows
             elif not rows.is_cuda:
                 centers = rows.numpy()
-        self.store.update(sample.rows, gradient_of, step, lr, centers)
+        self.store.update(sample.rows, gradient_of, step, lr, updates, centers)
         self._current = centers is not None
 
     def _factored(

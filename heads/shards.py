@@ -6,17 +6,17 @@ _INIT_STD = 0.01
 INIT_BLOCK = 1 << 14
 
 
-def initial_centers(start: int, stop: int, embedding_size: int, seed: int) -> np.ndarray:
-    """Rows [start, stop) of the initial class centers, (stop - start, E) float32, N(0, 0.01).
+def initial_centers(start: int, stop: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Rows [start, stop) of the initial class centers, (stop - start, *shape) float32, N(0, 0.01).
 
     Drawn in blocks by (seed, block), so that a rank draws only its own rows and they do not depend on how many ranks
     there are.
     """
-    rows = np.empty((stop - start, embedding_size), np.float32)
+    rows = np.empty((stop - start, *shape), np.float32)
     for block in range(start // INIT_BLOCK, -(-stop // INIT_BLOCK)):
         first = block * INIT_BLOCK
         lo, hi = max(start, first), min(stop, first + INIT_BLOCK)
-        drawn = np.random.default_rng([seed, block]).standard_normal((hi - first, embedding_size), np.float32)
+        drawn = np.random.default_rng([seed, block]).standard_normal((hi - first, *shape), np.float32)
         np.multiply(drawn[lo - first :], _INIT_STD, out=rows[lo - start : hi - start])
     return rows
 

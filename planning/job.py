@@ -14,10 +14,12 @@ from oneflow.core.common import data_type_pb2
 from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
 from engine.graph import TrainGraph
-from engine.model import Classifier
-from engine.optim import build_sgd
+from engine.model import Classifier, freeze
 from heads.build import configured_head
 from heads.sampling import ClassSampler
+from optim import configured_optimizer
+from optim.compiled import LearningRate
+from optim.parameters import ParameterRules
 from utils.runtime import Runtime
 
 _WIDTHS = {  # bytes
@@ -60,6 +62,7 @@ def read_job(cfg, ranks: int, device: str) -> Job:
     """The tensors of one of `ranks` ranks' step with `cfg` (its number of classes does not matter)."""
     job = _build(cfg, ranks, device)
     shapes, ops = job.helper.lbn2logical_blob_desc, list(job.net.op)
+    slots = tuple(f"-{slot}" for slot in configured_optimizer(cfg).slots)
     produced, last, gradients = {}, {}, set()
     for position, op in enumerate(ops):
         inputs, outputs = _ends(op)
@@ -74,7 +77,7 @@ def read_job(cfg, ranks: int, device: str) -> Job:
             continue
         born = produced.get(name, 0)
         kept = op is not None and op.WhichOneof("op_type") in ("variable_conf", "input_conf", "output_conf")
-        part, copies = _part(name, op, name in gradients, desc), 1
+        part, copies = _part(name, op, name in gradients, desc, slots), 1
         if op is not None and op.HasField("output_conf"):
             copies += _OUTPUT_COPIES
         blobs.append(_blob(part, _bytes(desc) * copies, _COLUMNS in desc.shape.dim, born, last.get(name, born), kept))
@@ -112,9 +115,11 @@ def _build(cfg, ranks: int, device: str):
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
     head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)
-    optimizer = build_sgd(backbone, cfg)
-    schedule = flow.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
-    graph = TrainGraph(Classifier(backbone, _Gathered(head, shared)), optimizer, schedule, cfg.gradient_acc)
+    optimizer = configured_optimizer(cfg)
+    rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
+    freeze(backbone, rules)
+    model = Classifier(backbone, _Gathered(head, shared))
+    graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
@@ -145,12 +150,13 @@ def _bytes(desc) -> int:
     return int(np.prod(desc.shape.dim, dtype=np.int64)) * _WIDTHS[desc.data_type]
 
 
-def _part(name: str, op, gradient: bool, desc) -> str:
+def _part(name: str, op, gradient: bool, desc, slots: tuple[str, ...]) -> str:
+    """slots: what the names of an optimizer's variables end with."""
     op_name = name.partition("/")[0]
     if op is not None and op.HasField("variable_conf"):
         if op_name.startswith("model.head"):
             return "normalized centers"
-        return "backbone momentum" if op_name.endswith("-momentum") else "backbone weights"
+        return "backbone optimizer" if op_name.endswith(slots) else "backbone weights"
     if _COLUMNS in desc.shape.dim:
         return "logits"
     return "backbone gradients" if gradient else "activations"

@@ -9,9 +9,9 @@ runs that differ in one thing only; tests/benchmarks/bench_plan.py compares the 
 from collections import defaultdict
 from dataclasses import dataclass
 
-from heads.device_rows import BLOCK_BYTES as DEVICE_BLOCK_BYTES
-from heads.row_store import DTYPES
+from heads.build import kept_bytes, row_shape, store_class
 from heads.sampling import ClassSampler
+from optim import configured_head_optimizer
 from planning.job import Blob, Job
 
 _MB = 10**6
@@ -25,7 +25,6 @@ _IMAGE_COPIES = 1  # of a rank's batch: that of the step before, which its tenso
 _SYNTHETIC_BATCHES = 4
 _CONNECTED = 30 * _MB  # for several ranks: connections, and the operators that only the compiled job has
 _EXCHANGED = 2.2  # gradients are summed in (ranks + this) times their size (2 and 3 ranks on a CPU; NCCL needs none)
-_DEVICE_BLOCKS = 10  # what DeviceRows.update holds of a block: weight, momentum, gradient, and what takes their place
 _SAMPLING_BYTES = 64  # per sampled class: its row, its slot, and the draws they come from, as int64
 _CONTEXT = 600 * _MB  # of a card, assumed: what the libraries take before the first tensor
 
@@ -68,24 +67,15 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
         device_parts["exchange between ranks"] += _CONNECTED + (ranks + _EXCHANGED) * device_parts["backbone gradients"]
 
     rows = -(-num_classes // ranks) if cfg.model_parallel else num_classes
-    weight, momentum = (rows * cfg.embedding_size * dtype().itemsize for dtype in DTYPES[cfg.head_dtype])
-    kept = {"head weights": weight, "head momentum": momentum}
-    if cfg.correct_skipped:
-        kept["head last steps"] = rows * 4
-    files = sum(kept.values()) * ranks if cfg.head_store == "mmap" else 0
-    if not files:
-        for part, size in kept.items():
-            (device_parts if cfg.head_store == "device" else host)[part] += size
-    sample = columns * cfg.embedding_size * 4
-    if columns < rows:
+    store, places = store_class(cfg, device), {"host": host, "device": device_parts, "files": defaultdict(float)}
+    for name, size in kept_bytes(cfg, rows).items():
+        places[store.place][f"head {name}"] += size
+    sampled, sample = columns < rows, columns * row_shape(cfg).size * 4
+    if sampled:
         host["sampling"] = columns * _SAMPLING_BYTES
-        if files or (cfg.head_store == "host" and device == "cuda"):
-            host["sampled rows fetched ahead"] = sample
-    if device == "cuda" and cfg.head_store == "device":
-        card["blocks of centers in training"] = min(_DEVICE_BLOCKS * DEVICE_BLOCK_BYTES, _DEVICE_BLOCKS * sample)
-    elif device == "cuda":  # the gradient and the fetched rows travel whole
-        card["centers that travel"] = 2 * sample
-        host["centers that travel"] = 2 * sample
+    for share in store.besides(configured_head_optimizer(cfg), sample, sampled, device == "cuda"):
+        places[share.place][share.part] += share.bytes
+    files = sum(places["files"].values()) * ranks
     return Prediction({k: int(v) for k, v in host.items()}, {k: int(v) for k, v in card.items()}, int(files))
 
 

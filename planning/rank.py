@@ -3,6 +3,7 @@
 It trains a few steps of a config on synthetic data and writes what it saw to rank-N.json beside that file.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -38,16 +39,14 @@ def main(arguments: list[str]) -> None:
     found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
     loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed)
-    trainer = Trainer(cfg, runtime, loader)
+    trainer = Trainer(cfg, runtime, lambda _: loader)
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
         if cfg.cpu_kernels == "all":
             use_cpu_kernels(trainer.backbone)
         if cfg.graph:
             sleep_while_waiting()
     trainer.start_from(None, None)
-    trainer.start_phase()
-    if cfg.head_store != "mmap":
-        _make_resident(trainer.head)
+    trainer.store.make_resident()
     steps = list(loader.batches(0, orders["warmup"] + orders["steps"]))
     found["seconds"] = _run(trainer.train_step, steps, found)[orders["warmup"] :]
     found["peak"] = held()["VmHWM"]
@@ -70,12 +69,6 @@ def _run(train_step, steps: list, found: dict) -> list[float]:
     return seconds
 
 
-def _make_resident(head) -> None:
-    """Writes to all of the momentum: fresh zeros take no memory until then, and in a long run all are written to."""
-    if head.store.on_host:
-        head.store.arrays()["momentum"].fill(0)
-
-
 def _backbone_alone(trainer, cfg, runtime):
     """The same step without a head: its loss is the mean of the squared embeddings."""
     from oneflow import nn
@@ -83,7 +76,8 @@ def _backbone_alone(trainer, cfg, runtime):
     from engine.eager import EagerStep
     from engine.graph import GraphStep
     from engine.model import Classifier
-    from engine.optim import build_sgd
+    from optim import configured_optimizer
+    from optim.parameters import ParameterRules
 
     class NoHead(nn.Module):
         def forward(self, embedding, labels, state):
@@ -92,9 +86,12 @@ def _backbone_alone(trainer, cfg, runtime):
 
     for parameter in trainer.backbone.parameters():
         parameter.grad = None  # the first graph's, to which a second one could not add
-    parts = Classifier(trainer.backbone, NoHead()), build_sgd(trainer.backbone, cfg), trainer.schedule, runtime
-    step = GraphStep(*parts, cfg.gradient_acc, cfg.fp16) if cfg.graph else EagerStep(*parts, cfg.gradient_acc)
-    return lambda images, labels, _: step.run(images, labels, {})["losses"]
+    optimizer = configured_optimizer(cfg)
+    rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
+    parts = Classifier(trainer.backbone, NoHead()), optimizer, rules, runtime, cfg.clip_grad_norm, cfg.gradient_acc
+    step = GraphStep(*parts, cfg.fp16) if cfg.graph else EagerStep(*parts)
+    counter = itertools.count()
+    return lambda images, labels, _: step.run(images, labels, {}, trainer.phase.rate(next(counter)))["losses"]
 
 
 def _card_memory() -> int | None:

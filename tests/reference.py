@@ -1,13 +1,14 @@
 """A trainer in plain float64 NumPy, written from the papers: what the compiled step is held against.
 
 The network is linear -> [BatchNorm] -> linear, so that every gradient can be written down; the head is that of the
-losses' papers (tests/losses/formulas.py), with finite differences for slopes (good to 1e-9); the update is Polyak's
-momentum with L2 weight decay.
+losses' papers (tests/losses/formulas.py), with finite differences for slopes (good to 1e-9); the updates are those of
+tests/optim/formulas.py.
 """
 
 import numpy as np
 
 from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state
+from tests.optim.formulas import OPTIMIZERS
 
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 
@@ -99,19 +100,23 @@ class Network:
         return grads
 
 
-def train(start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, momentum=0.9, weight_decay=5e-4,
-          clip=5.0, backbone_scale=1.0, sampled=None, state=(), **head):  # fmt: skip
+def train(
+    start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, optimizer="sgd", optimizer_parameters=(),
+    head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True, clip=5.0, sampled=None, state=(), **head
+):  # fmt: skip
     """Losses of every step, the final parameters by name, the network with its running statistics, and the final state
     of the loss.
 
-    sampled: for every step the classes whose centers take part and train, in order; None: all. state: the loss's
-    at first.
+    multipliers: beginning of names -> factor of the rate; frozen: beginnings of names; both may end with "*". sampled:
+    for every step the classes whose centers take part and train, in order; None: all. state: the loss's at first.
     """
     net = Network(start, ranks, batch_norm)
-    velocity = {name: np.zeros_like(value) for name, value in net.p.items()}
+    slots = {name: {} for name in net.p}
+    multipliers, parameters = dict(multipliers), dict(optimizer_parameters)
+    decay = parameters.pop("weight_decay", 5e-4)
     losses = []
     everything = [np.arange(len(net.p["head.weight"]))] * len(rates)
-    for (x, labels), lr, classes in zip(batches, rates, sampled or everything, strict=True):
+    for step, ((x, labels), lr, classes) in enumerate(zip(batches, rates, sampled or everything, strict=True)):
         grads = {name: np.zeros_like(value) for name, value in net.p.items()}
         loss, states = 0.0, []
         # Each rank cuts its own rows into micro-batches; a micro-batch of the global batch is one of each rank's.
@@ -119,24 +124,30 @@ def train(start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, m
         for micro in range(gradient_acc):
             chosen = rows[:, micro].ravel()
             out = net.forward(x[chosen].astype(np.float64))
-            slots = np.searchsorted(classes, labels[chosen])
-            part, d_out, d_centers, after = head_loss(out, net.p["head.weight"][classes], slots, state=state, **head)
+            ids = np.searchsorted(classes, labels[chosen])
+            part, d_out, d_centers, after = head_loss(out, net.p["head.weight"][classes], ids, state=state, **head)
             states.append(after)
             loss += part / gradient_acc
             grads["head.weight"][classes] += d_centers / gradient_acc
             for name, grad in net.backward(d_out).items():
                 grads[name] += grad / gradient_acc
         state = {name: np.mean([after[name] for after in states]) for name in states[0]}
-        if clip:
-            norm = np.sqrt(sum((g**2).sum() for name, g in grads.items() if name.startswith("backbone")))
-            for name in grads:
-                if name.startswith("backbone"):
-                    grads[name] *= min(1.0, clip / (norm + 1e-6))
-        for name in net.p:
-            rate = lr * backbone_scale if name.startswith("backbone") else lr
+        for name in [name for name in grads if name.startswith(tuple(pattern.rstrip("*") for pattern in frozen))]:
+            del grads[name]
+        backbone = [name for name in grads if name.startswith("backbone")]
+        if clip and backbone:
+            norm = np.sqrt(sum((grads[name] ** 2).sum() for name in backbone))
+            for name in backbone:
+                grads[name] *= min(1.0, clip / (norm + 1e-6))
+        for name, grad in grads.items():
+            factor = next((f for beginning, f in multipliers.items() if name.startswith(beginning.rstrip("*"))), 1.0)
+            own = decay if decays_vectors or grad.ndim > 1 else 0.0
+            formula = OPTIMIZERS[optimizer if name != "head.weight" else head_optimizer or optimizer]
             rows = classes if name == "head.weight" else slice(None)
-            old, weight = velocity[name][rows], net.p[name][rows]
-            velocity[name][rows] = momentum * old + grads[name][rows] + weight_decay * weight
-            net.p[name][rows] = weight - rate * velocity[name][rows]
+            held = {slot: values[rows] for slot, values in slots[name].items()}
+            kept = parameters if formula is OPTIMIZERS[optimizer] else {}
+            net.p[name][rows], held = formula(net.p[name][rows], held, grad[rows], lr * factor, own, step + 1, **kept)
+            for slot, values in held.items():
+                slots[name].setdefault(slot, np.zeros_like(net.p[name]))[rows] = values
         losses.append(loss)
     return np.array(losses), net.p, net, state

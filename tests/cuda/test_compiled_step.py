@@ -26,7 +26,9 @@ def test_the_step_keeps_to_the_layout(compiled, name):
 @EACH_CASE
 def test_every_operator_has_a_kernel(compiled, kernel_registry, name):
     job = compiled(name)
-    assert {op.device for op in read_operators(job) if op.name.startswith("model.")} == {"cuda"}
+    # OneFlow counts updates on the host, and Adam's corrections, two numbers, with them.
+    operators = [op for op in read_operators(job) if op.kind != "adam_bias_correction_factor"]
+    assert {op.device for op in operators if op.name.startswith("model.")} == {"cuda"}
     missing = kernel_registry.missing(job)
     assert not missing, "\n".join(missing)
 

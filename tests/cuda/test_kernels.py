@@ -3,7 +3,8 @@
 import oneflow as flow
 import pytest
 
-from heads.device_rounding import round_randomly
+from heads.stores.device_rounding import round_randomly
+from optim import list_optimizers, make_optimizer
 
 ROWS, INDEX = flow.ones(6, 4), flow.zeros(2, dtype=flow.int64)
 
@@ -45,3 +46,15 @@ def test_the_gradient_of_centers_has_its_kernels(kernel_registry, dtype):
         return flow.matmul(slopes.to(dtype)[:, 1:3], directions.to(dtype), transpose_a=True).to(flow.float32)
 
     assert kernel_registry.missing_for(gradient, ROWS, ROWS) == []
+
+
+@pytest.mark.parametrize("name", list_optimizers())
+def test_optimizers_of_rows_have_their_kernels(kernel_registry, name):
+    optimizer = make_optimizer(name)
+    if not optimizer.row_wise:
+        return
+
+    def step(w, gradient):
+        return optimizer.update(w * 1.0, tuple(w * 0.0 for _ in optimizer.slots), gradient, 0.1, 3)[0]
+
+    assert kernel_registry.missing_for(step, ROWS, ROWS) == []

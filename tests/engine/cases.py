@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from optim.schedules import Schedule, Span, make_curve
+
 IN, HIDDEN, EMBEDDING, CLASSES, BATCH, STEPS = 10, 16, 8, 23, 12, 5
 COMBINED = {"loss": "combined", "parameters": {"m2": 0.3, "m3": 0.2}}
 STRAIGHT = {"parameters": {"gradient": "straight_through"}}
@@ -12,11 +14,14 @@ NORMS = {"l_a": 1.7, "u_a": 2.8, "lambda_g": 120.0}
 MAGFACE = {"loss": "magface", "parameters": NORMS}
 MAGFACE_NOT_EASY = {"loss": "magface", "parameters": {**NORMS, "l_m": 1.0, "u_m": 1.4, "easy_margin": False}}
 MAGCOSFACE = {"loss": "magcosface", "parameters": NORMS}
+DECAYED = {"optimizer_parameters": {"weight_decay": 0.3}}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
 BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
     "loss": "arcface", "parameters": {}, "filtering": 0.0, "half": False, "loss_scale": False,
-    "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True, "backbone_scale": 1.0,
+    "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True,
+    "optimizer": "sgd", "optimizer_parameters": {}, "head_optimizer": None,
+    "multipliers": {}, "frozen": (), "decays_vectors": True,
 }  # fmt: skip
 FULL_CASES = {
     "arcface": {},
@@ -42,7 +47,19 @@ FULL_CASES = {
         "parameters": {"s": 100.0},
         "half": True,
     },
-    "backbone_scale": {"backbone_scale": 0.3},
+    "backbone_scale": {"multipliers": {"backbone.*": 0.3}},
+    "slow_norms": {"multipliers": {"backbone.1.*": 0.1, "backbone.*": 0.5, "head.weight": 2.0}, "batch_norm": True},
+    "undecayed_vectors": {"decays_vectors": False, "batch_norm": True, "optimizer_parameters": {"weight_decay": 0.5}},
+    "frozen_part": {"frozen": ("backbone.0.*",), "gradient_acc": 2, "clip": 0.5},
+    "frozen_backbone": {"frozen": ("backbone.*",)},
+    "frozen_centers": {"frozen": ("head.*",)},
+    "no_momentum": {"optimizer_parameters": {"momentum": 0.0}},
+    "sgdw": {"optimizer": "sgdw", **DECAYED},
+    "adam": {"optimizer": "adam", **DECAYED},
+    "adamw": {"optimizer": "adamw", "gradient_acc": 2, **DECAYED},
+    "adamw_parts": {"optimizer": "adamw", "multipliers": {"backbone.2.*": 0.1}, "decays_vectors": False, **DECAYED},
+    "adamw_device": {"optimizer": "adamw", "store": "device", **DECAYED},
+    "lamb": {"optimizer": "lamb", "head_optimizer": "adamw", **DECAYED},
     "scale_32": {"parameters": {"s": 32.0}},
     "scale_128": {"parameters": {"s": 128.0}},
     "half": {"half": True, "gradient_acc": 2},
@@ -80,6 +97,9 @@ SAMPLED_CASES = {
     "sampled_mmap": {"classes": 101, "rate": 0.3, "store": "mmap", "prefetch": True},
     "sampled_device": {"classes": 101, "rate": 0.3, "store": "device", "gradient_acc": 2},
     "sampled_device_filtering": {"classes": 101, "rate": 0.3, "store": "device", "filtering": 0.2},
+    "sampled_sgdw": {"classes": 101, "rate": 0.3, "optimizer": "sgdw", **DECAYED},
+    "sampled_adamw": {"classes": 101, "rate": 0.3, "optimizer": "adamw", "store": "mmap", "prefetch": True, **DECAYED},
+    "sampled_adam_device": {"classes": 101, "rate": 0.3, "optimizer": "adam", "store": "device", **DECAYED},
     "sampled_normface": {"classes": 101, "rate": 0.3, "loss": "normface"},
     "sampled_adaface": {"classes": 101, "rate": 0.3, **ADAFACE},
     "sampled_curricularface": {"classes": 101, "rate": 0.3, **CURRICULARFACE},
@@ -91,7 +111,8 @@ CASES = FULL_CASES | SAMPLED_CASES
 SHARED_CASES = [
     "arcface", "batch_norm", "accumulation_norm", "replicated", "replicated_norm", "replicated_all", "scale_32",
     "scale_128", "device", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive",
-    "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface",
+    "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface", "frozen_part", "frozen_centers",
+    "adamw", "sampled_adamw",
 ]  # fmt: skip
 
 
@@ -99,7 +120,7 @@ def cases_on(ranks):
     return list(CASES) if ranks == 2 else SHARED_CASES
 
 
-SCHEDULE = {"kind": "polynomial", "lr": 0.02, "total_steps": 8, "warmup_steps": 2, "power": 2.0}
+SCHEDULE = Schedule(make_curve("polynomial", power=2.0), Span(lr=0.02, steps=8, warmup=2))
 
 
 def settings(case):

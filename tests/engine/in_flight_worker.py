@@ -21,13 +21,13 @@ def main(mode: str, folder: Path) -> None:
     cfg = load_config("configs/synthetic.py", [*settings, "num_classes=100", "num_image=4096", f"batch_size={BATCH}"])
     runtime = start_runtime("cpu")
     loader = SyntheticLoader(cfg.num_classes, cfg.num_image, BATCH, runtime.rank, runtime.ranks)
-    trainer = Trainer(cfg, runtime, loader)
+    trainer = Trainer(cfg, runtime, lambda _: loader)
     sleep_while_waiting()
-    trainer.start_phase()
+    trainer.start_from(None, None)
     found = {}
     for images, labels in loader.batches(0, STEPS):
         start = time.perf_counter()
-        trainer.loss = trainer.train_step(images, labels, None)["loss"]
+        trainer.losses = trainer.train_step(images, labels, None)
         launched = time.perf_counter()
         runtime.exchange(np.zeros(2))
         found["exchange"] = time.perf_counter() - launched

@@ -5,40 +5,43 @@ from pathlib import Path
 
 import numpy as np
 import oneflow as flow
-from easydict import EasyDict
 from oneflow import nn
 
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.eager import EagerStep
 from engine.graph import GraphStep
-from engine.model import Classifier
-from engine.optim import build_sgd
-from engine.schedule import Schedule
+from engine.model import Classifier, freeze
 from engine.step import TrainStep
 from heads.class_parallel import ClassParallelHead
-from heads.device_rows import DeviceRows
-from heads.mapped_rows import MappedRows
-from heads.row_store import HostRows
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
-from heads.sparse_momentum import SparseMomentum
+from heads.stores.device import DeviceRows
+from heads.stores.host import HostRows
+from heads.stores.mapped import MappedRows
+from heads.stores.store import RowShape, RowStore, Surroundings
 from losses import make_margin
+from optim import make_optimizer
+from optim.parameters import ParameterRules
 from tests.engine.cases import BATCH, EMBEDDING, HIDDEN, IN, SCHEDULE, batches, initial_parameters, settings
 from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import local_array, start_runtime, write_local
 
-RULE = SparseMomentum(0.9, 5e-4)
+STORES = {"host": HostRows, "device": DeviceRows, "mmap": MappedRows}
 
 
-def make_store(wanted: dict, share: tuple[int, int], folder: Path, runtime):
-    if wanted["store"] == "host":
-        return HostRows(*share, EMBEDDING, RULE, "float32", seed=0)
-    if wanted["store"] == "device":
-        return DeviceRows(*share, EMBEDDING, RULE, "cpu", seed=0)
-    store = MappedRows(folder, wanted["classes"], *share, EMBEDDING, RULE, "float32", seed=0)
-    if runtime.is_main:
-        store.create()
-    runtime.sum_over_ranks(np.zeros(1, np.float32))
+def make_store(wanted: dict, share: tuple[int, int], folder: Path, runtime) -> RowStore:
+    name = wanted["head_optimizer"] or wanted["optimizer"]
+    optimizer = make_optimizer(name, **wanted["optimizer_parameters"])
+    store = STORES[wanted["store"]](
+        *share,
+        RowShape((EMBEDDING,)),
+        optimizer,
+        "float32",
+        seed=0,
+        surroundings=Surroundings(wanted["classes"], folder, runtime),
+    )
+    store.begin()
+    store.prefetches = wanted["prefetch"]
     return store
 
 
@@ -66,18 +69,13 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
         half=wanted["half"],
         model_parallel=wanted["model_parallel"],
     )
-    cfg = EasyDict(
-        clip_grad_norm=wanted["clip"],
-        lr=SCHEDULE["lr"],
-        lr_backbone_scale=wanted["backbone_scale"],
-        momentum=0.9,
-        weight_decay=5e-4,
-    )
-    schedule = Schedule(**SCHEDULE)
-    parts = Classifier(backbone, head), build_sgd(backbone, cfg), schedule, runtime, acc
+    optimizer = make_optimizer(wanted["optimizer"], **wanted["optimizer_parameters"])
+    rules = ParameterRules(optimizer.weight_decay, wanted["multipliers"], wanted["frozen"], wanted["decays_vectors"])
+    freeze(backbone, rules)
+    parts = Classifier(backbone, head), optimizer, rules, runtime, wanted["clip"], acc
     # AMP computes in float32 on a CPU, but its loss scale is at work.
     inner = GraphStep(*parts, fp16=wanted["loss_scale"]) if mode == "graph" else EagerStep(*parts)
-    return backbone, head, TrainStep(inner, head, schedule, runtime, acc, wanted["prefetch"])
+    return backbone, head, TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc)
 
 
 def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from engine.schedule import Schedule
 from losses import make_margin
 from tests import reference
 from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_parameters, settings
@@ -17,7 +16,7 @@ def seen_by(case):
     reference.train(
         initial_parameters(wanted["batch_norm"], wanted["classes"]),
         batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),
-        [Schedule(**SCHEDULE).at(step) for step in range(STEPS)],
+        [SCHEDULE.at(step) for step in range(STEPS)],
         gradient_acc=wanted["gradient_acc"],
         state=make_margin(wanted["loss"], **wanted["parameters"]).state,
         seen=seen,

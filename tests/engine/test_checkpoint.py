@@ -25,15 +25,15 @@ class OneRank:
         return array
 
 
-def save(folder, step, keep=3, best_step=0, rows=200):
+def save(folder, step, keep=3, best_step=0, rows=200, state=None, tensors=None):
     about = {"step": step, "ranks": 1, "best": 0.5, "best_step": best_step, "network": "r18", "embedding_size": 8}
     full = np.full((rows, 8), step, np.float32)
     return save_checkpoint(
         folder,
         about,
         {"fc.weight": full, "bn.running_mean": full[0]},
-        {"backbone.fc.weight": full},
-        {"head.weight": full, "head.momentum": full + 0.5},
+        state or {"backbone.fc.weight/m": full, "center_updates": np.array([step])},
+        tensors or {"head.weight": full, "head.weight/m": full + 0.5},
         {"bn.running_mean": full[1]},
         OneRank(),
         keep,
@@ -44,9 +44,25 @@ def test_gives_back_what_was_saved(tmp_path):
     checkpoint = Checkpoint(save(tmp_path / "c", 7), OneRank())
     assert checkpoint.about["step"] == 7
     assert (checkpoint.backbone(0, 1)["fc.weight"] == 7).all()
-    assert (checkpoint.optimizer()["backbone.fc.weight"] == 7).all()
-    rows = checkpoint.head_rows("head.momentum", 50, 60)
+    assert (checkpoint.state()["backbone.fc.weight/m"] == 7).all()
+    centers = checkpoint.centers()
+    assert centers.step == 7 and centers.folder is None
+    assert centers.has("weight") and centers.has("m") and not centers.has("momentum")
+    rows = centers.read("m", 50, 60)
     assert rows.shape == (10, 8) and (rows == 7.5).all()
+
+
+def test_a_checkpoint_in_the_names_of_before_is_read(tmp_path):
+    full = np.arange(80, dtype=np.float32).reshape(10, 8)
+    state = {"backbone.fc.weight": full, "System-Train-TrainStep": np.array([6])}
+    tensors = {"head.weight": full, "head.momentum": full + 1, "head.last_step": np.arange(10, dtype=np.int32)}
+    checkpoint = Checkpoint(save(tmp_path / "c", 7, state=state, tensors=tensors), OneRank())
+    found = checkpoint.state()
+    np.testing.assert_array_equal(found["backbone.fc.weight/momentum"], full)
+    assert (found["updates"], found["skipped"], found["center_updates"]) == (6, 1, 7)
+    centers = checkpoint.centers()
+    np.testing.assert_array_equal(centers.read("momentum", 2, 5), full[2:5] + 1)
+    np.testing.assert_array_equal(centers.read("last_step", 2, 5), [2, 3, 4])
 
 
 def test_keeps_the_newest_and_the_best(tmp_path):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine import hooks
 from engine.clock import TrainingClock
 from engine.hooks import Progress
 from engine.in_flight import StepsInFlight
@@ -15,16 +16,14 @@ from tests.engine.fake_device import FakeDevice, FakeRanks
 class FakeTrainer:
     """As much of a trainer as the progress lines need."""
 
-    runtime, global_batch, total_steps, steps_per_epoch = FakeRanks(), 64, 60, 60
-    train_step = SimpleNamespace(rate=lambda step: 0.1)
+    runtime, total_steps, cfg = FakeRanks(), 60, SimpleNamespace(fp16=False)
+    phase = SimpleNamespace(global_batch=64, stop=60, rate=lambda step: 0.1, epoch=lambda step: 0)
+    phases, train_step = [phase], SimpleNamespace(skipped=0)
 
     def __init__(self, device: FakeDevice) -> None:
         self.step, self.device = 0, device
         self.clock = TrainingClock(device.clock)
         self.in_flight = StepsInFlight(self.runtime, arrival=device.arrival, wait=device.wait, clock=device.clock)
-
-    def count_skipped(self) -> int:
-        return 0
 
     @property
     def finished(self) -> bool:
@@ -48,9 +47,24 @@ class FakeTrainer:
         lines = [re.search(r"Speed ([\d.]+) .* Required: (.*)", line) for line in caplog.messages]
         return [(float(line[1]), line[2]) for line in lines]
 
-    def mean_loss(self, losses: list[int]) -> float:
-        self.device.arrival(losses[-1])()
+
+@pytest.fixture(autouse=True)
+def losses_of_the_device(monkeypatch):
+    """A line waits for its last loss."""
+
+    def mean_loss(losses, runtime, step, fp16):
+        arrivals[-1](losses[-1])()
         return 0.0
+
+    arrivals = []
+    before = FakeTrainer.__init__
+
+    def started(self, device):
+        arrivals.append(device.arrival)
+        before(self, device)
+
+    monkeypatch.setattr(FakeTrainer, "__init__", started)
+    monkeypatch.setattr(hooks, "mean_loss", mean_loss)
 
 
 @pytest.mark.parametrize("step", [0.02, 0.3, 2.0])

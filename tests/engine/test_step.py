@@ -5,7 +5,6 @@ import functools
 import numpy as np
 import pytest
 
-from engine.schedule import Schedule
 from losses import make_margin
 from tests import reference
 from tests.engine.cases import CLASSES, SCHEDULE, STEPS, batches, cases_on, initial_parameters, settings
@@ -17,7 +16,10 @@ EACH_CASE = pytest.mark.parametrize(
     ("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in cases_on(run[1])]
 )
 FORMULA = ("loss", "parameters", "filtering")
-TRAINING = ("batch_norm", "gradient_acc", "clip", "backbone_scale")
+TRAINING = (
+    *("batch_norm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),
+    *("frozen", "decays_vectors"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def trained(tmp_path_factory):
 
 def numpy_training(case, ranks, sampled=None):
     wanted = settings(case)
-    rates = [Schedule(**SCHEDULE).at(step) for step in range(STEPS)]
+    rates = [SCHEDULE.at(step) for step in range(STEPS)]
     return reference.train(
         initial_parameters(wanted["batch_norm"], wanted["classes"]),
         batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),

@@ -5,13 +5,13 @@ import oneflow as flow
 import pytest
 
 from heads.class_parallel import ClassParallelHead
-from heads.row_store import HostRows
 from heads.sampling import ClassSampler
 from heads.shards import initial_centers, shard_range
-from heads.sparse_momentum import SparseMomentum
 from losses import make_margin
 from losses.combined import CosFace
+from optim import make_optimizer
 from tests import reference
+from tests.heads.stores.made import make_store
 
 PLACEMENT = flow.placement("cpu", ranks=[0])
 SPLIT = flow.sbp.split(0)
@@ -27,17 +27,17 @@ def test_shards_cover_every_class_once(classes, ranks):
 
 
 def test_initial_centers_do_not_depend_on_the_shards():
-    whole = initial_centers(0, 40000, 16, seed=3)
+    whole = initial_centers(0, 40000, (16,), seed=3)
     for ranks in (2, 3, 7):
-        shards = [initial_centers(*shard_range(40000, ranks, rank), 16, seed=3) for rank in range(ranks)]
+        shards = [initial_centers(*shard_range(40000, ranks, rank), (16,), seed=3) for rank in range(ranks)]
         np.testing.assert_array_equal(np.concatenate(shards), whole)
     assert abs(whole.std() - 0.01) < 1e-4 and abs(whole.mean()) < 1e-4
-    assert not np.array_equal(initial_centers(0, 10, 16, seed=4), whole[:10])
+    assert not np.array_equal(initial_centers(0, 10, (16,), seed=4), whole[:10])
 
 
 def make_head(batch, centers, margin, **settings):
     classes, size = centers.shape
-    store = HostRows(0, classes, size, SparseMomentum(0.0, 0.0), "float32", seed=0)
+    store = make_store("host", classes, (size,), make_optimizer("sgd", momentum=0.0, weight_decay=0.0))
     store.load("weight", centers.copy())
     sampler = ClassSampler(classes, 1, 0, 1.0, batch, seed=0)
     return ClassParallelHead(store, sampler, size, PLACEMENT, margin, **settings)
@@ -51,7 +51,7 @@ def run_head(embedding, labels, centers, loss="arcface", parameters=(), **settin
     e = flow.tensor(embedding).to_global(placement=PLACEMENT, sbp=SPLIT).requires_grad_(True)
     objective, outputs = head(e, flow.tensor(labels).to_global(placement=PLACEMENT, sbp=SPLIT), {})
     objective.backward()
-    head.update(sample, outputs["results"], 0, 1.0)
+    head.update(sample, outputs["results"], 0, 1.0, 0)
     return (
         outputs["losses"]["loss"].to_local().numpy(),
         e.grad.to_local().numpy(),

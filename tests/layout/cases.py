@@ -27,6 +27,7 @@ class LayoutCase:
     loss: str = "arcface"
     parameters: dict = field(default_factory=dict)
     filtering: float = 0.0
+    optimizer: str = "sgd"
     floats: int = 0
     bytes_per_logit: int = 0
 
@@ -73,6 +74,9 @@ VARIANTS = {
     "large_scale": (1, {"parameters": {"s": 128.0}}),
     "large_scale_filtering": (3, {"parameters": {"s": 128.0}, "filtering": 0.2}),
     "replicated": (0, {"model_parallel": False}),
+    "sgdw": (0, {"optimizer": "sgdw"}),
+    "adamw": (0, {"optimizer": "adamw"}),
+    "lamb": (0, {"optimizer": "lamb"}),
     "normface": (0, {"loss": "normface"}),
     "adaface": (0, {"loss": "adaface"}),
     "adaface_acc2": (0, {"loss": "adaface", "gradient_acc": 2}),

@@ -1,14 +1,14 @@
 """The training step of a case, as the project builds it."""
 
 import oneflow as flow
-from easydict import EasyDict
 from oneflow import nn
 
 from engine.graph import TrainGraph
 from engine.model import Classifier
-from engine.optim import build_sgd
-from engine.schedule import Schedule
 from heads.class_parallel import ClassParallelHead
+from optim import make_optimizer
+from optim.compiled import LearningRate
+from optim.parameters import ParameterRules
 from tests.layout.cases import EMBEDDING, IN, LayoutCase
 from utils.runtime import Runtime
 
@@ -29,7 +29,7 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         case.model_parallel,
         flow.float16 if case.half and runtime.device == "cuda" else flow.float32,
     )
-    cfg = EasyDict(clip_grad_norm=case.clip, lr=0.1, lr_backbone_scale=1.0, momentum=0.9, weight_decay=5e-4)
-    optimizer = build_sgd(backbone, cfg)
-    schedule = Schedule("polynomial", 0.1, 1000, warmup_steps=10).attach(optimizer)
-    return TrainGraph(Classifier(backbone, head), optimizer, schedule, case.gradient_acc, case.half)
+    rules = ParameterRules(5e-4)
+    rate = LearningRate(runtime.placement)
+    model = Classifier(backbone, head)
+    return TrainGraph(model, rate, make_optimizer(case.optimizer), rules, case.clip, case.gradient_acc, case.half)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from engine.schedule import Schedule
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
 from tests import reference
@@ -53,7 +52,7 @@ def test_the_loss_of_the_page_trains_as_its_formula_says(trained, monkeypatch, m
     losses, _, _, state = reference.train(
         initial_parameters(False, classes),
         given,
-        [Schedule(**SCHEDULE).at(step) for step in range(2)],
+        [SCHEDULE.at(step) for step in range(2)],
         ranks=2,
         sampled=[drawn(classes, rate, step, labels) for step, (_, labels) in enumerate(given)],
         loss="example",

@@ -18,7 +18,7 @@ def planner(ranks: int = 1, device: str = "cpu", *overrides: str) -> Planner:
 def test_the_full_layer_holds_weights_and_momentum_of_its_share():
     for ranks in (1, 2, 4):
         found = planner(ranks).predict(400_000).host
-        assert found["head weights"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
+        assert found["head weight"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
         assert found["head momentum"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
 
 
@@ -26,7 +26,7 @@ def test_the_store_of_sampled_centers_is_as_large_as_its_type():
     single = planner().predict(1_000_000, sample_rate=0.1).host
     half = planner().predict(1_000_000, sample_rate=0.1, head_dtype="float16").host
     assert single["head momentum"] == 2 * half["head momentum"] == 1_000_000 * 512 * 4
-    assert single["head weights"] - half["head weights"] == 1_000_000 * 512 * 2
+    assert single["head weight"] - half["head weight"] == 1_000_000 * 512 * 2
     assert single["normalized centers"] == half["normalized centers"] == 100_000 * (512 * 4 + 4)  # and their numbers
 
 

@@ -73,6 +73,8 @@ def check_call(text: str, signatures: dict[str, dict[str, object]], key: str, pl
 
 def _kind(value: object) -> str:
     kinds = ((bool, "True or False"), ((int, float), "a number"), (str, "a text"))
+    if isinstance(value, tuple) and all(_kind(item) == "a number" for item in value):
+        return "a tuple of numbers, such as (10, 16)"
     return next((words for types, words in kinds if isinstance(value, types)), "something else")
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from easydict import EasyDict
 
 from utils.config.file import BASE_FILE, find_config, run_config_file, show_path
-from utils.config.rules import check_key, check_together, expand_loss
+from utils.config.phases import expand_layer, settle_phases
+from utils.config.rules import check_key, check_together
 from utils.config.schema import LOSSES, SCHEMA, settle, settle_text
 from utils.errors import UserError
 
@@ -26,10 +27,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
     layers = [_file_layer(BASE_FILE), _file_layer(file), (_parse_overrides(overrides), _COMMAND_LINE)]
     cfg, places = EasyDict(), {}
     for layer, place in layers:
-        expand_loss(layer, place)
+        expand_layer(layer, place)
         cfg.update(layer)
         places.update(dict.fromkeys(layer, place))
-    check_together(cfg, places, require_data)
+    if cfg.phases:
+        settle_phases(cfg, places, require_data)
+    else:
+        check_together(cfg, places, require_data)
     if cfg.output is None:
         cfg.output = str(Path("work_dirs", file.stem))
     return cfg

@@ -7,10 +7,13 @@ from pathlib import Path
 from easydict import EasyDict
 
 from utils.config.grammar import check_call, parse_call, read_signatures
-from utils.config.schema import AUGMENTATIONS, LOSSES, SCHEMA
+from utils.config.schema import AUGMENTATIONS, LOSSES, OLD_KEYS, SCHEMA
 from utils.errors import UserError
 
-LOSSES_FOLDER = Path(__file__).resolve().parents[2] / "losses"
+_REPO = Path(__file__).resolve().parents[2]
+LOSSES_FOLDER, OPTIMIZERS_FOLDER, SCHEDULES_FOLDER = _REPO / "losses", _REPO / "optim", _REPO / "optim" / "schedules"
+# Keys that hold a name with or without parameters, and where the names are registered.
+_CALLS = {"optimizer": OPTIMIZERS_FOLDER, "head_optimizer": OPTIMIZERS_FOLDER, "lr_schedule": SCHEDULES_FOLDER}
 
 _PART_NUM = "the number of parts is read from dataset.json; remove it"
 _WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
@@ -33,7 +36,6 @@ FOREIGN_KEYS = {
     "val_dataset_dir": _VAL_PATH,
     "dali": "images are decoded from OFRecord parts (num_workers threads per rank), without DALI; remove it",
     "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}',
-    "optimizer": "SGD is the only optimizer; remove it",
     "partial_fc": "write sample_rate, the share of class centers in each step (1.0: all of them)",
     "fc_type": "write model_parallel and sample_rate",
     "total_batch_size": "write batch_size, which counts the images of one rank",
@@ -68,7 +70,7 @@ FOREIGN_KEYS = {
 
 def check_key(key: str, place: str) -> None:
     """Raise UserError, with the nearest valid name or what to write instead, unless `key` exists."""
-    if key in SCHEMA:
+    if key in SCHEMA or key in OLD_KEYS:
         return
     advice = FOREIGN_KEYS.get(key) or (_WANDB if key.startswith("wandb_") else None)
     if advice is None:
@@ -100,6 +102,27 @@ def expand_loss(layer: dict, place: str) -> None:
             f"loss = {loss!r} and margin_list = {stated} {place} disagree, "
             f"as {loss!r} is shorthand for {LOSSES[loss]}; keep one of them."
         )
+
+
+def check_calls(layer: dict, place: str) -> None:
+    """Raises UserError for an optimizer or schedule, or a parameter of one, that there is not."""
+    for key, folder in _CALLS.items():
+        if layer.get(key) is not None:
+            check_call(layer[key], read_signatures(folder), key, place)
+
+
+def expand_old_keys(layer: dict, place: str) -> None:
+    """Says what keys of before hold by those of now, in place. Raises UserError if the layer holds both."""
+    if "lr_backbone_scale" not in layer:
+        return
+    scale = layer.pop("lr_backbone_scale")
+    now = {} if scale == 1 else {"backbone.*": scale}
+    if layer.setdefault("lr_multipliers", now) != now:
+        raise UserError(f"lr_backbone_scale and lr_multipliers {place} disagree; keep lr_multipliers.")
+
+
+def _names_multistep(cfg: EasyDict) -> bool:
+    return parse_call(cfg.lr_schedule)[0] == "multistep"
 
 
 Clash = tuple[tuple[str, ...], Callable[[EasyDict], bool], str]  # keys, whether they clash, what to do
@@ -136,7 +159,7 @@ _ALWAYS: tuple[Clash, ...] = (
     ),
     (
         ("lr_schedule", "decay_epoch"),
-        lambda cfg: cfg.lr_schedule != "multistep" and bool(cfg.decay_epoch),
+        lambda cfg: not _names_multistep(cfg) and bool(cfg.decay_epoch),
         'write lr_schedule = "multistep", or decay_epoch = ()',
     ),
 )

@@ -57,7 +57,7 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value)
 
 
-def _probabilities(value: Any) -> dict[str, float]:
+def _numbers_by_name(value: Any) -> dict[str, float]:
     """A dict of numbers by name, an empty tuple or list, or a text such as `crop:0.2,blur:0.1`."""
     if isinstance(value, str):
         pairs = [item.partition(":")[::2] for item in value.strip("{} ").split(",") if item.strip()]
@@ -71,11 +71,18 @@ def _probabilities(value: Any) -> dict[str, float]:
 
 def _augmentations(value: Any) -> dict[str, float]:
     """Probabilities by operation, whose old names become the new ones."""
-    stated = _probabilities(value)
+    stated = _numbers_by_name(value)
     found = {_OLD_AUGMENTATIONS.get(name, name): number for name, number in stated.items()}
     if len(found) < len(stated):
         raise ValueError
     return found
+
+
+def _overrides(value: Any) -> tuple[dict, ...]:
+    """Dicts of some keys; what they hold is for utils/config/phases.py to check."""
+    if not isinstance(value, tuple | list):
+        raise TypeError
+    return tuple({_text(key): held for key, held in dict(item).items()} for item in value)
 
 
 def _flag_or_text(value: Any) -> bool | str:
@@ -120,13 +127,19 @@ _NOT_NEGATIVE = Row(_number, "a number, 0 or more", lambda value: value >= 0)
 _BELOW_ONE = Row(_number, "a number from 0 to below 1", lambda value: 0 <= value < 1)
 _SHARE = Row(_number, "a number above 0 and at most 1", lambda value: 0 < value <= 1)
 
+_PATTERNS = Row(_names, 'patterns of parameters\' names, such as ("backbone.*",)', all)
+_CALL = Row(_text, "a name with or without parameters, as configs/base.py lists them", bool)
+
+# Keys of before, and how their value is said now.
+OLD_KEYS: dict[str, Row] = {"lr_backbone_scale": _ABOVE_ZERO}
+
 SCHEMA: dict[str, Row] = {
     "network": Row(_text, 'the name of a backbone, such as "r50"', bool),
     "embedding_size": _count(1),
     "dropout": _BELOW_ONE,
     "pretrained": _PATH,
     "freeze_backbone": _count(0),
-    "lr_backbone_scale": _ABOVE_ZERO,
+    "frozen": _PATTERNS,
     "loss": _or_none(Row(_text, 'a loss with or without parameters, such as "arcface" or "adaface(m=0.4)"', bool)),
     "margin_list": Row(
         _numbers,
@@ -157,13 +170,22 @@ SCHEMA: dict[str, Row] = {
     "prefetch": _count(1),
     "batch_size": _count(1),
     "gradient_acc": _count(1),
+    "optimizer": _CALL,
+    "head_optimizer": _or_none(_CALL),
     "lr": _ABOVE_ZERO,
+    "lr_multipliers": Row(
+        _numbers_by_name,
+        'numbers above 0 by patterns of parameters\' names, such as {"backbone.*": 0.1}',
+        lambda value: all(number > 0 for number in value.values()),
+    ),
     "momentum": _BELOW_ONE,
     "weight_decay": _NOT_NEGATIVE,
+    "head_weight_decay": _or_none(_NOT_NEGATIVE),
+    "decay_norms_and_biases": _FLAG,
     "clip_grad_norm": _NOT_NEGATIVE,
     "num_epoch": _count(1),
     "warmup_epoch": Row(_number, "a number of epochs, 0 (no warm-up) or more", lambda value: value >= 0),
-    "lr_schedule": _choice("polynomial", "multistep"),
+    "lr_schedule": _CALL,
     "lr_power": _ABOVE_ZERO,
     "decay_epoch": Row(
         _numbers,
@@ -171,6 +193,7 @@ SCHEMA: dict[str, Row] = {
         lambda value: all(before < after for before, after in zip((0.0, *value), value, strict=False)),
     ),
     "decay_rate": _SHARE,
+    "phases": Row(_overrides, 'a list of dicts, such as [{"num_epoch": 2, "loss": "normface"}]'),
     "device": _choice("auto", "cuda", "cpu"),
     "graph": _FLAG,
     "fp16": _FLAG,
@@ -226,7 +249,7 @@ def _readings(text: str) -> list[Any]:
 
 
 def _first_that_fits(key: str, readings: list[Any], shown: str, place: str) -> Any:
-    row = SCHEMA[key]
+    row = SCHEMA.get(key) or OLD_KEYS[key]
     for reading in readings:
         with suppress(TypeError, ValueError, OverflowError):  # OverflowError: int(inf), float(10**400)
             value = row.kind(reading)

@@ -1,4 +1,4 @@
-"""The class centers of all ranks in files, for heads larger than memory; see heads/row_store.py."""
+"""Class centers in files, for heads larger than memory."""
 
 import fcntl
 import mmap
@@ -7,15 +7,17 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from heads.row_store import HostRows
-from heads.sparse_momentum import SparseMomentum
+from heads.stores.host import HostRows
+from heads.stores.store import RowShape, SavedRows, Saving, Share
+from optim.optimizer import Optimizer
 from utils.errors import UserError
 
-_STATE = "state.npy"
+_STATE, _ASIDE = "state.npy", ".previous"
 
 
 @dataclass(frozen=True)
@@ -30,60 +32,101 @@ class State:
 class MappedRows(HostRows):
     """`HostRows` in files that the ranks of one machine share.
 
-    `folder` holds one NumPy file per array, with the rows of all classes, so that any number of ranks finds its own
+    The folder holds one NumPy file per array, with the rows of all classes, so that any number of ranks finds its own
     there. Rows change in place, and a killed process leaves behind what it wrote: after `kill -9` the centers are some
     steps ahead of the checkpoint they go on with. A row that was being written may then be of two steps.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        num_classes: int,
-        start: int,
-        stop: int,
-        embedding_size: int,
-        rule: SparseMomentum,
-        dtype: str,
-        seed: int,
-    ) -> None:
-        super().__init__(start, stop, embedding_size, rule, dtype, seed)
-        self.folder, self._num_classes = folder, num_classes
+    place = "files"
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._num_classes, self.folder, self._runtime = self._surroundings
+        self.prefetches = True
         self._lock: int | None = None
         self._whole: dict[str, np.memmap] = {}
 
-    def create(self) -> None:
-        """Makes the files, and claims them; by one rank, before any uses them.
+    @classmethod
+    def besides(cls, optimizer: Optimizer, sample_bytes: int, sampled: bool, on_card: bool) -> list[Share]:
+        ahead = [Share("sampled rows fetched ahead", "host", sample_bytes)] * (sampled and not on_card)
+        return super().besides(optimizer, sample_bytes, sampled, on_card) + ahead
 
-        Trained centers of a run before are set aside, in place of those set aside before them. Raises UserError if
-        the folder holds something else or is in use, OSError where there is no room.
+    def begin(self) -> None:
+        """Makes the files. Trained centers of a run before are set aside, in place of those set aside before them.
+
+        Raises UserError if the folder holds something else or is in use, or there is no room.
         """
+        self._runtime.wait_for_all()  # all have looked before anything is set aside
+        self._on_main(self._create)
+
+    def restore(self, saved: SavedRows) -> str | None:
+        """Goes on with the files as they are if they are the checkpoint's own; says so if they are of another step.
+
+        Raises UserError if they are missing, or of other classes, sizes or types.
+        """
+        if saved.folder and saved.folder.resolve() == self.folder.resolve():
+            self._on_main(self._claim)
+            return self._open(saved.step)
+        self._spare(saved)
+        return super().restore(saved)
+
+    def start_from(self, saved: SavedRows) -> None:
+        self._spare(saved)
+        super().start_from(saved)
+
+    def _spare(self, saved: SavedRows) -> None:
+        """Refuses to read what `begin` may replace."""
+        if saved.folder and saved.folder.name == self.folder.name + _ASIDE:
+            raise UserError(
+                f"the class centers of the checkpoint are in {saved.folder}; set head_store_path={saved.folder}"
+            )
+
+    def _on_main(self, part: Callable[[], None]) -> None:
+        """Has the main rank do something with the files. A collective. Raises UserError, on every rank."""
+        error = None
+        if self._runtime.is_main:
+            try:
+                part()
+            except UserError as caught:
+                error = caught
+            except OSError as caught:
+                reason = f"the class centers cannot be kept in {self.folder}: {caught.strerror}; see head_store_path"
+                error = UserError(reason)
+        if self._runtime.exchange(np.array([error is not None])).any():
+            raise error or UserError(f"the class centers cannot be kept in {self.folder}; see head_store_path")
+
+    def _create(self) -> None:
         before = read_state(self.folder)
         if before is None and self.folder.exists() and any(self.folder.iterdir()):
             raise UserError(f"{self.folder} holds other files than class centers; choose another head_store_path")
         if before:
-            self.claim()
-        partial, aside = (self.folder.with_name(self.folder.name + end) for end in (".partial", ".previous"))
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+            self._claim()
+        unfinished, aside = (self.folder.with_name(self.folder.name + end) for end in (".partial", _ASIDE))
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
         try:
-            for name, (dtype, shape) in self.kinds(self._num_classes).items():
-                made = _make(partial / f"{name}.npy", dtype, shape)
-                if name == "last_step":
-                    made[:] = -1
-            _make(partial / _STATE, np.int64, (3,))[:] = secrets.randbits(62), 0, False
+            for name in self.kinds(0):
+                self._make(unfinished, name)
+            _make(unfinished / _STATE, np.int64, (3,))[:] = secrets.randbits(62), 0, False
         except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise
         if before and (before.step or before.changed):
             shutil.rmtree(aside, ignore_errors=True)
             self.folder.rename(aside)
         elif self.folder.exists():
             shutil.rmtree(self.folder)
-        partial.rename(self.folder)
-        self.claim()
+        unfinished.rename(self.folder)
+        self._claim()
 
-    def claim(self) -> None:
-        """Keeps other runs off the files while this process lives; by one rank. Raises UserError."""
+    def _make(self, folder: Path, name: str, last_step: int = -1) -> None:
+        dtype, shape = self.kinds(self._num_classes)[name]
+        made = _make(folder / f"{name}.npy", dtype, shape)
+        if name == "last_step":
+            made[:] = last_step
+
+    def _claim(self) -> None:
+        """Keeps other runs off the files while this process lives. Raises UserError."""
         if self._lock is not None:
             os.close(self._lock)
         self._lock = os.open(self.folder / "in_use", os.O_CREAT | os.O_RDWR)
@@ -92,8 +135,32 @@ class MappedRows(HostRows):
         except BlockingIOError:
             raise UserError(f"another run is training the class centers in {self.folder}") from None
 
+    def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> None:
+        """As `RowStore.change`, but rows keep their shape. Raises UserError."""
+        if row.shape != self.row.shape:
+            raise UserError(
+                f"class centers of shape {self.row.shape} in files cannot get the shape {row.shape} of another phase; "
+                'use head_store="host"'
+            )
+        self.arrays()
+        before, same = set(self.kinds(0)), optimizer.name == self._optimizer.name
+        self._arrays, self._whole = {}, {}
+        self.row, self._optimizer, self._correct_skipped = row, optimizer, correct_skipped
+
+        def remake() -> None:
+            for name in before | set(self.kinds(0)):
+                if name == "weight" or (same and name in optimizer.slots and name in before):
+                    continue
+                (self.folder / f"{name}.npy").unlink(missing_ok=True)
+                if name in self.kinds(0):
+                    self._make(self.folder, name, step - 1)
+
+        self._runtime.wait_for_all()
+        self._on_main(remake)
+        self._arrays = self._allocate()
+
     def _allocate(self) -> dict[str, np.ndarray]:
-        found = {}
+        arrays = {}
         for name, (dtype, shape) in self.kinds(self._num_classes).items():
             path = self.folder / f"{name}.npy"
             if name == "last_step" and not path.exists():
@@ -106,18 +173,14 @@ class MappedRows(HostRows):
                 held = f"{whole.shape} {whole.dtype}, not {shape} {np.dtype(dtype)}"
                 raise UserError(f"{path} holds {held}; resume with the head_dtype and embedding_size it was made with")
             self._whole[name] = whole
-            found[name] = whole[self.start : self.stop]
+            arrays[name] = whole[self.start : self.stop]
         self._state = np.load(self.folder / _STATE, "r+")
-        return found
+        return arrays
 
     def _take_over(self, name: str, rows: np.ndarray) -> None:
         self._arrays[name][:] = rows
 
-    def open(self, step: int) -> str | None:
-        """Goes on with the rows as they are in the files; says so where they are not those of `step`.
-
-        Raises UserError if the files are missing, or of other classes, sizes or types.
-        """
+    def _open(self, step: int) -> str | None:
         self._arrays = self._allocate()
         if "last_step" in self._arrays:  # those of later steps have nothing to catch up with
             np.minimum(self._arrays["last_step"], step - 1, out=self._arrays["last_step"])
@@ -149,30 +212,25 @@ class MappedRows(HostRows):
         for page, end in zip(starts.tolist(), ends.tolist(), strict=True):
             whole._mmap.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, (end - page) * mmap.PAGESIZE)
 
-    def update(
-        self,
-        rows: np.ndarray | slice,
-        gradient_of: Callable[[slice], np.ndarray],
-        step: int,
-        lr: float,
-        centers: np.ndarray | None = None,
-    ) -> None:
+    def update(self, *args, **kwargs) -> None:
         self.arrays()
         self._state[2] = True
-        super().update(rows, gradient_of, step, lr, centers)
+        super().update(*args, **kwargs)
 
-    def flush(self, step: int) -> dict:
-        """Makes the rows last, as those after `step`; returns what `find` needs. Raises OSError."""
+    def saving(self, step: int) -> Saving:
+        """The rows stay in their files: `flush` makes them last, as those after `step`."""
+        self.arrays()
+        about = {"folder": str(self.folder.resolve()), "identity": int(self._state[0])}
+        return Saving({}, about, partial(self._flush, step))
+
+    def _flush(self, step: int) -> None:
         for array in self.arrays().values():
             array.flush()
         self._state[1:] = step, False
         self._state.flush()
-        return self.about()
 
-    def about(self) -> dict:
-        """Plain values by which a checkpoint finds the files again."""
-        self.arrays()
-        return {"folder": str(self.folder.resolve()), "identity": int(self._state[0])}
+    def make_resident(self) -> None:
+        """Nothing: what is mapped is the disk's."""
 
 
 def _make(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
@@ -195,7 +253,7 @@ def read_state(folder: Path) -> State | None:
 def find(identity: int, folders: Iterable[Path]) -> Path | None:
     """The first of the folders, or what was set aside from it, that holds the files with that identity."""
     for folder in folders:
-        for path in (folder, folder.with_name(folder.name + ".previous")):
+        for path in (folder, folder.with_name(folder.name + _ASIDE)):
             state = read_state(path)
             if state and state.identity == identity:
                 return path

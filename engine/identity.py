@@ -1,0 +1,67 @@
+"""What a run must have in common with a checkpoint that it goes on from."""
+
+from fractions import Fraction
+
+from engine.checkpoint import Checkpoint
+from engine.phase import Phase
+from engine.phase_step import loss_name
+from utils.config.phases import resolve_phases
+from utils.errors import UserError
+
+
+def run_identity(cfg, num_classes: int, phase: Phase) -> dict:
+    """As checkpoints of the phase hold it."""
+    return {
+        "network": cfg.network,
+        "embedding_size": cfg.embedding_size,
+        "num_classes": num_classes,
+        "global_batch": phase.global_batch,
+        "steps_per_epoch": phase.steps_per_epoch,
+        "seed": cfg.seed,
+    }
+
+
+def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) -> str | None:
+    """Makes sure that a run can go on from a checkpoint, in a phase; returns what the user should know, or None.
+
+    Raises UserError if it is of another run: other network, classes, global batch, data or seed.
+    """
+    about = checkpoint.about
+    for key, wanted in run_identity(cfg, num_classes, phase).items():
+        if about[key] != wanted:
+            raise UserError(
+                f"{checkpoint.folder} has {key} {about[key]} but this run has {wanted}; "
+                "resume it with the config it was written with"
+            )
+    now = loss_name(phase.cfg)
+    before = about.get("loss", now)
+    if before == now or about["step"] == phase.first:  # a new phase may have another loss
+        return None
+    return f"The checkpoint was trained with {before}; this run goes on with {now}, whose state begins new"
+
+
+def check_same_classes(head: Checkpoint, cfg, num_classes: int) -> None:
+    """Raises UserError if a run cannot begin with the class centers of a checkpoint."""
+    for key, wanted in (("num_classes", num_classes), ("embedding_size", cfg.embedding_size)):
+        if head.about[key] != wanted:
+            raise UserError(f"pretrained_head={head.folder} has {key} {head.about[key]}, but this run {wanted}")
+
+
+def keep_global_batches(cfg, checkpoint: Checkpoint, ranks: int) -> bool:
+    """Changes the batch sizes of a config, those of its phases too, so that steps take as many images as they did on
+    the ranks that wrote a checkpoint; False if there was nothing to change. Raises UserError if they cannot be shared.
+    """
+    about = checkpoint.about
+    own = resolve_phases(cfg)[about.get("phase", 0) if cfg.phases else 0]
+    change = Fraction(about["global_batch"], own.batch_size * own.gradient_acc * ranks)
+    if about["ranks"] == ranks or change == 1:
+        return False
+    parts = [part for part in (cfg, *cfg.phases) if "batch_size" in part]
+    if any((part["batch_size"] * change).denominator > 1 for part in parts):
+        raise UserError(
+            f"{checkpoint.folder} has a global batch of {about['global_batch']}, which {ranks} ranks with "
+            f"gradient_acc={own.gradient_acc} cannot share; use another number of ranks"
+        )
+    for part in parts:
+        part["batch_size"] = int(part["batch_size"] * change)
+    return True

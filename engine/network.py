@@ -1,0 +1,32 @@
+"""The backbone of a run."""
+
+from pathlib import Path
+
+import oneflow as flow
+from oneflow import nn
+
+from backbones import get_model
+from deploy.weights import check_fits, load_backbone
+from utils.errors import UserError
+from utils.runtime import Runtime, write_local
+
+
+def build_backbone(cfg, runtime: Runtime) -> nn.Module:
+    """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
+    flow.manual_seed(cfg.seed)
+    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
+    if cfg.graph:
+        return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+    return backbone.to(runtime.device)
+
+
+def load_pretrained(backbone: nn.Module, path: Path, cfg) -> None:
+    """Takes the weights of a trained backbone. Raises UserError if they are of another network or embedding size."""
+    state, about = load_backbone(path)
+    for key in ("network", "embedding_size"):
+        if about[key] != cfg[key]:
+            raise UserError(f"pretrained={path} has {key} {about[key]}, but this run has {cfg[key]}")
+    own = backbone.state_dict()
+    check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of pretrained={path}")
+    for name, tensor in own.items():
+        write_local(tensor, state[name])

@@ -1,0 +1,59 @@
+"""The class centers that a checkpoint holds."""
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.checkpoint_names import of_centers
+from heads.stores.mapped import find
+from utils.errors import UserError
+from utils.tensor_file import read_rows, tensor_shape, tensor_type
+
+
+class SavedCenters:
+    """The class centers of a checkpoint, as a store reads them (`heads.stores.store.SavedRows`): rows that no rank has
+    asked for stay on the disk.
+
+    shards: the files of all ranks, in order; about: of the checkpoint. folder: of the files they live in, if a store
+    keeps them by itself (`MappedRows`): where they were, beside this checkpoint (its run may have been moved), or set
+    aside there. Raises UserError if these are gone.
+    """
+
+    def __init__(self, checkpoint: Path, shards: list[Path], about: dict) -> None:
+        self.step, self.folder = about["step"], None
+        self._shards = shards
+        if files := about.get("head_files"):
+            recorded = Path(files["folder"])
+            self.folder = find(files["identity"], (recorded, checkpoint.resolve().parents[1] / recorded.name))
+            if self.folder is None:
+                raise UserError(f"the class centers of {checkpoint}, once in {recorded}, are gone or of another run")
+
+    def has(self, name: str) -> bool:
+        return self._mapped(name).exists() if self.folder else self._saved_name(name) is not None
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of all classes, in the type they were stored in.
+
+        Those that live in files of their own are mapped, not read; changes to the array do not reach the files.
+        """
+        if self.folder:
+            return np.load(self._mapped(name), mmap_mode="c")[start:stop]
+        saved, rows, first = self._saved_name(name), None, 0
+        for path in self._shards:
+            shape = tensor_shape(path, saved)
+            if shape is None:
+                continue
+            if rows is None:
+                rows = np.empty((stop - start, *shape[1:]), tensor_type(path, saved))
+            lo, hi = max(start, first), min(stop, first + shape[0])
+            if lo < hi:
+                read_rows(path, saved, lo - first, rows[lo - start : hi - start])
+            first += shape[0]
+        return rows
+
+    def _saved_name(self, name: str) -> str | None:
+        names = (saved for saved in of_centers(name) if any(tensor_shape(path, saved) for path in self._shards))
+        return next(names, None)
+
+    def _mapped(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"

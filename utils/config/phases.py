@@ -1,0 +1,58 @@
+"""Stretches of a run under a config of their own: each phase states what differs."""
+
+import difflib
+
+from easydict import EasyDict
+
+from utils.config.rules import check_calls, check_key, check_together, expand_loss, expand_old_keys
+from utils.config.schema import settle
+from utils.errors import UserError
+
+CHANGEABLE = (
+    *("loss", "margin_list", "logit_scale", "margin_gradient", "interclass_filtering_threshold", "sample_rate"),
+    *("optimizer", "head_optimizer", "momentum", "weight_decay", "head_weight_decay", "decay_norms_and_biases"),
+    *("lr", "lr_multipliers", "lr_backbone_scale", "lr_schedule", "lr_power", "decay_epoch", "decay_rate"),
+    *("warmup_epoch", "num_epoch", "batch_size", "gradient_acc", "clip_grad_norm", "frozen", "correct_skipped"),
+    *("augment", "random_flip"),
+)
+
+
+def settle_phases(cfg: EasyDict, places: dict[str, str], require_data: bool) -> None:
+    """Puts the values of `cfg.phases` into their keys' own types, in place, and checks each phase as a config.
+
+    Raises UserError, naming the phase, for what a config is refused for, and for keys that a phase cannot change.
+    """
+    if cfg.freeze_backbone:
+        advice = 'freeze_backbone is short for a first phase; write frozen = ("backbone.*",) in the first phase instead'
+        raise UserError(f"freeze_backbone = {cfg.freeze_backbone} with phases is not possible: {advice}.")
+    settled = []
+    for number, stated in enumerate(cfg.phases, start=1):
+        place = f"in phase {number} {places['phases']}"
+        for key in stated:
+            check_key(key, place)
+            if key not in CHANGEABLE:
+                near = difflib.get_close_matches(key, CHANGEABLE, n=1)
+                advice = f"; did you mean {near[0]}?" if near else "."
+                raise UserError(f"Key {key} {place} cannot change between phases{advice}")
+        layer = {key: settle(key, value, place) for key, value in stated.items()}
+        expand_layer(layer, place)
+        settled.append(layer)
+        phase = _resolved(cfg, layer)
+        check_together(phase, {**places, **dict.fromkeys(layer, place)}, require_data)
+    cfg.phases = tuple(settled)
+
+
+def expand_layer(layer: dict, place: str) -> None:
+    """Spells out what is short or of before in a layer of a config, in place, and checks the names in it."""
+    expand_old_keys(layer, place)
+    check_calls(layer, place)
+    expand_loss(layer, place)
+
+
+def resolve_phases(cfg: EasyDict) -> list[EasyDict]:
+    """One whole config per phase, without phases of its own; `[cfg]` if there are none."""
+    return [_resolved(cfg, dict(stated)) for stated in cfg.phases] or [cfg]
+
+
+def _resolved(cfg: EasyDict, stated: dict) -> EasyDict:
+    return EasyDict({**cfg, **stated, "phases": ()})
