@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import oneflow as flow
-from oneflow.nn.parallel import DistributedDataParallel
 
 from engine.model import Classifier
 from optim.eager import EagerUpdate
@@ -16,9 +15,10 @@ from utils.runtime import Runtime
 class EagerStep:
     """The step of `GraphStep`, run operator by operator: the same losses, weights and state to rounding.
 
-    Each rank's backbone is local, and DDP averages its gradients. Between backbone and head the embeddings become
-    global, (B, E) S(0), so that the class centers are split over the ranks as in graph mode. BatchNorm's buffers stay
-    each rank's own, as there.
+    Each rank's backbone is local, and its gradients are summed over the ranks once a step, after all micro-batches
+    (OneFlow's DistributedDataParallel does it for each, and cannot be taken off for another phase). Between backbone
+    and head the embeddings become global, (B, E) S(0), so that the class centers are split over the ranks as in graph
+    mode. BatchNorm's buffers stay each rank's own, as there.
     """
 
     def __init__(
@@ -33,20 +33,19 @@ class EagerStep:
         self._model, self._runtime, self._gradient_acc = model, runtime, gradient_acc
         trained = rules.trained(model)
         self._update, self._updates = EagerUpdate(optimizer, trained, rules, clip), 0
-        self.trains = bool(trained)
-        self._backbone = model.backbone
-        if runtime.ranks > 1 and self.trains:
-            self._backbone = DistributedDataParallel(model.backbone, broadcast_buffers=False)
+        self._trained, self.trains = list(trained.values()), bool(trained)
 
     def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor], lr: float) -> dict:
         """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,), state of the loss as for
         `TrainGraph` -> the outputs of `TrainGraph`, but losses are means over all micro-batches.
         """
-        acc = self._gradient_acc
+        acc, runtime = self._gradient_acc, self._runtime
         micro = [
             self._backward(*batch, {name: values[i : i + 1] for name, values in state.items()})
             for i, batch in enumerate(zip(np.split(images, acc), np.split(labels, acc), strict=True))
         ]
+        if runtime.ranks > 1:
+            _sum_gradients(self._trained)
         self._update.step(lr, self._updates)
         self._updates += self.trains
         losses, states, results = ([outputs[kind] for outputs in micro] for kind in ("losses", "state", "results"))
@@ -58,12 +57,9 @@ class EagerStep:
 
     def _backward(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
         runtime = self._runtime
-        embedding = self._backbone(flow.tensor(images).to(runtime.device))
+        embedding = self._model.backbone(flow.tensor(images).to(runtime.device))
         if not self.trains:
             embedding = embedding.detach()
-        elif runtime.ranks > 1:
-            # The loss is the mean over all ranks already; DDP's average would divide by their number again.
-            embedding.register_hook(lambda gradient: gradient * float(runtime.ranks))
         rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
         objective, outputs = self._model.head(rows, runtime.split_batch(labels), state)
         if objective.requires_grad:
@@ -82,3 +78,21 @@ class EagerStep:
         """As `GraphStep.restore`."""
         self._update.restore(state)
         self._updates = int(state["updates"][0]) if "updates" in state else 0
+
+
+def _sum_gradients(parameters: list[flow.Tensor], bucket: int = 1 << 22) -> None:
+    """Over the ranks, in place; many small ones travel together, `bucket` numbers or one parameter at a time.
+
+    The loss is the mean over all ranks' rows already, so that their gradients add up to its own. A collective.
+    """
+    waiting: list[flow.Tensor] = []
+    for parameter in [*parameters, None]:
+        full = parameter is None or sum(held.numel() for held in waiting) + parameter.numel() > bucket
+        if waiting and full:
+            flat = flow.cat([held.grad.reshape(-1) for held in waiting])
+            flow._C.local_all_reduce(flat, inplace=True)
+            for held, part in zip(waiting, flow.split(flat, [held.numel() for held in waiting]), strict=True):
+                held.grad.copy_(part.reshape(held.shape))
+            waiting = []
+        if parameter is not None and parameter.grad is not None:
+            waiting.append(parameter)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from engine.checkpoint import Checkpoint
-from engine.phase import Phase
+from engine.phase import Phase, phase_at
 from engine.phase_step import loss_name
 from utils.config.phases import resolve_phases
 from utils.errors import UserError
@@ -21,6 +21,13 @@ def run_identity(cfg, num_classes: int, phase: Phase) -> dict:
     }
 
 
+def phase_of(about: dict, phases: list[Phase]) -> Phase:
+    """The phase that wrote a checkpoint: at its very end the step alone would say the next one."""
+    step, number = about["step"], about.get("phase", -1)
+    written = [phase for phase in phases if phase.number == number and phase.first <= step <= phase.stop]
+    return written[0] if written else phase_at(phases, step)
+
+
 def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) -> str | None:
     """Makes sure that a run can go on from a checkpoint, in a phase; returns what the user should know, or None.
 
@@ -35,7 +42,7 @@ def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) 
             )
     now = loss_name(phase.cfg)
     before = about.get("loss", now)
-    if before == now or about["step"] == phase.first:  # a new phase may have another loss
+    if before == now:
         return None
     return f"The checkpoint was trained with {before}; this run goes on with {now}, whose state begins new"
 

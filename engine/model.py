@@ -30,6 +30,7 @@ def freeze(backbone: nn.Module, rules: ParameterRules) -> None:
     whole.
     """
     for name, parameter in backbone.named_parameters():
+        parameter.grad = None  # of the phase before: a compiled step could not add to it
         parameter.requires_grad_(rules.trains(f"backbone.{name}"))
     backbone.train(any(parameter.requires_grad for parameter in backbone.parameters()))
     for module in backbone.modules():

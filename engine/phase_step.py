@@ -19,10 +19,14 @@ from utils.runtime import Runtime
 
 
 def check_phase(cfg) -> None:
-    """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it, before anything is trained."""
+    """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it."""
     configured_optimizer(cfg)
     row_optimizer(cfg)
-    configured_margin(cfg)
+    if cfg.interclass_filtering_threshold and not configured_margin(cfg).normalized:
+        raise UserError(
+            f"interclass_filtering_threshold = {cfg.interclass_filtering_threshold:g} is a cosine, and "
+            f"{loss_name(cfg)} has none; write interclass_filtering_threshold=0"
+        )
 
 
 def make_step(

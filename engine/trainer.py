@@ -10,7 +10,7 @@ import oneflow as flow
 from engine.batchnorm import averaged_state
 from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
-from engine.identity import check_same_classes, check_same_run
+from engine.identity import check_same_classes, check_same_run, phase_of
 from engine.in_flight import StepsInFlight
 from engine.network import build_backbone, load_pretrained
 from engine.phase import Phase, make_phases, phase_at
@@ -44,7 +44,6 @@ class Trainer:
         self.resume_note: str | None = None  # a warning of `resume` for the user
         self.backbone = build_backbone(cfg, runtime)
         self.store: RowStore | None = None
-        # Made once it is known where the run starts: wrapped in DDP twice, a backbone would average twice.
         self.train_step = None
 
     def start_phase(self, phase: Phase) -> None:
@@ -54,12 +53,12 @@ class Trainer:
             self.loader = self._make_loader(phase.cfg)
         self.head, self.train_step = make_step(phase, self.backbone, self.store, self.num_classes, self.runtime)
 
-    def _next_phase(self) -> None:
+    def _next_phase(self, state: dict[str, np.ndarray]) -> None:
+        """Goes over into the phase after the present one, which ended with `state` (`TrainStep.state`)."""
         before, after = self.phase, phase_at(self.phases, self.step)
-        state = carried_state(self.train_step.state(), before.cfg, after.cfg)
         change_store(self.store, after.cfg, self.step)
         self.start_phase(after)
-        self.train_step.restore(self.step, state)
+        self.train_step.restore(self.step, carried_state(state, before.cfg, after.cfg))
         self.in_flight = StepsInFlight(self.runtime)
 
     @property
@@ -82,7 +81,7 @@ class Trainer:
                 hook.on_start(self)
             while not self.finished and self._train_phase(hooks, stop) and not self.finished:
                 with self.paused():
-                    self._next_phase()
+                    self._next_phase(self.train_step.state())
                 for hook in hooks:
                     hook.on_phase(self)
             for hook in hooks:
@@ -117,16 +116,19 @@ class Trainer:
         Raises UserError if it is of another run: other network, classes, global batch, data or seed.
         """
         about, runtime = checkpoint.about, self.runtime
-        phase = phase_at(self.phases, about["step"])
-        notes = [check_same_run(checkpoint, self.cfg, self.num_classes, phase)]
+        self.phase = phase_of(about, self.phases)
+        notes = [check_same_run(checkpoint, self.cfg, self.num_classes, self.phase)]
         weights = checkpoint.backbone(runtime.rank, runtime.ranks)
         for name, tensor in self.backbone.state_dict().items():
             write_local(tensor, weights[name])
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
-        self.store = build_store(phase.cfg, self.num_classes, runtime)
+        self.store = build_store(self.phase.cfg, self.num_classes, runtime)
         notes.append(self.store.restore(checkpoint.centers()))
         self.resume_note = ". ".join(note for note in notes if note) or None
-        self.start_phase(phase)
+        if self.step == self.phase.stop and not self.finished:
+            self._next_phase(checkpoint.state())
+            return
+        self.start_phase(self.phase)
         self.train_step.restore(self.step, checkpoint.state())
 
     def start_from(self, backbone: Path | None, head: Checkpoint | None) -> None:

@@ -43,12 +43,16 @@ def configured_head(
         model_parallel=cfg.model_parallel,
         # OneFlow has no float16 products on a CPU: there `half` only scales as it does on a card.
         dtype=flow.float16 if cfg.fp16 and device == "cuda" else flow.float32,
+        centers=cfg.centers_per_class,
+        smoothing=cfg.label_smoothing,
     )
 
 
 def row_shape(cfg) -> RowShape:
-    """What a class has under `cfg`."""
-    return RowShape((cfg.embedding_size,))
+    """What a class has under `cfg`: a center or several, each with a bias behind it if the loss wants one."""
+    margin = configured_margin(cfg)
+    width = cfg.embedding_size + margin.has_bias
+    return RowShape((cfg.centers_per_class, width) if cfg.centers_per_class > 1 else (width,), margin.normalized)
 
 
 def centers_folder(cfg) -> Path:

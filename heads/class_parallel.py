@@ -1,15 +1,17 @@
-"""The last layer of a classifier over very many identities: one center per class, split over the ranks.
+"""The last layer of a classifier over very many identities: centers of each class, split over the ranks.
 
 All classes take part in a step, or a sample of them (Partial FC, see heads/sampling.py): to this file the first is a
 sample of everything.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import oneflow as flow
 from oneflow import nn
 
+from heads.columns import Columns
+from heads.gradients import factored_gradient, whole_gradient
 from heads.sampling import ClassSampler, Sample
 from heads.stores.store import RowStore
 from losses.margin import Margin, Rows
@@ -23,31 +25,18 @@ _HALF_RANGE = 16.0
 _TINY = 1e-24  # under the root of a norm, whose slope at 0 would be infinite
 
 
-class _Fetched:
-    """Rows of a gradient that is on a card, for a store on the host: a large block at a time, in order."""
-
-    _ROWS = 1 << 14
-
-    def __init__(self, gradient_of: Callable[[slice], flow.Tensor], count: int) -> None:
-        self._gradient_of, self._count, self._first, self._rows = gradient_of, count, 0, np.empty((0, 0), np.float32)
-
-    def __call__(self, slots: slice) -> np.ndarray:
-        """slots: no more than a large block holds, and not before those of the last call."""
-        if slots.stop > self._first + len(self._rows):
-            self._first = slots.start
-            self._rows = self._gradient_of(slice(slots.start, min(slots.start + self._ROWS, self._count))).numpy()
-        return self._rows[slots.start - self._first : slots.stop - self._first]
-
-
 class ClassParallelHead(nn.Module):
-    """Normalized embeddings against normalized class centers, the logits of a margin, cross entropy.
+    """Embeddings against class centers, the logits of a margin, cross entropy. Both are normalized, if the margin does
+    not say otherwise.
 
     store: this rank's class centers, or None if nothing is to be trained; sampler: which of them a step sees, its
-    slots. margin: one of losses/. filtering: cosines of other classes above it become 0, without gradient (0: off),
-    against mislabeled identities. half: mixed precision, the softmax is scaled so that float16 holds it; dtype: of the
-    products and of the centers' copy `rows`, float16 on a card under `half`. model_parallel: slots are split over the
-    ranks, S(1) for logits, and only (B, 1) and (B, E) cross them; else every rank holds all centers and its own rows
-    of the batch, and the centers' gradient, (C, E), is summed over the ranks.
+    slots. margin: one of losses/. centers: of each class, the nearest of which counts (Deng et al., "Sub-center
+    ArcFace", ECCV 2020). smoothing: this share of a row's label is spread over all slots. filtering: cosines of other
+    classes above it become 0, without gradient (0: off), against mislabeled identities. half: mixed precision, the
+    softmax is scaled so that float16 holds it; dtype: of the products and of the centers' copy `rows`, float16 on a
+    card under `half`. model_parallel: slots are split over the ranks, S(1) for logits, and only (B, 1) and (B, E) cross
+    them; else every rank holds all centers and its own rows of the batch, and the centers' gradient, (C, E), is summed
+    over the ranks. weight: of the loss in a sum of several.
 
     The part with an axis over slots is differentiated by hand: with model_parallel the step holds no gradient of the
     centers, (slots, E), but only the softmax it is made of, (B, slots), by which `update` trains the centers block by
@@ -66,57 +55,78 @@ class ClassParallelHead(nn.Module):
         half: bool = False,
         model_parallel: bool = True,
         dtype: flow.dtype = flow.float32,
+        centers: int = 1,
+        smoothing: float = 0.0,
+        weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.store, self.sampler, self.margin = store, sampler, margin
         self.filtering, self.half, self.model_parallel, self.dtype = filtering, half, model_parallel, dtype
-        slots = sum(sampler.counts)
+        self.smoothing, self.weight = smoothing, weight
+        self._count = sum(sampler.counts)
+        width = embedding_size + margin.has_bias
+        self.columns = Columns(centers, width)
         split = flow.sbp.split(0) if model_parallel else flow.sbp.broadcast
-        # rows: (slots, E) S(0), or broadcast without model_parallel; normalized; `place` and `update` keep them
-        rows = flow.zeros(slots, embedding_size, dtype=self.dtype, placement=placement, sbp=split)
+        # rows: (slots, centers * width) S(0), or broadcast without model_parallel; as the products take them, so
+        # normalized if the margin wants cosines; `place` and `update` keep them
+        rows = flow.zeros(self._count, centers * width, dtype=self.dtype, placement=placement, sbp=split)
         self.register_buffer("rows", rows, persistent=False)
         # A column's slot, on whatever rank it is: int32, which compares twice as fast as int64 on a CPU.
-        ids = flow.arange(slots, dtype=flow.int32, placement=placement, sbp=split)
+        ids = flow.arange(self._count, dtype=flow.int32, placement=placement, sbp=split)
         self.register_buffer("slots", ids, persistent=False)
         self._current = False  # whether `rows` are the centers of a sample of everything as the last step left them
 
     def forward(
-        self, embedding: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]
+        self,
+        embedding: flow.Tensor,
+        labels: flow.Tensor,
+        state: dict[str, flow.Tensor],
+        random: flow.Tensor | None = None,
     ) -> tuple[flow.Tensor, dict]:
-        """embedding: (B, E) S(0), labels: (B,) int64 S(0), slots of the sample; state: the margin's, (1,) broadcast.
+        """embedding: (B, E) S(0), labels: (B,) int64 S(0), slots of the sample; state: the margin's, (1,) broadcast;
+        random: (B, 1) S(0) for a margin that asks for it.
 
         Returns a scalar, the objective, whose gradient by the embedding is the loss's though its value is not, and
 
         losses: named scalars, "loss" the mean of the global batch, and what it is made of if it has several parts
         state: as it is after this step
-        results: what `update` needs, with model_parallel the factors of the gradient by the normalized centers,
+        results: what `update` needs, with model_parallel the factors of the gradient by the centers,
             ``slopes.T @ directions`` with target_slopes put into each row's own slot:
-            slopes (B, slots) S(1), directions (B, E) broadcast, target_slopes (B, 1) broadcast;
-            or else that gradient itself, (C, E) broadcast
+            slopes (B, slots) S(1), directions (B, width) broadcast, target_slopes (B, 1) broadcast, and with several
+            centers of a class, which of them counts: (B, centers) broadcast for its own, (B, slots) int8 S(1) for all;
+            or else that gradient itself, (C, centers * width) broadcast
         """
         margin, scale, batch = self.margin, self.margin.scale, embedding.shape[0]
         rows_sbp = flow.sbp.broadcast if self.model_parallel else flow.sbp.split(0)  # of what counts images
         embedding = embedding.to(flow.float32)
-        unit = nn.functional.normalize(embedding, dim=1)
         norm = flow.sqrt((embedding * embedding).sum(dim=1, keepdim=True) + _TINY)  # (B, 1) S(0)
-        directions = unit.detach().to_global(sbp=rows_sbp)  # (B, E)
+        unit = nn.functional.normalize(embedding, dim=1) if margin.normalized else embedding
+        if margin.has_bias:  # the last number of a center meets a 1
+            unit = flow.cat([unit, norm * 0.0 + 1.0], dim=1)
+        directions = unit.detach().to_global(sbp=rows_sbp)  # (B, width)
         # An embedding that is no number shows in the loss and in the backbone's gradient, by which AMP leaves the step
         # out; the centers must not learn it.
         directions = directions.masked_fill(flow.ne(directions, directions), 0.0)
         labels = labels.to_global(sbp=rows_sbp)
-        own = flow._C.gather(self.rows, labels, axis=0).to(flow.float32).to_global(sbp=rows_sbp)  # (B, E)
-        cosine = (directions * own).sum(dim=1, keepdim=True)  # (B, 1) of the target
-        seen = Rows(cosine, norm.detach().to_global(sbp=rows_sbp), state)
+        own, cosine, nearest = self.columns.own(self.rows, labels, directions, rows_sbp)  # (B, width), (B, 1)
+        is_target = flow.eq(labels.to(flow.int32).unsqueeze(1), self.slots.unsqueeze(0))  # (B, slots)
+        factor = 1.0 if margin.looks_at_others else scale
+        products, number = self.columns.products((directions * factor).to(self.dtype), self.rows)  # (B, slots)
+
+        random = None if random is None else random.to_global(sbp=rows_sbp)
+        state = {name: value.unsqueeze(0) for name, value in state.items()}  # (1, 1): beside it (B, C) stays split
+        seen = Rows(cosine, norm.detach().to_global(sbp=rows_sbp), state, random=random)
+        seen = self._with_statistics(seen, products, is_target, rows_sbp)
         if state:
             columns = (column.to_global(sbp=flow.sbp.broadcast) for column in (seen.cosine, seen.norm))
-            after = margin.next_state(Rows(*columns, state))
+            sums = tuple(total.to_global(sbp=flow.sbp.broadcast) for total in seen.statistics)
+            after = margin.next_state(Rows(*columns, state, sums))
             # A NaN would stay in the state for good, though AMP leaves out the step that made it.
             state = {name: flow.where((new - new) == 0.0, new, state[name]) for name, new in after.items()}
-        seen = Rows(cosine, seen.norm.masked_fill((seen.norm - seen.norm) != 0.0, 1.0), state)
+        seen = replace(seen, norm=seen.norm.masked_fill((seen.norm - seen.norm) != 0.0, 1.0), state=state)
 
         target_logit = margin.target(seen) * scale
-        is_target = flow.eq(labels.to(flow.int32).unsqueeze(1), self.slots.unsqueeze(0))  # (B, slots)
-        logits, filtered, passes = self._other_logits(directions, is_target, seen)
+        logits, filtered, passes = self._other_logits(products, is_target, seen)
         if margin.bound > _SAFE_LOGIT:
             # A plain maximum has no S(1): the logits would cross the ranks. This one is each rank's own, (B, ranks).
             peaks = flow._C.reduce_max_device_stage(logits, axis=[1])[0].to_global(sbp=rows_sbp)
@@ -124,65 +134,84 @@ class ClassParallelHead(nn.Module):
             logits, target_logit = logits - peak, target_logit - peak
         others = flow.exp(logits)
         other_total = others.sum(dim=1, keepdim=True).to_global(sbp=rows_sbp)  # (B, 1)
+        total = other_total + flow.exp(target_logit)
+        value, target_slope = flow.log(total) - target_logit, -other_total
+        if self.smoothing:
+            share = self.smoothing / self._count
+            others = (others - total * share).masked_fill(is_target, 0.0)
+            sum_of_logits = logits.masked_fill(is_target, 0.0).sum(dim=1, keepdim=True).to_global(sbp=rows_sbp)
+            value = value + target_logit * (self.smoothing - share) - sum_of_logits * share
+            target_slope = target_slope + total * (self.smoothing - share)
         if passes is not None:
             others = others * passes
         if filtered is not None:
             others = others.masked_fill(filtered, 0.0)
-        total = other_total + flow.exp(target_logit)
-        losses = {"loss": (flow.log(total) - target_logit).mean() + (norm.detach() * 0.0).mean()}
+        losses = {"loss": value.mean() + (norm.detach() * 0.0).mean()}
 
         # By the target's cosine: (probability - 1) * slope of the margin; by another's: its probability. Both times
         # scale / B; and both still times `total`, because a column (B, 1) is far cheaper to scale than (B, slots).
-        slope = -other_total * margin.slope(seen)
-        ratio, pull_weight = scale / batch / total, 1.0
+        slope = target_slope * margin.slope(seen)
+        ratio, pull_weight = self.weight * scale / batch / total, 1.0
         if self.half:  # float16 holds probabilities, and not the powers of e that they are made of
             others, slope = (others * (_HALF_RANGE / total)).to(self.dtype), slope * (_HALF_RANGE / total)
             ratio, pull_weight = 1.0, self._half_weight(batch)
         # Weighted before it crosses the ranks: a cast alone the compiler would move behind, and sum in float16.
-        pull = (flow.matmul(others, self.rows).to(flow.float32) * pull_weight).to_global(sbp=rows_sbp)
-        pull = (pull + slope * own * pull_weight) * ratio  # (B, E) the gradient by the normalized embedding
+        pull = (self.columns.pull(others, number, self.rows).to(flow.float32) * pull_weight).to_global(sbp=rows_sbp)
+        pull = (pull + slope * own * pull_weight) * ratio  # (B, width) the gradient by what meets the centers
         objective = (unit * pull.to_global(sbp=flow.sbp.split(0))).sum()
 
         norm_slope, penalty = margin.norm_slope(seen), margin.penalty(norm.detach())
         if norm_slope is not None:
-            by_norm = norm_slope * (-other_total / total) * (scale / batch)
+            by_norm = norm_slope * (target_slope / total) * (self.weight * scale / batch)
             objective = objective + (norm * by_norm.to_global(sbp=flow.sbp.split(0))).sum()
         if penalty is not None:
             value, by_norm = penalty
-            objective = objective + (norm * by_norm).mean()
+            objective = objective + (norm * by_norm).mean() * self.weight
             losses = {"softmax": losses["loss"], "penalty": value.mean()}
             losses["loss"] = losses["softmax"] + losses["penalty"]
 
         directions = directions.to(self.dtype) if self.half else directions * ratio
         if self.model_parallel:
-            results = others, directions, slope
+            results = (others, directions, slope)
+            if number is not None:
+                results += nearest, number.to(flow.int8)
         else:
-            slopes = flow.where(is_target, slope.to(self.dtype), others)  # (B, C) S(0)
-            gradient = flow.matmul(slopes, directions, transpose_a=True).to(flow.float32)  # (C, E), a part of each rank
+            slope = slope.to(self.dtype)
+            gradient = self.columns.gradient(others, number, is_target, slope, nearest, directions).to(flow.float32)
             gradient = gradient * self._half_weight(batch) if self.half else gradient
             results = (gradient.to_global(sbp=flow.sbp.broadcast),)
+        state = {name: number.reshape(1) for name, number in state.items()}
         return objective, {"losses": losses, "state": state, "results": results}
 
+    def _with_statistics(
+        self, seen: Rows, cosines: flow.Tensor, is_target: flow.Tensor, rows_sbp: flow.sbp.sbp
+    ) -> Rows:
+        """With the margin's sums over the other classes of all ranks, (B, 1) each."""
+        if not self.margin.has_statistics:
+            return seen
+        each = self.margin.statistics(cosines.to(flow.float32), seen)
+        sums = (values.masked_fill(is_target, 0.0).sum(dim=1, keepdim=True) for values in each)
+        return replace(seen, statistics=tuple(part.to_global(sbp=rows_sbp) for part in sums))
+
     def _other_logits(
-        self, directions: flow.Tensor, is_target: flow.Tensor, seen: Rows
+        self, products: flow.Tensor, is_target: flow.Tensor, seen: Rows
     ) -> tuple[flow.Tensor, flow.Tensor | None, flow.Tensor | None]:
         """Logits of other classes, (B, slots) float32 with the targets' so low that they count as 0; which of them
         filtering has set to 0, bool; and the slopes of the others that the margin reshapes. The latter two or None.
 
-        The targets are masked before the logits are exponentiated: taken out of the sum afterwards, they would take
-        the others' digits along.
+        products: cosines, or what is scale times as large unless the margin looks at others. The targets are masked
+        before the logits are exponentiated: taken out of the sum afterwards, they would take the others' digits along.
         """
-        margin, scale, filtered = self.margin, self.margin.scale, None
-        factor = 1.0 if margin.reshapes_others else scale
-        logits = flow.matmul((directions * factor).to(self.dtype), self.rows, transpose_b=True)
-        if margin.reshapes_others:
-            cosines = logits.to(flow.float32)
-            logits, passes = margin.others(cosines, seen) * scale, margin.others_slope(cosines, seen)
+        margin, scale, filtered, passes = self.margin, self.margin.scale, None, None
+        if margin.looks_at_others:
+            cosines = products.to(flow.float32)
+            logits = (margin.others(cosines, seen) if margin.reshapes_others else cosines) * scale
+            passes = margin.others_slope(cosines, seen) if margin.reshapes_others else None
             if self.filtering > 0:
                 filtered = cosines.masked_fill(is_target, -1.0) > self.filtering
                 logits = logits.masked_fill(filtered, 0.0)
             return logits.masked_fill(is_target, _NO_LOGIT), filtered, passes
-        logits = logits.masked_fill(is_target, _NO_LOGIT).to(flow.float32)
+        logits = products.masked_fill(is_target, _NO_LOGIT).to(flow.float32)
         if self.filtering > 0:  # such a cosine is 0 and has no slope, but it still counts in the softmax
             filtered = logits > self.filtering * scale
             logits = logits.masked_fill(filtered, 0.0)
@@ -190,20 +219,21 @@ class ClassParallelHead(nn.Module):
 
     def _half_weight(self, batch: int) -> float:
         """What the gradient by centers still lacks under `half`; float16 would lose it in the directions."""
-        return self.margin.scale / batch / _HALF_RANGE
+        return self.weight * self.margin.scale / batch / _HALF_RANGE
 
     def fetch(self, sample: Sample, step: int, lr: float) -> np.ndarray:
-        """The normalized centers of a sample, (count, E) float32, from a store on the host."""
-        centers = np.empty((self.sampler.count, self.rows.shape[1]), np.float32)
-        self.store.take(sample.rows, centers, step, lr)
-        return centers
+        """The centers of a sample as `rows` holds them, (count, centers * width) float32, from a store on the host."""
+        return self._take(sample.rows, self.sampler.count, step, lr)
+
+    def _take(self, rows: np.ndarray | slice, count: int, step: int, lr: float) -> np.ndarray:
+        taken = np.empty((count, self.rows.shape[1]), np.float32)
+        self.store.take(rows, taken.reshape(count, *self.store.row.shape), step, lr)
+        return taken
 
     def refetch(self, sample: Sample, centers: np.ndarray, trained: Sample, step: int, lr: float) -> None:
         """Brings fetched centers up to date that belong to `trained`, which has been updated since."""
         stale = np.flatnonzero(np.isin(sample.rows, trained.rows, assume_unique=True))
-        again = np.empty((len(stale), centers.shape[1]), np.float32)
-        self.store.take(sample.rows[stale], again, step, lr)
-        centers[stale] = again
+        centers[stale] = self._take(sample.rows[stale], len(stale), step, lr)
 
     def place(self, sample: Sample, step: int, lr: float, fetched: np.ndarray | None = None) -> None:
         """Fills `rows` with the centers of a sample (`fetched`, if they are at hand) for the coming step."""
@@ -211,12 +241,13 @@ class ClassParallelHead(nn.Module):
             return
         rows = self.rows.to_local()
         if not self.store.on_host:
-            self.store.take(sample.rows, rows, step, lr)
+            self.store.take(sample.rows, rows.reshape(len(rows), *self.store.row.shape), step, lr)
         elif rows.is_cuda:
             fetched = self.fetch(sample, step, lr) if fetched is None else fetched
             rows.copy_(flow.from_numpy(fetched).to(rows.device).to(self.dtype))  # a CPU is slow to cast
         elif fetched is None:
-            self.store.take(sample.rows, rows.numpy(), step, lr)  # numpy() waits for the step before, and is no copy
+            held = rows.numpy()  # waits for the step before, and is no copy
+            self.store.take(sample.rows, held.reshape(len(held), *self.store.row.shape), step, lr)
         else:
             np.copyto(rows.numpy(), fetched)
 
@@ -228,44 +259,18 @@ class ClassParallelHead(nn.Module):
         results: as `forward` returned them, of `micro` micro-batches one below the other. updates: how many went before
         since the optimizer's slots were zeros.
         """
-        gradient_of = (self._factored if self.model_parallel else self._whole)(sample, micro, *results)
+        shape, on_host = self.store.row.shape, self.store.on_host
+        if self.model_parallel:
+            weight = (self._half_weight(len(sample.labels) // micro) if self.half else 1.0) / micro
+            gradient_of = factored_gradient(sample, self.sampler, shape, on_host, weight, micro, *results)
+        else:
+            gradient_of = whole_gradient(shape, on_host, micro, *results)
         centers = None
         if self.sampler.takes_all:  # the next step sees the same centers, so they are replaced while they are at hand
             rows = self.rows.to_local()
-            if not self.store.on_host:
-                centers = rows
+            if not on_host:
+                centers = rows.reshape(len(rows), *shape)
             elif not rows.is_cuda:
-                centers = rows.numpy()
+                centers = rows.numpy().reshape(-1, *shape)
         self.store.update(sample.rows, gradient_of, step, lr, updates, centers)
         self._current = centers is not None
-
-    def _factored(
-        self, sample: Sample, micro: int, slopes: flow.Tensor, directions: flow.Tensor, target_slopes: flow.Tensor
-    ) -> Callable[[slice], np.ndarray | flow.Tensor]:
-        """Slots -> their rows of the gradient, where the store is."""
-        slopes, directions, targets = slopes.to_local(), directions.to_local(), target_slopes.to_local()[:, 0]
-        weight = (self._half_weight(len(sample.labels) // micro) if self.half else 1.0) / micro
-        # Each micro-batch is a part of every rank's rows, while the sample's labels go rank by rank.
-        ranks = len(self.sampler.counts)
-        labels = sample.labels.reshape(ranks, micro, -1).swapaxes(0, 1).ravel() - self.sampler.first_slot
-        own = np.flatnonzero((labels >= 0) & (labels < self.sampler.count))
-        columns = labels[own]
-        if self.store.on_host and not slopes.is_cuda:
-            slopes, directions = slopes.numpy(), directions.numpy() * np.float32(weight)
-            slopes[own, columns] = targets.numpy()[own]
-            return lambda slots: slopes[:, slots].T @ directions
-        if len(own):
-            place, columns = (flow.tensor(index).to(slopes.device) for index in (own, columns))
-            slopes[place, columns] = targets[place].to(slopes.dtype)
-
-        def gradient_of(slots: slice) -> flow.Tensor:
-            return flow.matmul(slopes[:, slots], directions, transpose_a=True).to(flow.float32) * weight
-
-        return _Fetched(gradient_of, self.sampler.count) if self.store.on_host else gradient_of
-
-    def _whole(self, sample: Sample, micro: int, gradient: flow.Tensor) -> Callable[[slice], np.ndarray | flow.Tensor]:
-        """As `_factored`, without model_parallel."""
-        gradient = gradient.to_local()
-        if micro > 1:
-            gradient = gradient.reshape(micro, -1, gradient.shape[1]).mean(dim=0)
-        return (gradient.numpy() if self.store.on_host else gradient).__getitem__

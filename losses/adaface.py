@@ -30,10 +30,10 @@ class AdaFace(Margin):
 
     def next_state(self, rows: Rows) -> dict[str, flow.Tensor]:
         norm = rows.norm.clamp(_SMALLEST, _LARGEST)
-        mean = norm.mean(dim=0)  # (1,)
+        mean = norm.mean(dim=0, keepdim=True)  # (1, 1)
         square = (norm - mean) * (norm - mean)
         # Unbiased; 0 for a single image, not 0 / 0.
-        std = flow.sqrt(square.sum(dim=0) * (1.0 / max(norm.shape[0] - 1, 1)))
+        std = flow.sqrt(square.sum(dim=0, keepdim=True) * (1.0 / max(norm.shape[0] - 1, 1)))
         seen, keep = {"mean": mean, "std": std}, 1.0 - self._weight
         return {name: seen[name] * self._weight + rows.state[name] * keep for name in seen}
 

@@ -29,7 +29,7 @@ class CurricularFace(Margin):
         return 2.0 * self.scale  # c (t + c) with both at 1
 
     def next_state(self, rows: Rows) -> dict[str, flow.Tensor]:
-        return {"t": rows.cosine.mean(dim=0) * self._weight + rows.state["t"] * (1.0 - self._weight)}
+        return {"t": rows.cosine.mean(dim=0, keepdim=True) * self._weight + rows.state["t"] * (1.0 - self._weight)}
 
     def target(self, rows: Rows) -> flow.Tensor:
         beyond = rows.cosine - self._m * math.sin(self._m)
@@ -39,16 +39,11 @@ class CurricularFace(Margin):
         return add_angle_slope(rows.cosine, self._m).masked_fill(rows.cosine <= self._last, 1.0)
 
     def others(self, cosines: flow.Tensor, rows: Rows) -> flow.Tensor:
-        return cosines * (cosines + _cell(rows.state["t"])).masked_fill(self._easy(cosines, rows), 1.0)
+        return cosines * (cosines + rows.state["t"]).masked_fill(self._easy(cosines, rows), 1.0)
 
     def others_slope(self, cosines: flow.Tensor, rows: Rows) -> flow.Tensor:
-        return (cosines * 2.0 + _cell(rows.state["t"])).masked_fill(self._easy(cosines, rows), 1.0)
+        return (cosines * 2.0 + rows.state["t"]).masked_fill(self._easy(cosines, rows), 1.0)
 
     def _easy(self, cosines: flow.Tensor, rows: Rows) -> flow.Tensor:
         """(B, C) bool."""
         return cosines <= add_angle(rows.cosine, self._m)
-
-
-def _cell(number: flow.Tensor) -> flow.Tensor:
-    """(1,) -> (1, 1): added to it, a (B, C) tensor stays split over the classes; added to (1,), it would not."""
-    return number.unsqueeze(0)

@@ -15,13 +15,18 @@ def ones_like(values: flow.Tensor) -> flow.Tensor:
 class Rows:
     """What a margin sees of the images of a step, all of them (B, 1) float32 columns without gradient.
 
-    cosine: of the embedding and its own class center; norm: of the embedding. state: the margin's own numbers, (1,)
-    each. With class-parallel centers the columns are broadcast, else S(0): formulas for a row work on either.
+    cosine: of the embedding and its own class center (their product, if the margin does not want them normalized);
+    norm: of the embedding. state: the margin's own numbers, (1, 1) each, beside which a (B, C) tensor stays split over
+    the classes. statistics: what the margin asked for of the other classes, summed over all of them. random: standard
+    normal numbers that follow from seed, step and record, if the margin asks for them. With class-parallel centers the
+    columns are broadcast, else S(0): formulas for a row work on either.
     """
 
     cosine: flow.Tensor
     norm: flow.Tensor
     state: Mapping[str, flow.Tensor]
+    statistics: tuple[flow.Tensor, ...] = ()
+    random: flow.Tensor | None = None
 
 
 class Margin:
@@ -34,13 +39,22 @@ class Margin:
     `next_state` sees the global batch and may take means over it.
 
     scale: s, a number; state: the initial value of each number that is carried from step to step; advice: a sentence
-    for the user if the parameters do not go well together.
+    for the user if the parameters do not go well together. normalized: embeddings and centers are; else their plain
+    product takes the place of cosines, plus a learned number per class if has_bias.
     """
 
     scale: float = 64.0
     state: Mapping[str, float] = {}
     advice: str | None = None
+    normalized, has_bias = True, False
     reshapes_others = False  # whether `others` changes anything; it costs (B, C) tensors
+    has_statistics = False  # whether `statistics` is asked for; it costs (B, C) tensors
+    is_random = False  # whether `Rows.random` is wanted
+
+    @property
+    def looks_at_others(self) -> bool:
+        """Whether the cosines of other classes are needed as they are, before the scale."""
+        return self.reshapes_others or self.has_statistics
 
     @property
     def bound(self) -> float:
@@ -48,8 +62,15 @@ class Margin:
         return self.scale
 
     def next_state(self, rows: Rows) -> dict[str, flow.Tensor]:
-        """The state after a step, (1,) each, from the global batch and `rows.state`; used in that step already."""
+        """The state after a step, (1, 1) each, from the global batch and `rows.state`; used in that step already."""
         return {}
+
+    def statistics(self, cosines: flow.Tensor, rows: Rows) -> tuple[flow.Tensor, ...]:
+        """(B, C) each, whose sums over the other classes `rows.statistics` holds from then on, as (B, 1) columns.
+
+        No gradient flows through them. rows: before this step's `next_state`.
+        """
+        return ()
 
     def target(self, rows: Rows) -> flow.Tensor:
         """(B, 1): what takes the place of the target's cosine."""

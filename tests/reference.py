@@ -7,33 +7,44 @@ tests/optim/formulas.py.
 
 import numpy as np
 
-from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state
+from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state, statistics
 from tests.optim.formulas import OPTIMIZERS
 
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 
 
-def head_loss(embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0, state=(), seen=None):
-    """Mean loss, its gradients by embedding (B, E) and centers (C, E), and the loss's state after the step, by name.
+def head_loss(
+    embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0, smoothing=0.0, state=(), seen=None
+):
+    """Mean loss, its gradients by embedding (B, E) and centers, and the loss's state after the step, by name.
 
-    state: before it. seen: a list; the formulas' arguments are appended to it.
+    centers: (C, E), or (C, K, E), of which the nearest of a class counts; for the plain softmax one number longer, the
+    bias. state: before it. seen: a list; the formulas' arguments are appended to it.
     """
     parameters = dict(parameters)
-    scale = parameters.pop("s", 64.0)
-    rows = np.arange(len(labels))
+    scale, raw = parameters.pop("s", 1.0 if loss == "softmax" else 64.0), loss == "softmax"
+    rows, shape = np.arange(len(labels)), centers.shape
+    centers = centers.reshape(len(centers), -1, shape[-1])
     e_norm = np.linalg.norm(embedding, axis=1, keepdims=True)
-    c_norm = np.linalg.norm(centers, axis=1, keepdims=True)
-    e, c = embedding / e_norm, centers / c_norm
-    cos = e @ c.T
+    e = embedding if raw else embedding / e_norm
+    c_norm = np.ones((1, 1, 1)) if raw else np.linalg.norm(centers, axis=2, keepdims=True)
+    c = centers / c_norm
+    if raw and parameters.get("bias", True):
+        e = np.concatenate([e, np.ones((len(e), 1))], axis=1)
+    each = np.einsum("be,cke->bck", e, c)
+    nearest = each == each.max(axis=2, keepdims=True)
+    cos = each.max(axis=2)
     own = cos[rows, labels][:, None]
-    state = next_state(loss, own, e_norm, dict(state), **parameters)
+    others = cos.copy()
+    others[rows, labels] = -np.inf
+    sums = statistics(loss, own, others, dict(state), **parameters)
+    state = next_state(loss, own, e_norm, {**dict(state), **sums}, **parameters)
     if seen is not None:
-        others = cos.copy()
-        others[rows, labels] = -np.inf
         seen.append((own, e_norm, others, state))
+    given = {**state, **sums}
 
     def formula(part, own=own, norm=e_norm, others=cos):
-        return FORMULAS[loss](own, norm, others, state, **parameters)[part]
+        return FORMULAS[loss](own, norm, others, given, **parameters)[part]
 
     target, logits, penalty = formula(slice(None))
     slope = derivative(lambda values: formula(0, own=values), own)
@@ -50,16 +61,20 @@ def head_loss(embedding, centers, labels, loss="arcface", parameters=(), filteri
     logits *= scale
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_prob = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    value = -log_prob[rows, labels].mean() + penalty.mean()
-    d_logits = np.exp(log_prob)
-    d_logits[rows, labels] -= 1
+    wanted = np.full_like(cos, smoothing / cos.shape[1])
+    wanted[rows, labels] += 1 - smoothing
+    value = -(wanted * log_prob).sum(axis=1).mean() + penalty.mean()
+    d_logits = np.exp(log_prob) - wanted
     d_norm = d_logits[rows, labels][:, None] * scale * norm_slope
     d_norm = (d_norm + derivative(lambda values: formula(2, norm=values), e_norm)) / len(labels)
-    d_cos = d_logits / len(labels) * scale * passes
-    d_e, d_c = d_cos @ c, d_cos.T @ e
-    d_embedding = (d_e - e * (d_e * e).sum(axis=1, keepdims=True)) / e_norm + d_norm * e
-    d_centers = (d_c - c * (d_c * c).sum(axis=1, keepdims=True)) / c_norm
-    return value, d_embedding, d_centers, state
+    d_each = (d_logits / len(labels) * scale * passes)[:, :, None] * nearest
+    d_e = np.einsum("bck,cke->be", d_each, c)[:, : embedding.shape[1]]
+    d_c = np.einsum("bck,be->cke", d_each, e)
+    d_embedding, d_centers = d_e + d_norm * embedding / e_norm, d_c
+    if not raw:
+        d_embedding = (d_e - e * (d_e * e).sum(axis=1, keepdims=True)) / e_norm + d_norm * e
+        d_centers = (d_c - c * (d_c * c).sum(axis=2, keepdims=True)) / c_norm
+    return value, d_embedding, d_centers.reshape(shape), state
 
 
 class Network:

@@ -9,6 +9,7 @@ import numpy as np
 
 from heads.shards import initial_centers
 from optim.optimizer import Optimizer
+from utils.errors import UserError
 from utils.runtime import Runtime
 
 DTYPES = {"float32": (np.float32, np.float32), "float16": (np.float16, np.uint16)}  # weight, slot (bfloat16 bits)
@@ -154,7 +155,7 @@ class RowStore:
         self.begin()
         for name in self.kinds(0):
             if saved.has(name):
-                self.load(name, saved.read(name, self.start, self.stop))
+                self.load(name, self._read_saved(saved, name))
             elif name == "last_step":  # a run that corrects from here on: nothing to catch up with
                 self.load(name, np.full(self.stop - self.start, saved.step - 1, np.int32))
         return None
@@ -162,7 +163,11 @@ class RowStore:
     def start_from(self, saved: SavedRows) -> None:
         """Begins with the weights of a checkpoint alone. A collective. May raise UserError."""
         self.begin()
-        self.load("weight", saved.read("weight", self.start, self.stop))
+        self.load("weight", self._read_saved(saved, "weight"))
+
+    def _read_saved(self, saved: SavedRows, name: str) -> np.ndarray:
+        rows = saved.read(name, self.start, self.stop)
+        return rows if name == "last_step" else _fitted(rows, self.row.shape)
 
     def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> None:
         """Goes on as another phase wants it, after `step` steps. A collective. May raise UserError.
@@ -193,9 +198,14 @@ class RowStore:
 
 
 def _fitted(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Rows of another shape: the part that both have, and zeros."""
+    """Rows of another shape: the part that both have, and zeros. Raises UserError for other numbers of centers."""
     if weight.shape[1:] == shape:
         return weight
+    if weight.ndim != 1 + len(shape):
+        held, wanted = (each[0] if len(each) > 1 else 1 for each in (weight.shape[1:], shape))
+        raise UserError(
+            f"the checkpoint has {held} center(s) of each class, and this run has centers_per_class={wanted}"
+        )
     fitted = np.zeros((len(weight), *shape), weight.dtype)
     common = tuple(slice(min(old, new)) for old, new in zip(weight.shape[1:], shape, strict=True))
     fitted[(slice(None), *common)] = weight[(slice(None), *common)]

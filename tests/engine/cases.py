@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from losses import make_margin
 from optim.schedules import Schedule, Span, make_curve
 
 IN, HIDDEN, EMBEDDING, CLASSES, BATCH, STEPS = 10, 16, 8, 23, 12, 5
@@ -20,6 +21,7 @@ BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
     "loss": "arcface", "parameters": {}, "filtering": 0.0, "half": False, "loss_scale": False,
     "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True,
+    "centers": 1, "smoothing": 0.0,
     "optimizer": "sgd", "optimizer_parameters": {}, "head_optimizer": None,
     "multipliers": {}, "frozen": (), "decays_vectors": True,
 }  # fmt: skip
@@ -67,6 +69,19 @@ FULL_CASES = {
     "device": {"store": "device"},
     "mmap": {"store": "mmap", "prefetch": True},
     "normface": {"loss": "normface"},
+    "softmax": {"loss": "softmax"},
+    "softmax_plain": {"loss": "softmax", "parameters": {"bias": False}, "smoothing": 0.2},
+    "softmax_replicated": {"loss": "softmax", "model_parallel": False, "gradient_acc": 2, "store": "device"},
+    "softmax_half": {"loss": "softmax", "half": True, "gradient_acc": 2},
+    "smoothing": {"smoothing": 0.1},
+    "smoothing_all": {"smoothing": 0.3, "half": True, "gradient_acc": 2, **CURRICULARFACE, "filtering": 0.5},
+    "smoothing_magface": {"smoothing": 0.3, "parameters": {**NORMS, "s": 32.0}, "loss": "magface"},
+    "smoothing_replicated": {"smoothing": 0.1, "model_parallel": False, "filtering": 0.2},
+    "sub_centers": {"centers": 3},
+    "sub_centers_half": {"centers": 3, "half": True, "gradient_acc": 2, "smoothing": 0.1, **CURRICULARFACE},
+    "sub_centers_replicated": {"centers": 3, "model_parallel": False, "gradient_acc": 2},
+    "sub_centers_device": {"centers": 2, "store": "device", "filtering": 0.2},
+    "sub_centers_softmax": {"centers": 2, "loss": "softmax"},
     "adaface": ADAFACE,
     "adaface_accumulation": {"gradient_acc": 2, **ADAFACE},
     "adaface_replicated": {"model_parallel": False, **ADAFACE},
@@ -100,6 +115,9 @@ SAMPLED_CASES = {
     "sampled_sgdw": {"classes": 101, "rate": 0.3, "optimizer": "sgdw", **DECAYED},
     "sampled_adamw": {"classes": 101, "rate": 0.3, "optimizer": "adamw", "store": "mmap", "prefetch": True, **DECAYED},
     "sampled_adam_device": {"classes": 101, "rate": 0.3, "optimizer": "adam", "store": "device", **DECAYED},
+    "sampled_softmax": {"classes": 101, "rate": 0.3, "loss": "softmax", "store": "mmap", "prefetch": True},
+    "sampled_smoothing": {"classes": 101, "rate": 0.3, "smoothing": 0.2, "gradient_acc": 2},
+    "sampled_sub_centers": {"classes": 101, "rate": 0.3, "centers": 3, "store": "mmap", "prefetch": True},
     "sampled_normface": {"classes": 101, "rate": 0.3, "loss": "normface"},
     "sampled_adaface": {"classes": 101, "rate": 0.3, **ADAFACE},
     "sampled_curricularface": {"classes": 101, "rate": 0.3, **CURRICULARFACE},
@@ -112,7 +130,8 @@ SHARED_CASES = [
     "arcface", "batch_norm", "accumulation_norm", "replicated", "replicated_norm", "replicated_all", "scale_32",
     "scale_128", "device", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive",
     "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface", "frozen_part", "frozen_centers",
-    "adamw", "sampled_adamw",
+    "adamw", "sampled_adamw", "softmax", "smoothing", "sub_centers", "sub_centers_replicated", "sampled_softmax",
+    "sampled_smoothing", "sampled_sub_centers",
 ]  # fmt: skip
 
 
@@ -127,14 +146,20 @@ def settings(case):
     return {**BASE, **CASES[case]}
 
 
-def initial_parameters(batch_norm, classes=CLASSES):
+def center_shape(wanted):
+    """Of a class: (width,) or (centers, width)."""
+    width = EMBEDDING + make_margin(wanted["loss"], **wanted["parameters"]).has_bias
+    return (wanted["centers"], width) if wanted["centers"] > 1 else (width,)
+
+
+def initial_parameters(batch_norm, classes=CLASSES, shape=(EMBEDDING,)):
     rng = np.random.default_rng(7)
     p = {
         "backbone.0.weight": rng.normal(size=(HIDDEN, IN)) / np.sqrt(IN),
         "backbone.0.bias": rng.normal(size=HIDDEN) * 0.1,
         "backbone.2.weight": rng.normal(size=(EMBEDDING, HIDDEN)) / np.sqrt(HIDDEN),
         "backbone.2.bias": rng.normal(size=EMBEDDING) * 0.1,
-        "head.weight": rng.normal(size=(classes, EMBEDDING)) * 0.1,
+        "head.weight": rng.normal(size=(classes, *shape)) * 0.1,
     }
     if batch_norm:
         p["backbone.1.weight"] = 1 + rng.normal(size=HIDDEN) * 0.1

@@ -22,7 +22,17 @@ from heads.stores.store import RowShape, RowStore, Surroundings
 from losses import make_margin
 from optim import make_optimizer
 from optim.parameters import ParameterRules
-from tests.engine.cases import BATCH, EMBEDDING, HIDDEN, IN, SCHEDULE, batches, initial_parameters, settings
+from tests.engine.cases import (
+    BATCH,
+    EMBEDDING,
+    HIDDEN,
+    IN,
+    SCHEDULE,
+    batches,
+    center_shape,
+    initial_parameters,
+    settings,
+)
 from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import local_array, start_runtime, write_local
 
@@ -34,7 +44,7 @@ def make_store(wanted: dict, share: tuple[int, int], folder: Path, runtime) -> R
     optimizer = make_optimizer(name, **wanted["optimizer_parameters"])
     store = STORES[wanted["store"]](
         *share,
-        RowShape((EMBEDDING,)),
+        RowShape(center_shape(wanted), make_margin(wanted["loss"], **wanted["parameters"]).normalized),
         optimizer,
         "float32",
         seed=0,
@@ -55,7 +65,7 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
     ranks, rank = (runtime.ranks, runtime.rank) if wanted["model_parallel"] else (1, 0)
     share = shard_range(classes, ranks, rank)
     store = make_store(wanted, share, folder, runtime)
-    values = initial_parameters(wanted["batch_norm"], classes)
+    values = initial_parameters(wanted["batch_norm"], classes, center_shape(wanted))
     store.load("weight", values.pop("head.weight")[slice(*share)])
     for name, parameter in backbone.named_parameters():
         write_local(parameter, values[f"backbone.{name}"])
@@ -68,6 +78,8 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
         filtering=wanted["filtering"],
         half=wanted["half"],
         model_parallel=wanted["model_parallel"],
+        centers=wanted["centers"],
+        smoothing=wanted["smoothing"],
     )
     optimizer = make_optimizer(wanted["optimizer"], **wanted["optimizer_parameters"])
     rules = ParameterRules(optimizer.weight_decay, wanted["multipliers"], wanted["frozen"], wanted["decays_vectors"])

@@ -7,7 +7,7 @@ import pytest
 
 from losses import make_margin
 from tests import reference
-from tests.engine.cases import CLASSES, SCHEDULE, STEPS, batches, cases_on, initial_parameters, settings
+from tests.engine.cases import CLASSES, SCHEDULE, STEPS, batches, cases_on, center_shape, initial_parameters, settings
 from tests.ranks import run_ranks
 
 RUNS = [(mode, ranks) for mode in ("graph", "eager") for ranks in (1, 2, 3)]
@@ -15,7 +15,7 @@ EACH_RUN = pytest.mark.parametrize(("mode", "ranks"), RUNS)
 EACH_CASE = pytest.mark.parametrize(
     ("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in cases_on(run[1])]
 )
-FORMULA = ("loss", "parameters", "filtering")
+FORMULA = ("loss", "parameters", "filtering", "smoothing")
 TRAINING = (
     *("batch_norm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),
     *("frozen", "decays_vectors"),
@@ -39,7 +39,7 @@ def numpy_training(case, ranks, sampled=None):
     wanted = settings(case)
     rates = [SCHEDULE.at(step) for step in range(STEPS)]
     return reference.train(
-        initial_parameters(wanted["batch_norm"], wanted["classes"]),
+        initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted)),
         batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),
         rates,
         ranks=ranks,
@@ -68,7 +68,7 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
     for name, expected in state.items():
         np.testing.assert_allclose(seen[0][f"{case}/loss.{name}"], [expected], rtol=1e-5, atol=1e-6)
     untouched = np.setdiff1d(np.arange(wanted["classes"]), np.concatenate(drawn))
-    start = initial_parameters(wanted["batch_norm"], wanted["classes"])["head.weight"]
+    start = initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted))["head.weight"]
     np.testing.assert_array_equal(trained_weights["head.weight"][untouched], start[untouched])
 
 

@@ -80,7 +80,12 @@ def normface(cosine, norm, others, state):
     return cosine, others, 0 * norm
 
 
+def softmax(cosine, norm, others, state, bias=True):
+    return cosine, others, 0 * norm
+
+
 FORMULAS = {
+    "softmax": softmax,
     "combined": combined,
     "arcface": arcface,
     "cosface": cosface,
@@ -101,6 +106,15 @@ NORM_WITHOUT_GRADIENT = {"adaface"}  # losses whose target depends on the norm, 
 
 def next_state(loss, cosine, norm, state, **parameters):
     return NEXT_STATES[loss](cosine, norm, state, **parameters) if loss in NEXT_STATES else {}
+
+
+# (cosine, others with -inf for the target, state, parameters) -> sums over other classes (B, 1) by name, which formulas
+# find in the state; for losses that look at them
+STATISTICS = {}
+
+
+def statistics(loss, cosine, others, state, **parameters):
+    return STATISTICS[loss](cosine, others, state, **parameters) if loss in STATISTICS else {}
 
 
 def derivative(formula, x, h=1e-6):

@@ -43,7 +43,7 @@ def rows_of(angles, norms):
 
 def tensors(cosine, norm, state, dtype=flow.float64):
     columns = (flow.tensor(np.asarray(column), dtype=dtype) for column in (cosine, norm))
-    return Rows(*columns, {name: flow.tensor([value], dtype=dtype) for name, value in state.items()})
+    return Rows(*columns, {name: flow.tensor([[value]], dtype=dtype) for name, value in state.items()})
 
 
 def made(name, parameters, state):
@@ -77,7 +77,7 @@ def test_the_next_state_is_the_formula(name, parameters, state):
     expected = next_state(name, cosine, norm, state, **parameters)
     assert set(found) == set(expected) == set(margin.state)
     for key, value in found.items():
-        assert value.shape == (1,)
+        assert value.shape == (1, 1)
         np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-12)
     for value in margin.next_state(tensors(cosine[:1], norm[:1], state)).values():  # of one image
         assert np.isfinite(value.numpy()).all()

@@ -327,6 +327,8 @@ REFUSED = {
     "warmup_epoch": [-1],
     "lr_schedule": [None, "", 3],
     "optimizer": [None, "", 3],
+    "label_smoothing": [-0.1, 1],
+    "centers_per_class": [0, 1.5],
     "head_optimizer": ["", 3],
     "lr_multipliers": [{"backbone.*": 0}, {"backbone.*": "fast"}, 3],
     "head_weight_decay": [-1, "none"],
