@@ -17,7 +17,7 @@ from data.ofrecord import index_path
 from utils.errors import UserError
 from utils.prefetch import prefetched
 
-Batch = tuple[np.ndarray, np.ndarray]
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, records
 
 # (x / 255 - 0.5) / 0.5 for every byte, so that a look-up normalizes
 _NORMALIZED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
@@ -83,7 +83,8 @@ class RecordLoader:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps [start, stop) of a run: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,)
-        int64. An epoch's order is made while the one before it is read, so that no step waits at its beginning.
+        int64, and the numbers that their records have in the dataset, (B,) int64. An epoch's order is made while the one
+        before it is read, so that no step waits at its beginning.
 
         A batch's arrays are its own: they are never written again, for a step may read them later without a copy.
 
@@ -124,7 +125,7 @@ class RecordLoader:
             if self._augmenter:
                 image = self._augmenter(image, numbers[row])
             np.take(_NORMALIZED, (image[:, ::-1] if flip else image).transpose(2, 0, 1), out=images[row], mode="clip")
-        return images, labels
+        return images, labels, records.astype(np.int64)
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
         """(112, 112, 3) uint8 RGB."""
@@ -148,7 +149,7 @@ class SyntheticLoader:
         self, num_classes: int, num_image: int, batch_size: int, rank: int = 0, ranks: int = 1, seed: int = 0
     ) -> None:
         self.num_classes, self.num_image = num_classes, num_image
-        self.batch_size, self.rank, self.seed = batch_size, rank, seed
+        self.batch_size, self.rank, self.ranks, self.seed = batch_size, rank, ranks, seed
         self.steps_per_epoch = num_image // (batch_size * ranks)
         if self.steps_per_epoch == 0:
             raise UserError(f"num_image={num_image} is fewer than one global batch of {batch_size * ranks}")
@@ -157,6 +158,8 @@ class SyntheticLoader:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps [start, stop) of a run, as `RecordLoader.batches`; images come back every four steps."""
+        own = np.arange(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         for step in range(start, stop):
-            labels = np.random.default_rng([self.seed, step, self.rank])
-            yield self._images[step % 4], labels.integers(0, self.num_classes, self.batch_size)
+            labels = np.random.default_rng([self.seed, step, self.rank]).integers(0, self.num_classes, self.batch_size)
+            first = step % self.steps_per_epoch * self.batch_size * self.ranks
+            yield self._images[step % 4], labels, first + own

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from data.augment.choices import CHOICES, OPERATIONS
-
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+from utils.random_places import splitmix
 
 
 class Augmenter:
@@ -47,15 +46,3 @@ class Augmenter:
             if numbers[place, 0] < probability:
                 image = operation(image, numbers[place, 1:])
         return image
-
-
-def splitmix(start: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The numbers at `places`, uint64, of the SplitMix64 stream that begins at `start`: float64 in [0, 1).
-
-    Steele, Lea and Flood, Fast splittable pseudorandom number generators (2014). Any place is reached at once, for
-    next to nothing, where a NumPy generator for each sample would cost a third of decoding it.
-    """
-    state = start + (places + np.uint64(1)) * _GAMMA
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53

@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.ndimage import correlate1d
 
 from data.augment import OPERATIONS, Augmenter, augmentation_sheet, choices, operations
-from data.augment.augmenter import splitmix
 from data.loader import RecordLoader, epoch_plan
 from tests.data.mxnet_sets import jpegs, picture
 from tests.data.ofrecord_sets import make_set
@@ -208,13 +207,6 @@ def test_colors_change_in_any_order(monkeypatch):
 # --- the numbers ---
 
 
-def test_splitmix_is_the_published_generator():
-    # The first three outputs from state 1234567 (Vigna's splitmix64.c)
-    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    found = splitmix(np.array([1234567], np.uint64), np.arange(3, dtype=np.uint64))
-    np.testing.assert_array_equal(found, [(number >> 11) / 2**53 for number in expected])
-
-
 def test_numbers_depend_on_seed_epoch_and_record_alone():
     records = np.array([7, 0, 41_999_999, 3], np.uint32)
     augmenter = Augmenter(ALL, 5)
@@ -266,7 +258,7 @@ def samples(dataset, epoch, ranks=1, batch=12, start=0, **settings):
     """{label: pixels} of an epoch from all ranks."""
     found = {}
     for rank in range(ranks):
-        for pixels, labels in RecordLoader(dataset, batch, rank, ranks, **settings).epoch(epoch, start):
+        for pixels, labels, _ in RecordLoader(dataset, batch, rank, ranks, **settings).epoch(epoch, start):
             found.update(zip(labels.tolist(), pixels, strict=True))
     return found
 
@@ -281,7 +273,7 @@ def assert_same(found, expected):
 def test_off_gives_the_pixels_that_plain_opencv_gives(dataset, images, augment):
     _, mirrored = epoch_plan(RECORDS, 4, 1)
     flips = iter(mirrored)
-    for pixels, labels in RecordLoader(dataset, 12, seed=4, augment=augment).epoch(1):
+    for pixels, labels, _ in RecordLoader(dataset, 12, seed=4, augment=augment).epoch(1):
         for row, label in zip(pixels, labels, strict=True):
             rgb = cv2.imdecode(np.frombuffer(images[label], np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
             rgb = rgb[:, ::-1] if next(flips) else rgb
@@ -294,7 +286,7 @@ def test_a_loaded_sample_is_the_augmented_image(dataset, images):
     augmenter = Augmenter(ALL, 4)
     loader = RecordLoader(dataset, 12, seed=4, augment=ALL, random_flip=False)
     changed = 0
-    for step, (pixels, labels) in enumerate(loader.epoch(1)):
+    for step, (pixels, labels, _) in enumerate(loader.epoch(1)):
         numbers = augmenter.numbers(1, order[step * 12 : step * 12 + 12])
         for row, label, sample in zip(pixels, labels, numbers, strict=True):
             rgb = cv2.imdecode(np.frombuffer(images[label], np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -315,7 +307,7 @@ def test_samples_depend_on_neither_ranks_nor_threads_nor_batch(dataset):
 def test_going_on_in_mid_epoch_gives_the_same_batches(dataset):
     whole = list(RecordLoader(dataset, 7, augment=ALL).batches(0, 14))
     rest = list(RecordLoader(dataset, 7, augment=ALL).batches(3, 14))
-    for (pixels, labels), (again, same) in zip(whole[3:], rest, strict=True):
+    for (pixels, labels, _), (again, same, _) in zip(whole[3:], rest, strict=True):
         np.testing.assert_array_equal(labels, same)
         np.testing.assert_array_equal(pixels, again)
 

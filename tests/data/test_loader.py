@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.loader import RecordLoader, SyntheticLoader
+from data.loader import RecordLoader, SyntheticLoader, epoch_plan
 from data.ofrecord import index_path, part_name
 from tests.data.mxnet_sets import jpegs
 from tests.data.ofrecord_sets import make_set
@@ -30,7 +30,7 @@ def dataset(images, tmp_path_factory):
 def labels_of(dataset, epoch, ranks, batch, start=0, **settings):
     """(ranks, steps, batch) labels of an epoch."""
     loaders = [RecordLoader(dataset, batch, rank, ranks, **settings) for rank in range(ranks)]
-    return np.array([[labels for _, labels in loader.epoch(epoch, start)] for loader in loaders])
+    return np.array([[labels for _, labels, _ in loader.epoch(epoch, start)] for loader in loaders])
 
 
 @pytest.mark.parametrize(("ranks", "batch"), [(1, 5), (2, 4), (3, 7), (1, 13), (5, 13)])
@@ -62,15 +62,16 @@ def test_going_on_in_mid_epoch_gives_the_same_stream(dataset, ranks):
         loader = RecordLoader(dataset, 4, rank, ranks)
         whole, rest = list(loader.epoch(1)), list(RecordLoader(dataset, 4, rank, ranks).epoch(1, start=2))
         assert len(rest) == loader.steps_per_epoch - 2
-        for (images, labels), (again, same) in zip(whole[2:], rest, strict=True):
+        for (images, labels, records), (again, same, ones) in zip(whole[2:], rest, strict=True):
             np.testing.assert_array_equal(labels, same)
+            np.testing.assert_array_equal(records, ones)
             np.testing.assert_array_equal(images, again)
 
 
 def test_pixels_are_the_jpegs_and_half_are_mirrored(dataset, images):
     mirrored = 0
     for epoch in range(4):
-        for pixels, labels in RecordLoader(dataset, 13).epoch(epoch):
+        for pixels, labels, _ in RecordLoader(dataset, 13).epoch(epoch):
             assert pixels.dtype == np.float32 and pixels.shape == (13, 3, 112, 112)
             for row, label in zip(pixels, labels, strict=True):
                 rgb = np.asarray(Image.open(io.BytesIO(images[label])).convert("RGB"), np.float64)
@@ -82,7 +83,7 @@ def test_pixels_are_the_jpegs_and_half_are_mirrored(dataset, images):
 
 
 def test_no_flip(dataset, images):
-    pixels, labels = next(RecordLoader(dataset, 60, random_flip=False).epoch(0))
+    pixels, labels, _ = next(RecordLoader(dataset, 60, random_flip=False).epoch(0))
     for row, label in zip(pixels, labels, strict=True):
         rgb = np.asarray(Image.open(io.BytesIO(images[label])).convert("RGB"), np.float64)
         np.testing.assert_allclose(row, ((rgb / 255 - 0.5) / 0.5).transpose(2, 0, 1), atol=1e-6)
@@ -91,12 +92,28 @@ def test_no_flip(dataset, images):
 def test_batches_that_were_given_out_are_not_written_again(dataset):
     """A step may still read them, since it takes them without a copy."""
     given = []
-    for images, labels in RecordLoader(dataset, 4, prefetch=1).batches(0, 20):
+    for images, labels, _ in RecordLoader(dataset, 4, prefetch=1).batches(0, 20):
         given.append((images, labels, images.copy(), labels.copy()))
     for images, labels, images_then, labels_then in given:
         np.testing.assert_array_equal(images, images_then)
         np.testing.assert_array_equal(labels, labels_then)
     assert not any(np.shares_memory(given[0][0], images) for images, *_ in given[1:])
+
+
+def test_records_are_the_numbers_of_the_dataset(dataset):
+    loaders = [RecordLoader(dataset, 8, rank, 2, seed=3) for rank in (0, 1)]
+    order, _ = epoch_plan(RECORDS, 3, 1)
+    seen = [[records for _, _, records in loader.epoch(1)] for loader in loaders]
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1).ravel(), order[:64])
+    for _, labels, records in loaders[0].epoch(1):
+        assert records.dtype == np.int64
+        np.testing.assert_array_equal([label_of(dataset, record) for record in records], labels)
+
+
+def label_of(dataset: Path, record: int) -> int:
+    """The label of a record, by the indices of all parts, one after the other."""
+    parts = sorted(path for path in dataset.glob("part-*") if path.suffix == "")
+    return np.concatenate([np.load(index_path(part))["label"] for part in parts])[record]
 
 
 def test_an_abandoned_epoch_leaves_no_threads(dataset):
@@ -155,13 +172,18 @@ def test_synthetic_loader_has_the_same_face():
     loader = SyntheticLoader(100, 50, 8, rank=1, ranks=2, seed=5)
     assert loader.steps_per_epoch == 3
     epoch = list(loader.batches(0, 3))
-    for images, labels in epoch:
+    for images, labels, records in epoch:
+        assert records.shape == labels.shape
         assert images.shape == (8, 3, 112, 112) and images.dtype == np.float32 and np.abs(images).max() <= 1
         assert labels.dtype == np.int64 and ((labels >= 0) & (labels < 100)).all()
-    for (_, labels), (_, again) in zip(epoch[1:], loader.batches(1, 3), strict=True):
+    for (_, labels, records), (_, again, same) in zip(epoch[1:], loader.batches(1, 3), strict=True):
         np.testing.assert_array_equal(labels, again)
-    drawn = [images.copy() for images, _ in epoch]
-    for (images, _), before, _ in zip(epoch, drawn, loader.batches(3, 6), strict=True):
+        np.testing.assert_array_equal(records, same)
+    other = SyntheticLoader(100, 50, 8, rank=0, ranks=2, seed=5).batches(3, 6)
+    numbers = [records for batches in (epoch, other) for _, _, records in batches]
+    np.testing.assert_array_equal(np.sort(np.concatenate(numbers)), np.arange(48))  # each once in an epoch
+    drawn = [images.copy() for images, *_ in epoch]
+    for (images, *_), before, _ in zip(epoch, drawn, loader.batches(3, 6), strict=True):
         np.testing.assert_array_equal(images, before)  # which a step may still be reading
     with pytest.raises(UserError, match="fewer than one global batch"):
         SyntheticLoader(100, 15, 8, ranks=2)
