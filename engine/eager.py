@@ -35,13 +35,25 @@ class EagerStep:
         self._update, self._updates = EagerUpdate(optimizer, trained, rules, clip), 0
         self._trained, self.trains = list(trained.values()), bool(trained)
 
-    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor], lr: float) -> dict:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,), state of the loss as for
-        `TrainGraph` -> the outputs of `TrainGraph`, but losses are means over all micro-batches.
+    def run(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        state: dict[str, flow.Tensor],
+        inputs: dict[str, np.ndarray],
+        lr: float,
+    ) -> dict:
+        """This rank's rows as for `GraphStep.run`, state of the loss as for `TrainGraph` -> the outputs of
+        `TrainGraph`, but losses are means over all micro-batches.
         """
         acc, runtime = self._gradient_acc, self._runtime
+        parts = {name: np.split(rows, acc) for name, rows in inputs.items()}
         micro = [
-            self._backward(*batch, {name: values[i : i + 1] for name, values in state.items()})
+            self._backward(
+                *batch,
+                {name: values[i : i + 1] for name, values in state.items()},
+                {name: runtime.split_batch(part[i]) for name, part in parts.items()},
+            )
             for i, batch in enumerate(zip(np.split(images, acc), np.split(labels, acc), strict=True))
         ]
         if runtime.ranks > 1:
@@ -55,13 +67,19 @@ class EagerStep:
             "results": tuple(flow.cat(parts, dim=0) for parts in zip(*results, strict=True)),
         }
 
-    def _backward(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor]) -> dict:
+    def _backward(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        state: dict[str, flow.Tensor],
+        inputs: dict[str, flow.Tensor],
+    ) -> dict:
         runtime = self._runtime
         embedding = self._model.backbone(flow.tensor(images).to(runtime.device))
         if not self.trains:
             embedding = embedding.detach()
         rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
-        objective, outputs = self._model.head(rows, runtime.split_batch(labels), state)
+        objective, outputs = self._model.objective(rows, runtime.split_batch(labels), state, inputs)
         if objective.requires_grad:
             (objective / self._gradient_acc).backward()
         return outputs

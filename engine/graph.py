@@ -23,8 +23,8 @@ class TrainGraph(nn.Graph):
     """Forward, loss, backward and update of a global batch, compiled at the first call.
 
     model: a `Classifier` with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64 S(0); B
-    counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each. Returns the model's
-    outputs: losses, a partial-sum scalar each, or one per micro-batch (gradient_acc,); state as it came; results, of
+    counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each; inputs: as the
+    model takes them. Returns the model's outputs: losses, a partial-sum scalar each, or one per micro-batch (gradient_acc,); state as it came; results, of
     all micro-batches one below the other. The micro-batches' gradients are averaged.
 
     optimizer updates the parameters that train by `rules`, at the rate that `learning_rate` is set to; without any,
@@ -62,10 +62,16 @@ class TrainGraph(nn.Graph):
             self.set_grad_scaler(GradScaler(init_scale=2.0**15, growth_factor=2.0, backoff_factor=0.5))
         self.config.set_outputs_buffer_size(1)  # a second one would let a step begin whose centers are not trained yet
 
-    def build(self, images: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]) -> dict:
+    def build(
+        self,
+        images: flow.Tensor,
+        labels: flow.Tensor,
+        state: dict[str, flow.Tensor],
+        inputs: dict[str, flow.Tensor],
+    ) -> dict:
         if self.trains:
             self.learning_rate()  # what is not read here is not in the job
-        objective, outputs = self.model(images, labels, state)
+        objective, outputs = self.model(images, labels, state, inputs)
         if self.trains:
             objective.backward()
         return outputs
@@ -109,10 +115,20 @@ class GraphStep:
         """Whether there is anything for the optimizer."""
         return self._graph.trains
 
-    def run(self, images: np.ndarray, labels: np.ndarray, state: dict[str, flow.Tensor], lr: float) -> dict:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> what `TrainGraph` returns."""
+    def run(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        state: dict[str, flow.Tensor],
+        inputs: dict[str, np.ndarray],
+        lr: float,
+    ) -> dict:
+        """This rank's rows, images (B / ranks, 3, 112, 112), labels (B / ranks,) and inputs (B / ranks, ...) -> what
+        `TrainGraph` returns.
+        """
         self._learning_rate.set(lr)
-        return self._graph(self._runtime.split_batch(images), self._runtime.split_batch(labels), state)
+        split = self._runtime.split_batch
+        return self._graph(split(images), split(labels), state, {name: split(rows) for name, rows in inputs.items()})
 
     def updates(self) -> int:
         """How many steps have changed the backbone: under AMP not those whose gradients were no numbers. A collective.

@@ -36,7 +36,7 @@ class Hook:
 class Progress(Hook):
     """Speed, loss, learning rate and time left: a tqdm bar on a terminal, a line in the log every `frequent` steps.
 
-    The losses in between stay on the device, and their mean is read once per line.
+    The losses in between stay on the device, and their mean is read once per line. The accuracy is the last step's.
     """
 
     def __init__(self, frequent: int, logger: logging.Logger, records: Records | None) -> None:
@@ -88,7 +88,7 @@ class Progress(Hook):
         }
         seconds = trainer.clock.seconds - self._since
         rate = len(self._losses) / seconds
-        skipped = _count_skipped(trainer)
+        skipped, accuracy = _count_skipped(trainer), trainer.train_step.accuracy
         lr = trainer.phase.rate(trainer.step - 1)
         left = (trainer.total_steps - trainer.step) / rate
         epoch = trainer.phase.epoch(trainer.step - 1)
@@ -97,6 +97,7 @@ class Progress(Hook):
             f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
             f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}"
             + "".join(f"   {name}: {value:.4f}" for name, value in parts.items())
+            + (f"   Accuracy: {accuracy:.4f}" if accuracy is not None else "")
             + (f"   Skipped: {skipped}" if skipped else ""),
             extra={"file_only": self._bar is not None},
         )
@@ -105,6 +106,7 @@ class Progress(Hook):
         if self._records:
             figures = {"loss": loss, "learning_rate": lr, "samples_per_second": speed}
             figures |= {f"loss/{name}": value for name, value in parts.items()}
+            figures |= {"accuracy": accuracy} if accuracy is not None else {}
             self._records.add(trainer.step, {f"train/{name}": value for name, value in figures.items()})
         self._restart_clock(trainer)
 

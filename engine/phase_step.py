@@ -11,7 +11,7 @@ from engine.step import TrainStep
 from heads.build import build_head, row_optimizer
 from heads.class_parallel import ClassParallelHead
 from heads.stores.store import RowStore
-from losses import configured_margin
+from losses import configured_loss
 from optim import configured_head_optimizer, configured_optimizer
 from optim.parameters import CENTERS, ParameterRules
 from utils.errors import UserError
@@ -22,7 +22,7 @@ def check_phase(cfg) -> None:
     """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it."""
     configured_optimizer(cfg)
     row_optimizer(cfg)
-    if cfg.interclass_filtering_threshold and not configured_margin(cfg).normalized:
+    if cfg.interclass_filtering_threshold and not configured_loss(cfg).margin.normalized:
         raise UserError(
             f"interclass_filtering_threshold = {cfg.interclass_filtering_threshold:g} is a cosine, and "
             f"{loss_name(cfg)} has none; write interclass_filtering_threshold=0"
@@ -41,9 +41,11 @@ def make_step(
         raise UserError(f'no parameter is called as the pattern "{pattern}" says; there are {names[0]}, {names[1]} ...')
     freeze(backbone, rules)
     head = build_head(cfg, num_classes, phase.global_batch, runtime, store)
-    parts = Classifier(backbone, head), optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
+    loss = configured_loss(cfg)
+    parts = Classifier(backbone, head, loss), optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
-    return head, TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated)
+    step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms))
+    return head, step
 
 
 def carried_state(state: dict[str, np.ndarray], before, after) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from engine.graph import GraphStep
 from heads.class_parallel import ClassParallelHead
 from heads.sampling import Sample
 from optim.parameters import CENTERS, ParameterRules
+from utils.random_places import standard_normal
 from utils.runtime import Runtime, local_array
 
 _LOSS = "loss."
@@ -21,7 +22,8 @@ class TrainStep:
     inner: the step of backbone and head. The numbers that the head's margin carries from step to step go in and come
     out of each, since a compiled step cannot write them down. rate: the learning rate of a step, counted from 0, by
     which both backbone and centers train. rules: of `CENTERS` here. gradient_acc: micro-batches that `inner` returns,
-    one below the other.
+    one below the other. seed: of the random numbers of a margin that wants some; wants_classes: whether there are
+    losses that look at classes and records.
 
     Where a store is worth it, the centers of the next step are fetched while the device is busy with this one, if the
     next labels are known; the few that this step trains are then fetched again.
@@ -35,11 +37,15 @@ class TrainStep:
         rules: ParameterRules,
         runtime: Runtime,
         gradient_acc: int = 1,
+        seed: int = 0,
+        wants_classes: bool = False,
     ) -> None:
         self.rate = rate
         self._inner, self._head, self._runtime, self._gradient_acc = inner, head, runtime, gradient_acc
         self._prefetch = head.store.prefetches and not head.sampler.takes_all
         self._trains_centers, self._centers_rate = rules.trains(CENTERS), rules.terms(CENTERS, 2).rate
+        self._seed, self._wants_classes = seed, wants_classes
+        self.accuracy: float | None = None  # of the last step, if it was asked for
         self._step = self._first = 0
         self._center_updates = 0  # since the optimizer's slots of the centers were zeros
         self._set_loss_state(head.margin.state)
@@ -49,11 +55,17 @@ class TrainStep:
         self._ahead: tuple[Sample, np.ndarray] | None = None  # of the coming step: its sample and centers
 
     def __call__(
-        self, images: np.ndarray, labels: np.ndarray, upcoming: np.ndarray | None = None
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        records: np.ndarray,
+        upcoming: np.ndarray | None = None,
+        logged: bool = False,
     ) -> dict[str, flow.Tensor]:
-        """This rank's rows, images (B / ranks, 3, 112, 112) and labels (B / ranks,) -> the losses as `TrainGraph`'s.
+        """This rank's rows, images (B / ranks, 3, 112, 112), labels (B / ranks,) and the numbers of their records
+        (B / ranks,) -> the losses as `TrainGraph`'s.
 
-        upcoming: this rank's labels of the next batch.
+        upcoming: this rank's labels of the next batch. logged: `accuracy` is wanted, for which the host waits.
         """
         step, runtime = self._step, self._runtime
         lr, next_lr = (self.rate(at) * self._centers_rate for at in (step, step + 1))
@@ -61,18 +73,28 @@ class TrainStep:
         self._head.place(sample, step, lr, fetched)
         following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
         slots = np.split(sample.labels, runtime.ranks)[runtime.rank]
-        outputs = self._inner.run(images, slots, self._loss_state, self.rate(step))
+        outputs = self._inner.run(images, slots, self._loss_state, self._inputs(labels, records), self.rate(step))
         self._loss_state = {name: self._averaged(values) for name, values in outputs["state"].items()}
         self._ahead = None
         if following:
             self._ahead = following, self._head.fetch(following, step + 1, next_lr)
+        results = outputs["results"]
+        self.accuracy = self._head.accuracy(sample, results, runtime, self._gradient_acc) if logged else None
         if self._trains_centers:
-            self._head.update(sample, outputs["results"], step, lr, self._center_updates, self._gradient_acc)
+            self._head.update(sample, results, step, lr, self._center_updates, self._gradient_acc)
             self._center_updates += 1
             if self._ahead:
                 self._head.refetch(*self._ahead, sample, step + 1, next_lr)
         self._step += 1
         return outputs["losses"]
+
+    def _inputs(self, labels: np.ndarray, records: np.ndarray) -> dict[str, np.ndarray]:
+        """What the losses of this run need besides, as `Classifier` has it."""
+        inputs = {"classes": labels, "records": records} if self._wants_classes else {}
+        if self._head.margin.is_random:
+            numbers = standard_normal([self._seed, self._step], records)
+            inputs["random"] = numbers.astype(np.float32)[:, None]
+        return inputs
 
     def _set_loss_state(self, values: Mapping[str, float]) -> None:
         whole = {"placement": self._runtime.placement, "sbp": flow.sbp.broadcast}

@@ -90,9 +90,11 @@ class Trainer:
 
     def _train_phase(self, hooks: list, stop: StopSignal) -> bool:
         """Trains to the phase's end; False if the user has stopped the run before."""
-        for images, labels, upcoming in with_upcoming(self.loader.batches(*self.phase.batches(self.step))):
-            self.losses = self.train_step(images, labels, upcoming)
-            self.step += 1
+        for *batch, upcoming in with_upcoming(self.loader.batches(*self.phase.batches(self.step))):
+            done = self.step + 1
+            logged = done % self.cfg.frequent == 0 or done == self.phase.stop
+            self.losses = self.train_step(*batch, upcoming, logged=logged)
+            self.step = done
             due = self.in_flight.launched(self.loss)
             for hook in hooks:
                 hook.after_step(self)

@@ -13,7 +13,7 @@ from heads.stores.device import DeviceRows
 from heads.stores.host import HostRows
 from heads.stores.mapped import MappedRows
 from heads.stores.store import RowShape, RowStore, Surroundings, array_kinds
-from losses import configured_margin
+from losses import configured_loss
 from optim import Optimizer, configured_head_optimizer
 from utils.errors import UserError
 from utils.runtime import Runtime
@@ -32,12 +32,13 @@ def configured_head(
     """The head of `cfg` over a store, or over none for those who only look at its step. device: "cuda" or "cpu", where
     it is to run.
     """
+    loss = configured_loss(cfg)
     return ClassParallelHead(
         store,
         sampler,
         cfg.embedding_size,
         placement,
-        configured_margin(cfg),
+        loss.margin,
         filtering=cfg.interclass_filtering_threshold,
         half=cfg.fp16,
         model_parallel=cfg.model_parallel,
@@ -45,12 +46,13 @@ def configured_head(
         dtype=flow.float16 if cfg.fp16 and device == "cuda" else flow.float32,
         centers=cfg.centers_per_class,
         smoothing=cfg.label_smoothing,
+        weight=loss.weight,
     )
 
 
 def row_shape(cfg) -> RowShape:
     """What a class has under `cfg`: a center or several, each with a bias behind it if the loss wants one."""
-    margin = configured_margin(cfg)
+    margin = configured_loss(cfg).margin
     width = cfg.embedding_size + margin.has_bias
     return RowShape((cfg.centers_per_class, width) if cfg.centers_per_class > 1 else (width,), margin.normalized)
 

@@ -10,11 +10,14 @@ import numpy as np
 import oneflow as flow
 from oneflow import nn
 
+from heads.accuracy import batch_accuracy
 from heads.columns import Columns
-from heads.gradients import factored_gradient, whole_gradient
+from heads.gradients import by_micro_batch, factored_gradient, whole_gradient
 from heads.sampling import ClassSampler, Sample
+from heads.shards import shard_range
 from heads.stores.store import RowStore
 from losses.margin import Margin, Rows
+from utils.runtime import Runtime
 
 # exp(z) summed over 1e8 classes stays inside float32 while |z| is at most this, so no maximum need be taken first.
 _SAFE_LOGIT = 64.0
@@ -94,7 +97,7 @@ class ClassParallelHead(nn.Module):
             ``slopes.T @ directions`` with target_slopes put into each row's own slot:
             slopes (B, slots) S(1), directions (B, width) broadcast, target_slopes (B, 1) broadcast, and with several
             centers of a class, which of them counts: (B, centers) broadcast for its own, (B, slots) int8 S(1) for all;
-            or else that gradient itself, (C, centers * width) broadcast
+            or else that gradient itself, (C, centers * width) broadcast, and the directions as above for `accuracy`
         """
         margin, scale, batch = self.margin, self.margin.scale, embedding.shape[0]
         rows_sbp = flow.sbp.broadcast if self.model_parallel else flow.sbp.split(0)  # of what counts images
@@ -179,7 +182,7 @@ class ClassParallelHead(nn.Module):
             slope = slope.to(self.dtype)
             gradient = self.columns.gradient(others, number, is_target, slope, nearest, directions).to(flow.float32)
             gradient = gradient * self._half_weight(batch) if self.half else gradient
-            results = (gradient.to_global(sbp=flow.sbp.broadcast),)
+            results = tuple(tensor.to_global(sbp=flow.sbp.broadcast) for tensor in (gradient, directions))
         state = {name: number.reshape(1) for name, number in state.items()}
         return objective, {"losses": losses, "state": state, "results": results}
 
@@ -251,6 +254,19 @@ class ClassParallelHead(nn.Module):
         else:
             np.copyto(rows.numpy(), fetched)
 
+    def accuracy(self, sample: Sample, results: tuple[flow.Tensor, ...], runtime: Runtime, micro: int = 1) -> float:
+        """The share of the global batch that is nearest to its own class, of those of the step. A collective.
+
+        results: as for `update`, before which it has to be called, for that may renew `rows`.
+        """
+        directions, centers, first = results[1].to_local(), self.rows.to_local(), self.sampler.first_slot
+        if not self.model_parallel:  # every rank has all centers, and looks at a share of them
+            first, stop = shard_range(len(centers), runtime.ranks, runtime.rank)
+            centers = centers[first:stop]
+        slots = by_micro_batch(sample.labels, runtime.ranks, micro) - first
+        centers = centers.reshape(len(centers), self.columns.centers, self.columns.width)
+        return batch_accuracy(directions, centers, slots, runtime.exchange)
+
     def update(
         self, sample: Sample, results: tuple[flow.Tensor, ...], step: int, lr: float, updates: int, micro: int = 1
     ) -> None:
@@ -264,7 +280,7 @@ class ClassParallelHead(nn.Module):
             weight = (self._half_weight(len(sample.labels) // micro) if self.half else 1.0) / micro
             gradient_of = factored_gradient(sample, self.sampler, shape, on_host, weight, micro, *results)
         else:
-            gradient_of = whole_gradient(shape, on_host, micro, *results)
+            gradient_of = whole_gradient(shape, on_host, micro, results[0])
         centers = None
         if self.sampler.takes_all:  # the next step sees the same centers, so they are replaced while they are at hand
             rows = self.rows.to_local()

@@ -26,6 +26,11 @@ class _Fetched:
         return self._rows[slots.start - self._first : slots.stop - self._first]
 
 
+def by_micro_batch(labels: np.ndarray, ranks: int, micro: int) -> np.ndarray:
+    """(B,) labels, rank by rank -> in the order of a step's results: a micro-batch is a part of every rank's rows."""
+    return labels.reshape(ranks, micro, -1).swapaxes(0, 1).ravel()
+
+
 def factored_gradient(
     sample: Sample,
     sampler: ClassSampler,
@@ -45,9 +50,7 @@ def factored_gradient(
     `micro` micro-batches one below the other.
     """
     slopes, directions, targets = slopes.to_local(), directions.to_local(), target_slopes.to_local()[:, 0]
-    # Each micro-batch is a part of every rank's rows, while the sample's labels go rank by rank.
-    ranks = len(sampler.counts)
-    labels = sample.labels.reshape(ranks, micro, -1).swapaxes(0, 1).ravel() - sampler.first_slot
+    labels = by_micro_batch(sample.labels, len(sampler.counts), micro) - sampler.first_slot
     own = np.flatnonzero((labels >= 0) & (labels < sampler.count))
     columns = labels[own]
     if number is not None:

@@ -17,6 +17,7 @@ from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
 from heads.build import configured_head
 from heads.sampling import ClassSampler
+from losses import configured_loss
 from optim import configured_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
@@ -99,10 +100,13 @@ class _Gathered(nn.Module):
         super().__init__()
         self.head, self._ranks = head, ranks
 
-    def forward(self, embedding: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor]):
-        if self._ranks == 1:
-            return self.head(embedding, labels, state)
-        return self.head(flow.cat([embedding] * self._ranks), flow.cat([labels] * self._ranks), state)
+    def forward(
+        self, embedding: flow.Tensor, labels: flow.Tensor, state: dict[str, flow.Tensor], random: flow.Tensor | None
+    ):
+        return self.head(self._of_all(embedding), self._of_all(labels), state, self._of_all(random))
+
+    def _of_all(self, rows: flow.Tensor | None) -> flow.Tensor | None:
+        return rows if rows is None or self._ranks == 1 else flow.cat([rows] * self._ranks)
 
 
 def _build(cfg, ranks: int, device: str):
@@ -118,14 +122,18 @@ def _build(cfg, ranks: int, device: str):
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
     freeze(backbone, rules)
-    model = Classifier(backbone, _Gathered(head, shared))
+    loss = configured_loss(cfg)
+    model = Classifier(backbone, _Gathered(head, shared), loss)
     graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
     state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}
-    graph.build_graph(images, labels, state)
+    inputs = {"classes": labels, "records": labels} if loss.terms else {}
+    if loss.margin.is_random:
+        inputs["random"] = runtime.split_batch(np.zeros((batch, 1), np.float32))
+    graph.build_graph(images, labels, state, inputs)
     return graph._full_graph_proto
 
 

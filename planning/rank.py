@@ -61,9 +61,9 @@ def main(arguments: list[str]) -> None:
 def _run(train_step, steps: list, found: dict) -> list[float]:
     """Seconds of each step, until its loss has been read."""
     seconds = []
-    for (images, labels), upcoming in zip(steps, [labels for _, labels in steps[1:]] + [None], strict=True):
+    for batch, upcoming in zip(steps, [labels for _, labels, _ in steps[1:]] + [None], strict=True):
         start = time.perf_counter()
-        train_step(images, labels, upcoming)["loss"].to_local().numpy()
+        train_step(*batch, upcoming)["loss"].to_local().numpy()
         seconds.append(time.perf_counter() - start)
         found["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
     return seconds
@@ -80,7 +80,7 @@ def _backbone_alone(trainer, cfg, runtime):
     from optim.parameters import ParameterRules
 
     class NoHead(nn.Module):
-        def forward(self, embedding, labels, state):
+        def forward(self, embedding, labels, state, random):
             loss = (embedding * embedding).mean()
             return loss, {"losses": {"loss": loss}, "state": {}, "results": ()}
 
@@ -91,7 +91,7 @@ def _backbone_alone(trainer, cfg, runtime):
     parts = Classifier(trainer.backbone, NoHead()), optimizer, rules, runtime, cfg.clip_grad_norm, cfg.gradient_acc
     step = GraphStep(*parts, cfg.fp16) if cfg.graph else EagerStep(*parts)
     counter = itertools.count()
-    return lambda images, labels, _: step.run(images, labels, {}, trainer.phase.rate(next(counter)))["losses"]
+    return lambda images, labels, *_: step.run(images, labels, {}, {}, trainer.phase.rate(next(counter)))["losses"]
 
 
 def _card_memory() -> int | None:

@@ -14,12 +14,13 @@ BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 
 
 def head_loss(
-    embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0, smoothing=0.0, state=(), seen=None
-):
+    embedding, centers, labels, loss="arcface", parameters=(), filtering=0.0, smoothing=0.0, state=(), seen=None,
+    random=None,
+):  # fmt: skip
     """Mean loss, its gradients by embedding (B, E) and centers, and the loss's state after the step, by name.
 
     centers: (C, E), or (C, K, E), of which the nearest of a class counts; for the plain softmax one number longer, the
-    bias. state: before it. seen: a list; the formulas' arguments are appended to it.
+    bias. state: before it. seen: a list; the formulas' arguments are appended to it. random: (B, 1).
     """
     parameters = dict(parameters)
     scale, raw = parameters.pop("s", 1.0 if loss == "softmax" else 64.0), loss == "softmax"
@@ -41,7 +42,7 @@ def head_loss(
     state = next_state(loss, own, e_norm, {**dict(state), **sums}, **parameters)
     if seen is not None:
         seen.append((own, e_norm, others, state))
-    given = {**state, **sums}
+    given = {**state, **sums, "random": random}
 
     def formula(part, own=own, norm=e_norm, others=cos):
         return FORMULAS[loss](own, norm, others, given, **parameters)[part]
@@ -117,13 +118,16 @@ class Network:
 
 def train(
     start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, optimizer="sgd", optimizer_parameters=(),
-    head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True, clip=5.0, sampled=None, state=(), **head
+    head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True, clip=5.0, sampled=None, state=(), random=None,
+    weight=1.0, terms=(), **head
 ):  # fmt: skip
     """Losses of every step, the final parameters by name, the network with its running statistics, and the final state
     of the loss.
 
     multipliers: beginning of names -> factor of the rate; frozen: beginnings of names; both may end with "*". sampled:
-    for every step the classes whose centers take part and train, in order; None: all. state: the loss's at first.
+    for every step the classes whose centers take part and train, in order; None: all. state: the loss's at first. random: of
+    every step, (n, 1). weight: of the loss over class centers; terms: of each loss on embeddings its weight, and a
+    function of (embeddings, labels) that gives value and gradient.
     """
     net = Network(start, ranks, batch_norm)
     slots = {name: {} for name in net.p}
@@ -131,7 +135,7 @@ def train(
     decay = parameters.pop("weight_decay", 5e-4)
     losses = []
     everything = [np.arange(len(net.p["head.weight"]))] * len(rates)
-    for step, ((x, labels), lr, classes) in enumerate(zip(batches, rates, sampled or everything, strict=True)):
+    for step, ((x, labels, *_), lr, classes) in enumerate(zip(batches, rates, sampled or everything, strict=True)):
         grads = {name: np.zeros_like(value) for name, value in net.p.items()}
         loss, states = 0.0, []
         # Each rank cuts its own rows into micro-batches; a micro-batch of the global batch is one of each rank's.
@@ -140,7 +144,12 @@ def train(
             chosen = rows[:, micro].ravel()
             out = net.forward(x[chosen].astype(np.float64))
             ids = np.searchsorted(classes, labels[chosen])
-            part, d_out, d_centers, after = head_loss(out, net.p["head.weight"][classes], ids, state=state, **head)
+            given = {"state": state, "random": None if random is None else random[step][chosen]}
+            part, d_out, d_centers, after = head_loss(out, net.p["head.weight"][classes], ids, **given, **head)
+            part, d_out, d_centers = weight * part, weight * d_out, weight * d_centers
+            for share, term in terms:
+                value, gradient = term(out, labels[chosen])
+                part, d_out = part + share * value, d_out + share * gradient
             states.append(after)
             loss += part / gradient_acc
             grads["head.weight"][classes] += d_centers / gradient_acc

@@ -87,8 +87,8 @@ def work(task: str, config: str, output: str, steps: int, mode: str) -> None:
             zeros = {name: np.zeros_like(local_array(tensor)) for name, tensor in parameters.items()}
             trainer.train_step.restore(0, zeros)
             del zeros
-        for images, labels in loader.batches(0, steps):
-            trainer.loss = trainer.train_step(images, labels)
+        for batch in loader.batches(0, steps):
+            trainer.loss = trainer.train_step(*batch)
             trainer.step += 1
             trainer.mean_loss([trainer.loss])
         state = trainer.backbone_state()

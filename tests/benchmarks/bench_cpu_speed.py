@@ -56,9 +56,9 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
         sleep_while_waiting()
     trainer.start_phase()
     walls, cpus = [], []
-    for images, labels in loader.batches(0, _WARM_UP + steps):
+    for batch in loader.batches(0, _WARM_UP + steps):
         wall, cpu = time.perf_counter(), time.process_time()
-        loss = trainer.train_step(images, labels).to_local().numpy()
+        loss = trainer.train_step(*batch).to_local().numpy()
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     if runtime.is_main:

@@ -71,7 +71,10 @@ if __name__ == "__main__":
             name: flow.empty(case.gradient_acc, placement=placement, sbp=flow.sbp.broadcast)
             for name in case.margin().state
         }
-        graph.build_graph(images, labels, state)
-        kept.append((graph, images, labels, state))
+        inputs = {"classes": labels, "records": labels} if case.terms else {}
+        if case.margin().is_random:
+            inputs["random"] = flow.empty(case.batch, 1, placement=placement, sbp=flow.sbp.split(0))
+        graph.build_graph(images, labels, state, inputs)
+        kept.append((graph, images, labels, state, inputs))
         if rank == 0:
             Path(folder, f"{name}.job").write_bytes(graph._full_graph_proto.SerializeToString())

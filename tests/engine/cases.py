@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from losses import make_margin
 from optim.schedules import Schedule, Span, make_curve
+from tests.losses.extra_margins import margin_of
+from utils.random_places import standard_normal
 
-IN, HIDDEN, EMBEDDING, CLASSES, BATCH, STEPS = 10, 16, 8, 23, 12, 5
+IN, HIDDEN, EMBEDDING, CLASSES, BATCH, STEPS, SEED = 10, 16, 8, 23, 12, 5, 17
+LOGGED = (1, 4)  # steps whose accuracy is asked for
 COMBINED = {"loss": "combined", "parameters": {"m2": 0.3, "m3": 0.2}}
 STRAIGHT = {"parameters": {"gradient": "straight_through"}}
 # The small network's embeddings have norms of 0.7 to 5, and five steps have to move the state.
@@ -16,12 +18,19 @@ MAGFACE = {"loss": "magface", "parameters": NORMS}
 MAGFACE_NOT_EASY = {"loss": "magface", "parameters": {**NORMS, "l_m": 1.0, "u_m": 1.4, "easy_margin": False}}
 MAGCOSFACE = {"loss": "magcosface", "parameters": NORMS}
 DECAYED = {"optimizer_parameters": {"weight_decay": 0.3}}
+# Margins of tests/losses/extra_margins.py.
+HARD_OTHERS = {"loss": "hard_others", "parameters": {"keep": 0.3}}
+SOFT_NEIGHBORS = {"loss": "soft_neighbors", "parameters": {"s": 32.0}}
+RANDOM_ANGLE = {"loss": "random_angle", "parameters": {"sigma": 0.2}}
+# Some images of a class, for others have no positives.
+TRIPLET = {"labels": "first", "terms": ((0.5, "triplet", {}),)}
+TRIPLET_ALL = {"labels": "first", "terms": ((2.0, "triplet", {"alpha": 0.6, "mining": "all"}),), "weight": 0.3}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
 BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
     "loss": "arcface", "parameters": {}, "filtering": 0.0, "half": False, "loss_scale": False,
     "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True,
-    "centers": 1, "smoothing": 0.0,
+    "centers": 1, "smoothing": 0.0, "weight": 1.0, "terms": (),
     "optimizer": "sgd", "optimizer_parameters": {}, "head_optimizer": None,
     "multipliers": {}, "frozen": (), "decays_vectors": True,
 }  # fmt: skip
@@ -93,6 +102,23 @@ FULL_CASES = {
     "magface_replicated": {"model_parallel": False, **MAGFACE},
     "magface_not_easy": MAGFACE_NOT_EASY,
     "magcosface": MAGCOSFACE,
+    "hard_others": HARD_OTHERS,
+    "hard_others_accumulation": {"gradient_acc": 2, "filtering": 0.5, "half": True, **HARD_OTHERS},
+    "hard_others_replicated": {"model_parallel": False, "centers": 2, **HARD_OTHERS},
+    "soft_neighbors": SOFT_NEIGHBORS,
+    "soft_neighbors_replicated": {"model_parallel": False, "filtering": 0.2, "half": True, **SOFT_NEIGHBORS},
+    "weighted": {"weight": 0.3},
+    "weighted_half": {"weight": 0.3, "half": True, "gradient_acc": 2, **MAGFACE},
+    "weighted_replicated": {"weight": 3.0, "half": True, "model_parallel": False},
+    "triplet": TRIPLET,
+    "triplet_all": TRIPLET_ALL,
+    "triplet_accumulation": {"gradient_acc": 2, "batch_norm": True, **TRIPLET},
+    "triplet_loss_scale": {"half": True, "loss_scale": True, **TRIPLET_ALL},
+    "triplet_replicated": {"model_parallel": False, **TRIPLET, **RANDOM_ANGLE},
+    "triplet_frozen": {"frozen": ("backbone.*",), **TRIPLET},
+    "random_angle": RANDOM_ANGLE,
+    "random_angle_accumulation": {"gradient_acc": 2, **RANDOM_ANGLE},
+    "random_angle_replicated": {"model_parallel": False, "gradient_acc": 2, **RANDOM_ANGLE},
 }
 SAMPLED_CASES = {
     **{f"{c}_{rate}": {"classes": c, "rate": rate} for c, rate in ((21, 0.1), (1001, 0.5), (1001, 0.1))},
@@ -122,6 +148,9 @@ SAMPLED_CASES = {
     "sampled_adaface": {"classes": 101, "rate": 0.3, **ADAFACE},
     "sampled_curricularface": {"classes": 101, "rate": 0.3, **CURRICULARFACE},
     "sampled_magface": {"classes": 101, "rate": 0.3, **MAGFACE},
+    "sampled_triplet": {"classes": 101, "rate": 0.3, **TRIPLET_ALL, "labels": "any"},
+    "sampled_hard_others": {"classes": 101, "rate": 0.3, **HARD_OTHERS},
+    "sampled_random_angle": {"classes": 101, "rate": 0.3, "prefetch": True, **RANDOM_ANGLE},
 }
 CASES = FULL_CASES | SAMPLED_CASES
 # A formula is tried on two ranks, where a class's center may be another rank's; one and three are for how classes and
@@ -131,7 +160,8 @@ SHARED_CASES = [
     "scale_128", "device", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive",
     "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface", "frozen_part", "frozen_centers",
     "adamw", "sampled_adamw", "softmax", "smoothing", "sub_centers", "sub_centers_replicated", "sampled_softmax",
-    "sampled_smoothing", "sampled_sub_centers",
+    "sampled_smoothing", "sampled_sub_centers", "hard_others", "random_angle_accumulation", "random_angle_replicated",
+    "sampled_random_angle", "triplet", "triplet_all", "triplet_accumulation", "triplet_replicated", "sampled_triplet",
 ]  # fmt: skip
 
 
@@ -148,7 +178,7 @@ def settings(case):
 
 def center_shape(wanted):
     """Of a class: (width,) or (centers, width)."""
-    width = EMBEDDING + make_margin(wanted["loss"], **wanted["parameters"]).has_bias
+    width = EMBEDDING + margin_of(wanted["loss"], **wanted["parameters"]).has_bias
     return (wanted["centers"], width) if wanted["centers"] > 1 else (width,)
 
 
@@ -168,9 +198,16 @@ def initial_parameters(batch_norm, classes=CLASSES, shape=(EMBEDDING,)):
 
 
 def batches(gradient_acc, classes=CLASSES, labels="any"):
+    """Images, labels and records of each step."""
     rng = np.random.default_rng(11)
     n = BATCH * gradient_acc
     below = {"any": classes, "same": 1, "first": classes // 4}[labels]
-    return [
+    given = [
         (rng.normal(size=(n, IN)).astype(np.float32), rng.integers(0, below, n).astype(np.int64)) for _ in range(STEPS)
     ]
+    return [(*batch, np.random.default_rng([n, step]).permutation(1000)[:n]) for step, batch in enumerate(given)]
+
+
+def random_numbers(given):
+    """Of each step, (n, 1), as the step draws them for its records."""
+    return [standard_normal([SEED, step], records)[:, None] for step, (*_, records) in enumerate(given)]

@@ -7,7 +7,6 @@ from pathlib import Path
 import oneflow as flow
 
 from heads.class_parallel import ClassParallelHead
-from losses import make_margin
 from tests.layout.cases import CPU_CASES, EMBEDDING, on_ranks
 from utils.runtime import start_runtime
 
@@ -36,8 +35,8 @@ if __name__ == "__main__":
     runtime = start_runtime("cpu")
     layouts = {}
     for name, case in on_ranks(CPU_CASES, runtime.ranks).items():
-        margin = make_margin(case.loss, **case.parameters)
-        more = {"filtering": case.filtering, "model_parallel": case.model_parallel}
+        margin = case.margin()
+        more = {"filtering": case.filtering, "smoothing": case.smoothing, "model_parallel": case.model_parallel}
         head = ClassParallelHead(None, case.sampler(runtime.rank), EMBEDDING, runtime.placement, margin, **more)
         whole, split = ({"placement": runtime.placement, "sbp": sbp} for sbp in (flow.sbp.broadcast, flow.sbp.split(0)))
         embedding = flow.randn(case.micro_batch, EMBEDDING, **split).requires_grad_(True)
@@ -45,7 +44,8 @@ if __name__ == "__main__":
         state = {key: flow.full((1,), value, dtype=flow.float32, **whole) for key, value in margin.state.items()}
         seen = layouts[name] = []
         note_results(case.slots, seen)
-        objective, outputs = head(embedding, labels, state)
+        random = flow.randn(case.micro_batch, 1, **split) if margin.is_random else None
+        objective, outputs = head(embedding, labels, state, random)
         objective.backward()
         if case.model_parallel:
             seen.append(("returned", str(outputs["results"][0].sbp[0])))

@@ -25,9 +25,9 @@ def main(mode: str, folder: Path) -> None:
     sleep_while_waiting()
     trainer.start_from(None, None)
     found = {}
-    for images, labels in loader.batches(0, STEPS):
+    for batch in loader.batches(0, STEPS):
         start = time.perf_counter()
-        trainer.losses = trainer.train_step(images, labels, None)
+        trainer.losses = trainer.train_step(*batch)
         launched = time.perf_counter()
         runtime.exchange(np.zeros(2))
         found["exchange"] = time.perf_counter() - launched

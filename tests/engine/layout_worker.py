@@ -22,7 +22,10 @@ if __name__ == "__main__":
         labels = runtime.split_batch(np.arange(rows, dtype=np.int64))
         whole = {"placement": runtime.placement, "sbp": flow.sbp.broadcast}
         state = {name: flow.full((case.gradient_acc,), value, **whole) for name, value in case.margin().state.items()}
-        graph(images, labels, state)["losses"]["loss"].to_local().numpy()  # waits for the step
-        kept.append((graph, images, labels, state))
+        inputs = {"random": runtime.split_batch(np.ones((rows, 1), np.float32))} if case.margin().is_random else {}
+        if case.terms:
+            inputs |= {"classes": labels, "records": labels}
+        graph(images, labels, state, inputs)["losses"]["loss"].to_local().numpy()  # waits for the step
+        kept.append((graph, images, labels, state, inputs))
         if runtime.is_main:
             Path(folder, f"{name}.job").write_bytes(graph._compiled_graph_proto.SerializeToString())

@@ -24,8 +24,8 @@ def run(runtime, folder: Path) -> dict[str, np.ndarray]:
     step.restore(0, {"updates": np.array([0]), "loss_scale": TOO_LARGE, "good_steps": np.array([0])})
     weight = backbone[0].weight
     seen = {"weights": [local_array(weight).copy()], "scales": [], "skipped": [], "rates": []}
-    for x, y in shares * 4:
-        step(x, y)
+    for share in shares * 4:
+        step(*share)
         state = step.state()
         seen["weights"].append(local_array(weight).copy())
         seen["scales"].append(state["loss_scale"][0])

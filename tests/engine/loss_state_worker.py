@@ -38,8 +38,8 @@ def restored(wanted, mode, folder, runtime, saved):
 
 def both_ways(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     wanted, shares = settings(case), []
-    for x, y in batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]):
-        shares.append(tuple(np.split(array, runtime.ranks)[runtime.rank] for array in (x, y)))
+    for given in batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]):
+        shares.append(tuple(np.split(array, runtime.ranks)[runtime.rank] for array in given))
     parts = make_step(wanted, mode, folder / "one", runtime)
     train(parts[-1], shares[:HALF])
     saved = everything(*parts)

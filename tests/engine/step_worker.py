@@ -19,7 +19,8 @@ from heads.stores.device import DeviceRows
 from heads.stores.host import HostRows
 from heads.stores.mapped import MappedRows
 from heads.stores.store import RowShape, RowStore, Surroundings
-from losses import make_margin
+from losses import TotalLoss, make_embedding_loss
+from losses.total import Term
 from optim import make_optimizer
 from optim.parameters import ParameterRules
 from tests.engine.cases import (
@@ -27,12 +28,15 @@ from tests.engine.cases import (
     EMBEDDING,
     HIDDEN,
     IN,
+    LOGGED,
     SCHEDULE,
+    SEED,
     batches,
     center_shape,
     initial_parameters,
     settings,
 )
+from tests.losses.extra_margins import margin_of
 from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import local_array, start_runtime, write_local
 
@@ -44,7 +48,7 @@ def make_store(wanted: dict, share: tuple[int, int], folder: Path, runtime) -> R
     optimizer = make_optimizer(name, **wanted["optimizer_parameters"])
     store = STORES[wanted["store"]](
         *share,
-        RowShape(center_shape(wanted), make_margin(wanted["loss"], **wanted["parameters"]).normalized),
+        RowShape(center_shape(wanted), margin_of(wanted["loss"], **wanted["parameters"]).normalized),
         optimizer,
         "float32",
         seed=0,
@@ -74,20 +78,23 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
         ClassSampler(classes, ranks, rank, wanted["rate"], BATCH * acc, seed=5),
         EMBEDDING,
         runtime.placement,
-        make_margin(wanted["loss"], **wanted["parameters"]),
+        margin_of(wanted["loss"], **wanted["parameters"]),
         filtering=wanted["filtering"],
         half=wanted["half"],
         model_parallel=wanted["model_parallel"],
         centers=wanted["centers"],
         smoothing=wanted["smoothing"],
+        weight=wanted["weight"],
     )
+    terms = tuple(Term(weight, name, make_embedding_loss(name, **own)) for weight, name, own in wanted["terms"])
+    loss = TotalLoss(wanted["weight"], wanted["loss"], head.margin, terms)
     optimizer = make_optimizer(wanted["optimizer"], **wanted["optimizer_parameters"])
     rules = ParameterRules(optimizer.weight_decay, wanted["multipliers"], wanted["frozen"], wanted["decays_vectors"])
     freeze(backbone, rules)
-    parts = Classifier(backbone, head), optimizer, rules, runtime, wanted["clip"], acc
+    parts = Classifier(backbone, head, loss), optimizer, rules, runtime, wanted["clip"], acc
     # AMP computes in float32 on a CPU, but its loss scale is at work.
     inner = GraphStep(*parts, fp16=wanted["loss_scale"]) if mode == "graph" else EagerStep(*parts)
-    return backbone, head, TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc)
+    return backbone, head, TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc, SEED, bool(terms))
 
 
 def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
@@ -95,16 +102,20 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     backbone, head, step = make_step(wanted, mode, folder / case, runtime)
     results = {"start": np.array(head.store.start)}
     shares = []
-    for x, y in batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]):
-        rows = slice(runtime.rank * len(x) // runtime.ranks, (runtime.rank + 1) * len(x) // runtime.ranks)
-        shares.append((x[rows], y[rows]))
+    for x, y, records in batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]):
+        shares.append(tuple(np.split(rows, runtime.ranks)[runtime.rank] for rows in (x, y, records)))
         drawn = np.arange(head.store.stop - head.store.start)[head.sampler.draw(len(shares) - 1, y).rows]
         results[f"classes/{len(shares) - 1}"] = drawn + head.store.start
-    losses = []
-    for (x, y), following in zip(shares, [labels for _, labels in shares[1:]] + [None], strict=True):
-        loss = step(x, y, following)["loss"]
-        losses.append(loss.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean())
-    results["losses"] = np.array(losses)
+    losses, accuracies = [], []
+    for number, share in enumerate(shares):
+        following = shares[number + 1][1] if number + 1 < len(shares) else None
+        found = step(*share, following, logged=number in LOGGED)
+        losses.append({n: v.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for n, v in found.items()})
+        accuracies.append(step.accuracy)
+    assert all((accuracy is not None) == (number in LOGGED) for number, accuracy in enumerate(accuracies))
+    results["accuracies"] = np.array([accuracies[number] for number in LOGGED])
+    results["losses"] = np.array([each["loss"] for each in losses])
+    results |= {f"named.{name}": np.array([each[name] for each in losses]) for name in losses[0]}
     results |= {name: values for name, values in step.state().items() if name.startswith("loss.")}
     results |= {f"head.{name}": np.array(rows) for name, rows in head.store.arrays().items()}
     results |= {f"backbone.{name}": local_array(p) for name, p in backbone.named_parameters()}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from losses import make_margin
 from tests import reference
-from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_parameters, settings
+from tests.engine.cases import CASES, SCHEDULE, STEPS, batches, initial_parameters, random_numbers, settings
+from tests.losses.extra_margins import margin_of
 from tests.losses.formulas import magface_margin
 
 
@@ -13,13 +13,15 @@ def seen_by(case):
     """The loss's parameters, and what the formulas get in `STEPS` steps with all classes: cosine (n, 1), norm (n, 1),
     others (n, C), the target's -inf, and the state of each row (n, 1) by name."""
     wanted, seen = settings(case), []
+    given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
     reference.train(
         initial_parameters(wanted["batch_norm"], wanted["classes"]),
-        batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),
+        given,
         [SCHEDULE.at(step) for step in range(STEPS)],
         gradient_acc=wanted["gradient_acc"],
-        state=make_margin(wanted["loss"], **wanted["parameters"]).state,
+        state=margin_of(wanted["loss"], **wanted["parameters"]).state,
         seen=seen,
+        random=random_numbers(given),
         **{key: wanted[key] for key in ("loss", "parameters", "filtering")},
     )
     cosine, norm, others = (np.concatenate([rows[i] for rows in seen]) for i in range(3))
@@ -49,6 +51,14 @@ def test_curricularface_has_hard_others_and_targets_beyond_the_angle(case):
     assert both(others > np.cos(np.arccos(cosine) + parameters["m"]))
     assert both(cosine > np.cos(np.pi - parameters["m"]))
     assert np.abs(state["t"]).max() > 0.02
+
+
+@cases_of("hard_others")
+def test_hard_others_are_there_and_missing_and_move_the_state(case):
+    parameters, cosine, _, others, state = seen_by(case)
+    hard = others > np.cos(np.arccos(cosine) + parameters.get("m", 0.5))
+    assert both(hard) and both(hard.any(axis=1)) and both(cosine > 0)
+    assert np.ptp(state["hardness"]) > 0.01
 
 
 @cases_of("magface")

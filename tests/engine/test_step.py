@@ -5,9 +5,22 @@ import functools
 import numpy as np
 import pytest
 
-from losses import make_margin
 from tests import reference
-from tests.engine.cases import CLASSES, SCHEDULE, STEPS, batches, cases_on, center_shape, initial_parameters, settings
+from tests.engine.cases import (
+    CASES,
+    CLASSES,
+    LOGGED,
+    SCHEDULE,
+    STEPS,
+    batches,
+    cases_on,
+    center_shape,
+    initial_parameters,
+    random_numbers,
+    settings,
+)
+from tests.losses.embedding_formulas import with_gradient
+from tests.losses.extra_margins import margin_of
 from tests.ranks import run_ranks
 
 RUNS = [(mode, ranks) for mode in ("graph", "eager") for ranks in (1, 2, 3)]
@@ -18,7 +31,7 @@ EACH_CASE = pytest.mark.parametrize(
 FORMULA = ("loss", "parameters", "filtering", "smoothing")
 TRAINING = (
     *("batch_norm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),
-    *("frozen", "decays_vectors"),
+    *("frozen", "decays_vectors", "weight"),
 )
 
 
@@ -35,16 +48,21 @@ def trained(tmp_path_factory):
     return train
 
 
-def numpy_training(case, ranks, sampled=None):
+def numpy_training(case, ranks, sampled=None, seen=None):
     wanted = settings(case)
+    given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
+    terms = [(share, functools.partial(with_gradient, name, **own)) for share, name, own in wanted["terms"]]
     rates = [SCHEDULE.at(step) for step in range(STEPS)]
     return reference.train(
         initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted)),
-        batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]),
+        given,
         rates,
+        random=random_numbers(given),
+        terms=terms,
+        seen=seen,
         ranks=ranks,
         sampled=sampled,
-        state=make_margin(wanted["loss"], **wanted["parameters"]).state,
+        state=margin_of(wanted["loss"], **wanted["parameters"]).state,
         **{key: wanted[key] for key in FORMULA + TRAINING},
     )
 
@@ -55,9 +73,10 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
     shards = seen if wanted["model_parallel"] else seen[:1]
     drawn = [np.concatenate([f[f"{case}/classes/{step}"] for f in shards]) for step in range(STEPS)]
     given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
-    for classes, (_, labels) in zip(drawn, given, strict=True):
+    for classes, (_, labels, _) in zip(drawn, given, strict=True):
         assert np.isin(labels, classes).all() and len(np.unique(classes)) == len(classes)
-    losses, weights, _, state = numpy_training(case, ranks, [np.sort(classes) for classes in drawn])
+    looked_at = []
+    losses, weights, _, state = numpy_training(case, ranks, [np.sort(classes) for classes in drawn], looked_at)
     assert np.ptp(losses) > 0.01  # something was learned, so that equality means something
     np.testing.assert_allclose(seen[0][f"{case}/losses"], losses, rtol=1e-5)
     trained_weights = {name: seen[0][f"{case}/{name}"] for name in weights}
@@ -67,9 +86,23 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
         assert error < 1e-5, (name, error)
     for name, expected in state.items():
         np.testing.assert_allclose(seen[0][f"{case}/loss.{name}"], [expected], rtol=1e-5, atol=1e-6)
+    right = [own[:, 0] > others.max(axis=1) for own, _, others, _ in looked_at]
+    right = np.array(right).reshape(STEPS, -1).mean(axis=1)
+    np.testing.assert_allclose(seen[0][f"{case}/accuracies"], right[list(LOGGED)])
     untouched = np.setdiff1d(np.arange(wanted["classes"]), np.concatenate(drawn))
     start = initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted))["head.weight"]
     np.testing.assert_array_equal(trained_weights["head.weight"][untouched], start[untouched])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if settings(case)["terms"]])
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_a_sum_gives_each_loss_by_its_name(trained, mode, case):
+    wanted, seen = settings(case), trained(mode, 2)[0]
+    named = {name: seen[f"{case}/named.{name}"] for name in ("loss", wanted["loss"], "triplet")}
+    ((share, _, _),) = wanted["terms"]
+    assert named["triplet"].min() > 0.01
+    expected = wanted["weight"] * named[wanted["loss"]] + share * named["triplet"]
+    np.testing.assert_allclose(named["loss"], expected, rtol=1e-6)
 
 
 @EACH_CASE

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from heads.sampling import ClassSampler
-from losses import Margin, make_margin
+from losses import Margin
+from tests.losses.extra_margins import margin_of
 
 # CLASSES and the slots of a sample are lengths that nothing else in a step has: by them a class axis is recognized.
 CLASSES, RATE, IN, EMBEDDING, ROWS = 1009, 0.25, 20, 24, 6  # ROWS: of one rank in a micro-batch
@@ -27,12 +28,14 @@ class LayoutCase:
     loss: str = "arcface"
     parameters: dict = field(default_factory=dict)
     filtering: float = 0.0
+    smoothing: float = 0.0
+    terms: tuple[str, ...] = ()  # losses on embeddings
     optimizer: str = "sgd"
     floats: int = 0
     bytes_per_logit: int = 0
 
     def margin(self) -> Margin:
-        return make_margin(self.loss, **self.parameters)
+        return margin_of(self.loss, **self.parameters)
 
     @property
     def batch_norm(self) -> bool:
@@ -89,6 +92,20 @@ VARIANTS = {
     "magface_not_easy": (0, {"loss": "magface", "parameters": {"easy_margin": False}}),
     "magface_replicated": (0, {"loss": "magface", "model_parallel": False}),
     "magcosface": (0, {"loss": "magcosface"}),
+    "softmax": (0, {"loss": "softmax"}),
+    "hard_others": (0, {"loss": "hard_others"}),
+    "hard_others_acc2": (0, {"loss": "hard_others", "gradient_acc": 2}),
+    "hard_others_replicated": (0, {"loss": "hard_others", "model_parallel": False}),
+    "soft_neighbors": (0, {"loss": "soft_neighbors"}),
+    "random_angle": (0, {"loss": "random_angle"}),
+    "random_angle_replicated": (0, {"loss": "random_angle", "model_parallel": False}),
+    "triplet": (0, {"terms": ("triplet",)}),
+    "triplet_acc2": (0, {"terms": ("triplet",), "gradient_acc": 2}),
+    "triplet_replicated": (0, {"terms": ("triplet",), "model_parallel": False}),
+    "smoothing": (3, {"smoothing": 0.1}),
+    "smoothing_filtering": (5, {"smoothing": 0.1, "filtering": 0.2}),
+    "smoothing_curricularface": (12, {"smoothing": 0.1, "loss": "curricularface"}),
+    "smoothing_replicated": (3, {"smoothing": 0.1, "model_parallel": False}),
 }
 
 
@@ -106,8 +123,8 @@ def _arcface(half: bool) -> dict[str, LayoutCase]:
 
 
 def _casts(half: bool, changed: dict) -> int:
-    """Under AMP the product with the centers is float16, and a loss that reshapes others takes it in float32."""
-    return half and LayoutCase("full", 1, half, **changed).margin().reshapes_others
+    """Under AMP the product with the centers is float16, and a loss that looks at others takes it in float32."""
+    return half and LayoutCase("full", 1, half, **changed).margin().looks_at_others
 
 
 def _variants(half: bool, head: str) -> dict[str, LayoutCase]:

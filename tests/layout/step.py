@@ -6,6 +6,8 @@ from oneflow import nn
 from engine.graph import TrainGraph
 from engine.model import Classifier
 from heads.class_parallel import ClassParallelHead
+from losses import TotalLoss, make_embedding_loss
+from losses.total import Term
 from optim import make_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
@@ -24,12 +26,14 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         EMBEDDING,
         runtime.placement,
         case.margin(),
-        case.filtering,
-        case.half,
-        case.model_parallel,
-        flow.float16 if case.half and runtime.device == "cuda" else flow.float32,
+        filtering=case.filtering,
+        half=case.half,
+        model_parallel=case.model_parallel,
+        dtype=flow.float16 if case.half and runtime.device == "cuda" else flow.float32,
+        smoothing=case.smoothing,
     )
     rules = ParameterRules(5e-4)
     rate = LearningRate(runtime.placement)
-    model = Classifier(backbone, head)
+    terms = tuple(Term(0.5, name, make_embedding_loss(name)) for name in case.terms)
+    model = Classifier(backbone, head, TotalLoss(1.0, case.loss, head.margin, terms))
     return TrainGraph(model, rate, make_optimizer(case.optimizer), rules, case.clip, case.gradient_acc, case.half)

@@ -84,8 +84,39 @@ def softmax(cosine, norm, others, state, bias=True):
     return cosine, others, 0 * norm
 
 
+def hard_others(cosine, norm, others, state, m=0.5, m0=0.4, m1=0.2, keep=0.9):
+    paid = np.cos(np.arccos(cosine) + m0 + m1 * state["total"] / np.maximum(state["count"], 1))
+    hard = others > np.cos(np.arccos(cosine) + m)
+    return np.where(cosine > 0, paid, cosine), np.where(hard, 1.1 * others + state["hardness"], others), 0 * norm
+
+
+def hard_others_statistics(cosine, others, state, m=0.5, **parameters):
+    hard = others > np.cos(np.arccos(cosine) + m)
+    return {"total": np.where(hard, others, 0).sum(axis=1, keepdims=True), "count": hard.sum(axis=1, keepdims=True)}
+
+
+def hard_others_state(cosine, norm, state, keep=0.9, **parameters):
+    seen = (state["total"] / np.maximum(state["count"], 1)).mean()
+    return {"hardness": keep * state["hardness"] + (1 - keep) * seen}
+
+
+def soft_neighbors(cosine, norm, others, state, m=0.2):
+    return cosine - m * np.log(1 + state["near"]), others, 0 * norm
+
+
+def soft_neighbors_statistics(cosine, others, state, **parameters):
+    return {"near": np.exp(4 * others).sum(axis=1, keepdims=True)}
+
+
+def random_angle(cosine, norm, others, state, m=0.5, sigma=0.05):
+    return np.cos(np.arccos(cosine) + m + sigma * state["random"]), others, 0 * norm
+
+
 FORMULAS = {
     "softmax": softmax,
+    "hard_others": hard_others,
+    "soft_neighbors": soft_neighbors,
+    "random_angle": random_angle,
     "combined": combined,
     "arcface": arcface,
     "cosface": cosface,
@@ -100,6 +131,7 @@ FORMULAS = {
 NEXT_STATES = {
     "adaface": adaface_state,
     "curricularface": curricularface_state,
+    "hard_others": hard_others_state,
 }
 NORM_WITHOUT_GRADIENT = {"adaface"}  # losses whose target depends on the norm, detached
 
@@ -110,7 +142,8 @@ def next_state(loss, cosine, norm, state, **parameters):
 
 # (cosine, others with -inf for the target, state, parameters) -> sums over other classes (B, 1) by name, which formulas
 # find in the state; for losses that look at them
-STATISTICS = {}
+STATISTICS = {"hard_others": hard_others_statistics, "soft_neighbors": soft_neighbors_statistics}
+RANDOM = {"random_angle"}  # losses whose formulas find a random number of each row, (B, 1), in the state
 
 
 def statistics(loss, cosine, others, state, **parameters):

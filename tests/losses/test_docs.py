@@ -54,7 +54,7 @@ def test_the_loss_of_the_page_trains_as_its_formula_says(trained, monkeypatch, m
         given,
         [SCHEDULE.at(step) for step in range(2)],
         ranks=2,
-        sampled=[drawn(classes, rate, step, labels) for step, (_, labels) in enumerate(given)],
+        sampled=[drawn(classes, rate, step, labels) for step, (_, labels, _) in enumerate(given)],
         loss="example",
         state={"usual": 0.0},
     )

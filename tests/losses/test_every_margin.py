@@ -1,11 +1,22 @@
 """Every registered loss against its formula in float64 NumPy, and its slopes against finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import oneflow as flow
 import pytest
 
-from losses import Rows, list_losses, make_margin
-from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state
+from losses import Rows
+from tests.losses.extra_margins import NAMES, margin_of
+from tests.losses.formulas import (
+    FORMULAS,
+    NORM_WITHOUT_GRADIENT,
+    RANDOM,
+    STATISTICS,
+    derivative,
+    next_state,
+    statistics,
+)
 
 # Parameters and state to try besides a loss's own.
 MORE = {
@@ -18,8 +29,9 @@ MORE = {
     "adaface": [({}, {"std": 5.0})],
     "curricularface": [({}, {"t": 0.4}), ({}, {"t": 1.0})],
     "magface": [({"easy_margin": False}, {})],
+    "hard_others": [({"m1": 0.4}, {"hardness": 0.3})],
 }
-CASES = [(name, *more) for name in list_losses() for more in [({}, {}), *MORE.get(name, [])]]
+CASES = [(name, *more) for name in NAMES for more in [({}, {}), *MORE.get(name, [])]]
 EACH_CASE = pytest.mark.parametrize(("name", "parameters", "state"), CASES)
 
 # Where a branch of some formula ends: each is tried on both sides.
@@ -41,14 +53,25 @@ def rows_of(angles, norms):
     return np.cos(theta), norm, np.concatenate([spread, hard], axis=1)
 
 
-def tensors(cosine, norm, state, dtype=flow.float64):
+def tensors(cosine, norm, state, more=(), dtype=flow.float64):
+    """more: statistics and random numbers by name, as `more_of` gives them."""
+    more = {name: flow.tensor(np.asarray(column), dtype=dtype) for name, column in dict(more).items()}
+    random = more.pop("random", None)
     columns = (flow.tensor(np.asarray(column), dtype=dtype) for column in (cosine, norm))
-    return Rows(*columns, {name: flow.tensor([[value]], dtype=dtype) for name, value in state.items()})
+    state = {name: flow.tensor([[value]], dtype=dtype) for name, value in state.items()}
+    return Rows(*columns, state, tuple(more.values()), random)
+
+
+def more_of(name, parameters, state, cosine, others):
+    """What a formula finds in the state besides, (B, 1) each: sums over the others, and random numbers."""
+    more = statistics(name, cosine, others, state, **parameters)
+    return {**more, "random": np.random.default_rng(3).normal(size=cosine.shape)} if name in RANDOM else more
 
 
 def made(name, parameters, state):
-    margin = make_margin(name, **parameters)
+    margin = margin_of(name, **parameters)
     assert set(state) <= set(margin.state)
+    assert (margin.has_statistics, margin.is_random) == (name in STATISTICS, name in RANDOM)
     return margin, {**margin.state, **state}
 
 
@@ -56,8 +79,9 @@ def made(name, parameters, state):
 def test_values_are_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
     cosine, norm, others = rows_of(ANGLES, np.concatenate([NORMS, AT_ENDS]))
-    rows = tensors(cosine, norm, state)
-    target, reshaped, penalty = FORMULAS[name](cosine, norm, others, state, **parameters)
+    more = more_of(name, parameters, state, cosine, others)
+    rows = tensors(cosine, norm, state, more)
+    target, reshaped, penalty = FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)
     np.testing.assert_allclose(margin.target(rows).numpy(), target, atol=1e-12)
     if margin.reshapes_others:
         found = margin.others(flow.tensor(others, dtype=flow.float64), rows).numpy()
@@ -70,16 +94,28 @@ def test_values_are_the_formula(name, parameters, state):
 
 
 @EACH_CASE
+def test_statistics_are_the_formula(name, parameters, state):
+    margin, state = made(name, parameters, state)
+    cosine, norm, others = rows_of(ANGLES, NORMS)
+    found = margin.statistics(flow.tensor(others, dtype=flow.float64), tensors(cosine, norm, state))
+    expected = statistics(name, cosine, others, state, **parameters)
+    for part, values in zip(found, expected.values(), strict=True):
+        np.testing.assert_allclose(part.numpy().sum(axis=1, keepdims=True), values, rtol=1e-12, atol=1e-12)
+
+
+@EACH_CASE
 def test_the_next_state_is_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
-    cosine, norm, _ = rows_of(ANGLES, NORMS)
-    found = margin.next_state(tensors(cosine, norm, state))
-    expected = next_state(name, cosine, norm, state, **parameters)
+    cosine, norm, others = rows_of(ANGLES, NORMS)
+    sums = statistics(name, cosine, others, state, **parameters)
+    found = margin.next_state(tensors(cosine, norm, state, sums))
+    expected = next_state(name, cosine, norm, {**state, **sums}, **parameters)
     assert set(found) == set(expected) == set(margin.state)
     for key, value in found.items():
         assert value.shape == (1, 1)
         np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-12)
-    for value in margin.next_state(tensors(cosine[:1], norm[:1], state)).values():  # of one image
+    one = {name: column[:1] for name, column in sums.items()}
+    for value in margin.next_state(tensors(cosine[:1], norm[:1], state, one)).values():  # of one image
         assert np.isfinite(value.numpy()).all()
 
 
@@ -87,10 +123,11 @@ def test_the_next_state_is_the_formula(name, parameters, state):
 def test_slopes_are_those_of_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
     cosine, norm, others = rows_of(ANGLES, NORMS)
-    rows, theta = tensors(cosine, norm, state), np.arccos(cosine)
+    more = more_of(name, parameters, state, cosine, others)  # constants: no slope goes through them
+    rows, theta = tensors(cosine, norm, state, more), np.arccos(cosine)
 
     def formula(part, cosine=cosine, norm=norm, others=others):
-        return FORMULAS[name](cosine, norm, others, state, **parameters)[part]
+        return FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)[part]
 
     slope = derivative(lambda t: formula(0, cosine=np.cos(t)), theta, 1e-7) / -np.sin(theta)
     if parameters.get("gradient") == "straight_through":
@@ -117,7 +154,10 @@ def test_parallel_and_opposite_vectors_give_numbers(name, parameters, state):
     ends = [1, -1, 1 + 1e-6, -1 - 1e-6, 1 - 1e-7, -1 + 1e-7]  # rounding overshoots the ends
     cosine, norm = (grid.reshape(-1, 1) for grid in np.meshgrid(ends, [0.0, *NORMS, *AT_ENDS]))
     others = flow.tensor(np.broadcast_to(ends, (len(cosine), len(ends))).copy(), dtype=flow.float32)
-    rows = tensors(cosine, norm, state, flow.float32)
+    more = {"random": np.full_like(cosine, 3.0)} if margin.is_random else {}
+    rows = tensors(cosine, norm, state, more, flow.float32)
+    sums = (part.sum(dim=1, keepdim=True) for part in margin.statistics(others, rows))
+    rows = replace(rows, statistics=tuple(sums))
     values = [margin.target(rows), margin.slope(rows), margin.norm_slope(rows), *(margin.penalty(rows.norm) or ())]
     if margin.reshapes_others:
         values += [margin.others(others, rows), margin.others_slope(others, rows)]

@@ -1,34 +1,63 @@
-"""Names with parameters, as `adaface(m=0.4)`: read and checked before anything that they name is imported."""
+"""Names with parameters, as `adaface(m=0.4)`, and weighted sums of them: read and checked before anything that they name is imported."""
 
 import ast
 import difflib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from utils.errors import UserError
 
 Call = tuple[str, dict[str, object]]
+Term = tuple[float, str, dict[str, object]]  # a weight, and a call
+Signatures = dict[str, dict[str, object]]  # name -> its parameters' defaults
 
 
 def parse_call(text: str) -> Call:
     """`name` or `name(param=value, ...)` -> (name, parameters); values are literals. Raises ValueError."""
+    return _call(_tree(text))
+
+
+def parse_sum(text: str) -> list[Term]:
+    """`0.5 * name(param=value, ...) + ...`: calls, each with a weight above 0 if it has one. Raises ValueError."""
+    return list(_terms(_tree(text)))
+
+
+def _tree(text: str) -> ast.expr:
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        if isinstance(tree, ast.Name):
-            return tree.id, {}
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-            names = [str(keyword.arg) for keyword in tree.keywords]
-            if len(set(names)) == len(names):
-                return tree.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+        return ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
-        pass
-    raise ValueError(text)
+        raise ValueError(text) from None
+
+
+def _terms(tree: ast.expr) -> Iterator[Term]:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        yield from _terms(tree.left)
+        yield from _terms(tree.right)
+    elif isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+        weight = ast.literal_eval(tree.left)
+        if type(weight) not in (int, float) or not 0 < weight < math.inf:
+            raise ValueError(weight)
+        yield float(weight), *_call(tree.right)
+    else:
+        yield 1.0, *_call(tree)
+
+
+def _call(tree: ast.expr) -> Call:
+    if isinstance(tree, ast.Name):
+        return tree.id, {}
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
+        names = [str(keyword.arg) for keyword in tree.keywords]
+        if len(set(names)) == len(names):
+            return tree.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+    raise ValueError(ast.unparse(tree))
 
 
 @cache
-def read_signatures(folder: Path) -> dict[str, dict[str, object]]:
-    """Parameters and defaults of each class that a file of `folder` registers by `@register("name")`; none is executed.
+def read_signatures(folder: Path, decorator: str = "register") -> Signatures:
+    """Parameters and defaults of each class that a file of `folder` registers by `@register("name")`, or by another
+    decorator; none is executed.
 
     They are those of its `__init__`, or of the class of the same file that it inherits that from.
     """
@@ -37,7 +66,7 @@ def read_signatures(folder: Path) -> dict[str, dict[str, object]]:
         classes = {node.name: node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)}
         for node in classes.values():
             for call in node.decorator_list:
-                if isinstance(call, ast.Call) and ast.unparse(call.func) == "register":
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
                     signatures[ast.literal_eval(call.args[0])] = _parameters(node, classes)
     return signatures
 
@@ -51,15 +80,32 @@ def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[st
     return _parameters(inherited[0], classes) if inherited else {}
 
 
-def check_call(text: str, signatures: dict[str, dict[str, object]], key: str, place: str) -> None:
+def check_call(text: str, signatures: Signatures, key: str, place: str) -> None:
     """Raises UserError for what is no call, an unknown name or parameter (with the nearest), and a value that is no
     number where the default is one, and so on.
     """
     try:
-        name, parameters = parse_call(text)
+        call = parse_call(text)
     except ValueError:
         example = 'write a name, or a name with parameters, such as "adaface(m=0.4)"'
         raise UserError(f"{key} = {text!r} {place} cannot be read: {example}.") from None
+    _check_known(text, call, signatures, key, place)
+
+
+def check_sum(text: str, signatures: Signatures, key: str, place: str) -> list[str]:
+    """The names in a sum. Raises UserError as `check_call`, for each of its terms."""
+    try:
+        terms = parse_sum(text)
+    except ValueError:
+        example = 'write a name, a name with parameters, or a sum, such as "adaface(m=0.4) + 0.5 * triplet"'
+        raise UserError(f"{key} = {text!r} {place} cannot be read: {example}.") from None
+    for _, *call in terms:
+        _check_known(text, call, signatures, key, place)
+    return [name for _, name, _ in terms]
+
+
+def _check_known(text: str, call: Call, signatures: Signatures, key: str, place: str) -> None:
+    name, parameters = call
     if name not in signatures:
         raise UserError(f"There is no {key} {name} ({place}): {_nearest(name, signatures)}")
     for parameter, value in parameters.items():

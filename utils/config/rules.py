@@ -6,7 +6,7 @@ from pathlib import Path
 
 from easydict import EasyDict
 
-from utils.config.grammar import check_call, parse_call, read_signatures
+from utils.config.grammar import Signatures, check_call, check_sum, parse_call, parse_sum, read_signatures
 from utils.config.schema import AUGMENTATIONS, LOSSES, OLD_KEYS, SCHEMA
 from utils.errors import UserError
 
@@ -92,7 +92,7 @@ def expand_loss(layer: dict, place: str) -> None:
             layer["loss"] = None
         return
     if loss not in LOSSES:
-        check_call(loss, read_signatures(LOSSES_FOLDER), "loss", place)
+        _check_loss(loss, place)
         if "margin_list" in layer:
             raise UserError(f"loss = {loss!r} and margin_list {place} disagree, as it has its own; keep one of them.")
         return
@@ -102,6 +102,31 @@ def expand_loss(layer: dict, place: str) -> None:
             f"loss = {loss!r} and margin_list = {stated} {place} disagree, "
             f"as {loss!r} is shorthand for {LOSSES[loss]}; keep one of them."
         )
+
+
+def center_losses() -> Signatures:
+    """The losses over class centers."""
+    return read_signatures(LOSSES_FOLDER)
+
+
+def embedding_losses() -> Signatures:
+    """The losses on embeddings, which are added to one of the former."""
+    return read_signatures(LOSSES_FOLDER, "register_on_embeddings")
+
+
+def _check_loss(loss: str, place: str) -> None:
+    names = check_sum(loss, center_losses() | embedding_losses(), "loss", place)
+    over_centers = [name for name in names if name in center_losses()]
+    if not over_centers:
+        raise UserError(f'loss = {loss!r} {place} has no class centers; add a loss that has, as "arcface + {loss}".')
+    if len(over_centers) > 1:
+        raise UserError(f"loss = {loss!r} {place}: {' and '.join(over_centers)} are over class centers; keep one.")
+    if len(set(names)) < len(names):
+        raise UserError(f"loss = {loss!r} {place} has a loss twice; write it once, with a weight.")
+
+
+def _has_gradient_choice(loss: str) -> bool:
+    return any("gradient" in center_losses().get(name, {}) for _, name, _ in parse_sum(loss))
 
 
 def check_calls(layer: dict, place: str) -> None:
@@ -145,11 +170,7 @@ _ALWAYS: tuple[Clash, ...] = (
     ),
     (
         ("margin_gradient", "loss"),
-        lambda cfg: (
-            cfg.margin_gradient != "exact"
-            and cfg.loss is not None
-            and "gradient" not in read_signatures(LOSSES_FOLDER)[parse_call(cfg.loss)[0]]
-        ),
+        lambda cfg: cfg.margin_gradient != "exact" and cfg.loss is not None and not _has_gradient_choice(cfg.loss),
         "that loss has no such choice; write margin_gradient=exact",
     ),
     (

@@ -2,10 +2,10 @@
 
 import pytest
 
-from losses import configured_margin, list_losses
+from losses import configured_loss, list_embedding_losses, list_losses
 from utils.config import dump_config, load_config
-from utils.config.grammar import parse_call, read_signatures
-from utils.config.rules import LOSSES_FOLDER
+from utils.config.grammar import parse_call, parse_sum
+from utils.config.rules import center_losses, embedding_losses
 from utils.errors import UserError
 
 DATA = ["synthetic=True", "num_classes=10", "num_image=1000", "val_targets=()"]
@@ -29,9 +29,37 @@ def test_what_is_no_call_is_refused(text):
         parse_call(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("arcface", [(1.0, "arcface", {})]),
+        ("arcface(s=64) + 0.5 * triplet(alpha=0.35)", [(1.0, "arcface", {"s": 64}), (0.5, "triplet", {"alpha": 0.35})]),
+        ("3 * a + (b + 1e-3 * c)", [(3.0, "a", {}), (1.0, "b", {}), (1e-3, "c", {})]),
+    ],
+)
+def test_sums_are_read(text, terms):
+    assert parse_sum(text) == terms
+
+
+@pytest.mark.parametrize(
+    "text", ["a +", "-1 * a", "0 * a", "a * 2", "2 * (a + b)", "True * a", "1e999 * a", "f(x) * a", "2 * 3", "a + 'b'"]
+)
+def test_what_is_no_sum_is_refused(text):
+    with pytest.raises(ValueError):
+        parse_sum(text)
+
+
+def test_a_sum_is_made_with_its_weights():
+    loss = configured_loss(load_config("base", [*DATA, "loss=0.5 * arcface(m=0.3) + 32 * triplet(alpha=0.2)"]))
+    assert (loss.weight, loss.name, loss.margin.scale) == (0.5, "arcface", 64)
+    assert [(term.weight, term.name) for term in loss.terms] == [(32.0, "triplet")]
+
+
 def test_signatures_are_those_of_the_registered_losses():
-    signatures = read_signatures(LOSSES_FOLDER)
+    signatures = center_losses()
     assert sorted(signatures) == list_losses()
+    assert sorted(embedding_losses()) == list_embedding_losses()
+    assert embedding_losses()["triplet"] == {"alpha": 0.35, "mining": "hard"}
     assert signatures["arcface"] == {"m": 0.5, "s": 64.0, "gradient": "exact"}
     assert list(signatures["combined"])[:3] == ["m1", "m2", "m3"] and signatures["magface"]["easy_margin"] is True
 
@@ -48,6 +76,15 @@ def test_signatures_are_those_of_the_registered_losses():
         (["loss=magface(easy_margin=1)"], "easy_margin must be True or False"),
         (["loss=adaface", "margin_gradient=straight_through"], "has no such choice"),
         (["loss=adaface", "margin_list=(1.0,0.5,0.0)"], "keep one of them"),
+        (["loss=arcface + 2 * tripled"], "did you mean triplet"),
+        (["loss=arcface + triplet(m=0.3)"], "triplet has no parameter m"),
+        (["loss=arcface + 0 * triplet"], "cannot be read"),
+        (["loss=arcface - triplet"], "cannot be read"),
+        (["loss=arcface + cosface"], "arcface and cosface are over class centers"),
+        (["loss=2 * triplet"], "has no class centers"),
+        (["loss=arcface + triplet + 2 * triplet"], "a loss twice"),
+        (["loss=adaface + triplet", "margin_gradient=straight_through"], "has no such choice"),
+        (["loss=arcface + triplet", "margin_list=(1.0,0.5,0.0)"], "keep one of them"),
     ],
 )
 def test_mistakes_get_a_sentence(overrides, sentence):
@@ -64,12 +101,18 @@ def test_a_loss_survives_its_dump(tmp_path):
 
 def test_a_loss_takes_the_scale_of_the_config_unless_it_states_its_own():
     for overrides, scale in ((["loss=adaface"], 32), (["loss=adaface(s=16)"], 16), (["loss=arcface"], 32), ([], 32)):
-        assert configured_margin(load_config("base", [*DATA, "logit_scale=32", *overrides])).scale == scale
+        cfg = load_config("base", [*DATA, "logit_scale=32", *overrides])
+        assert configured_loss(cfg).margin.scale == scale
 
 
 @pytest.mark.parametrize(
-    ("loss", "words"), [("arcface(s=0)", "above 0"), ("arcface(gradient='x')", "straight_through")]
+    ("loss", "words"),
+    [
+        ("arcface(s=0)", "above 0"),
+        ("arcface + triplet(mining='soft')", '"hard" or "all"'),
+        ("arcface(gradient='x')", "straight_through"),
+    ],
 )
 def test_values_that_no_loss_can_have_get_a_sentence(loss, words):
     with pytest.raises(UserError, match=words):
-        configured_margin(load_config("base", [*DATA, f"loss={loss}"]))
+        configured_loss(load_config("base", [*DATA, f"loss={loss}"]))

@@ -1,0 +1,29 @@
+"""What a loss on embeddings is: a function of the global batch, added to the loss over class centers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import oneflow as flow
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of a micro-batch of all ranks, on every rank: all tensors are broadcast.
+
+    outputs: of the backbone by name, "embedding" (B, E) float32 as it comes, not normalized; labels: (B,) int64, the
+    classes; records: (B,) int64, the images' numbers in the dataset.
+    """
+
+    outputs: Mapping[str, flow.Tensor]
+    labels: flow.Tensor
+    records: flow.Tensor
+
+
+class EmbeddingLoss:
+    """A scalar, the mean over the batch, that automatic differentiation takes back to `batch.outputs`.
+
+    Each rank computes all of it, so what is made of the batch should be small, as (B, B).
+    """
+
+    def __call__(self, batch: Batch) -> flow.Tensor:
+        raise NotImplementedError
