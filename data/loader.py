@@ -83,8 +83,8 @@ class RecordLoader:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps [start, stop) of a run: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,)
-        int64, and the numbers that their records have in the dataset, (B,) int64. An epoch's order is made while the one
-        before it is read, so that no step waits at its beginning.
+        int64, and the numbers that their records have in the dataset, (B,) int64. An epoch's order is made while the
+        one before it is read, so that no step waits at its beginning.
 
         A batch's arrays are its own: they are never written again, for a step may read them later without a copy.
 

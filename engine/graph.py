@@ -23,9 +23,10 @@ class TrainGraph(nn.Graph):
     """Forward, loss, backward and update of a global batch, compiled at the first call.
 
     model: a `Classifier` with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64 S(0); B
-    counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each; inputs: as the
-    model takes them. Returns the model's outputs: losses, a partial-sum scalar each, or one per micro-batch (gradient_acc,); state as it came; results, of
-    all micro-batches one below the other. The micro-batches' gradients are averaged.
+    counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each; inputs: as the model
+    takes them. Returns the model's outputs: losses, a scalar each (a partial sum, or broadcast), or one per micro-batch
+    (gradient_acc,); state as it came; results, of all micro-batches one below the other. The micro-batches' gradients
+    are averaged.
 
     optimizer updates the parameters that train by `rules`, at the rate that `learning_rate` is set to; without any,
     there is only the forward pass. clip: the largest L2 norm of all their gradients together, before weight decay (0:

@@ -125,9 +125,9 @@ def train(
     of the loss.
 
     multipliers: beginning of names -> factor of the rate; frozen: beginnings of names; both may end with "*". sampled:
-    for every step the classes whose centers take part and train, in order; None: all. state: the loss's at first. random: of
-    every step, (n, 1). weight: of the loss over class centers; terms: of each loss on embeddings its weight, and a
-    function of (embeddings, labels) that gives value and gradient.
+    for every step the classes whose centers take part and train, in order; None: all. state: the loss's at first.
+    random: of every step, (n, 1). weight: of the loss over class centers; terms: of each loss on embeddings its weight,
+    and a function of (embeddings, labels) that gives value and gradient.
     """
     net = Network(start, ranks, batch_norm)
     slots = {name: {} for name in net.p}

@@ -19,7 +19,7 @@ MAGFACE_NOT_EASY = {"loss": "magface", "parameters": {**NORMS, "l_m": 1.0, "u_m"
 MAGCOSFACE = {"loss": "magcosface", "parameters": NORMS}
 DECAYED = {"optimizer_parameters": {"weight_decay": 0.3}}
 # Margins of tests/losses/extra_margins.py.
-HARD_OTHERS = {"loss": "hard_others", "parameters": {"keep": 0.3}}
+HARD_OTHERS = {"loss": "hard_others", "parameters": {"keep": 0.3, "m": -0.3}}
 SOFT_NEIGHBORS = {"loss": "soft_neighbors", "parameters": {"s": 32.0}}
 RANDOM_ANGLE = {"loss": "random_angle", "parameters": {"sigma": 0.2}}
 # Some images of a class, for others have no positives.

@@ -56,7 +56,7 @@ def test_curricularface_has_hard_others_and_targets_beyond_the_angle(case):
 @cases_of("hard_others")
 def test_hard_others_are_there_and_missing_and_move_the_state(case):
     parameters, cosine, _, others, state = seen_by(case)
-    hard = others > np.cos(np.arccos(cosine) + parameters.get("m", 0.5))
+    hard = others > np.cos(np.arccos(cosine) + parameters["m"])
     assert both(hard) and both(hard.any(axis=1)) and both(cosine > 0)
     assert np.ptp(state["hardness"]) > 0.01
 

@@ -18,7 +18,7 @@ class FakeTrainer:
 
     runtime, total_steps, cfg = FakeRanks(), 60, SimpleNamespace(fp16=False)
     phase = SimpleNamespace(global_batch=64, stop=60, rate=lambda step: 0.1, epoch=lambda step: 0)
-    phases, train_step = [phase], SimpleNamespace(skipped=0, accuracy=0.5)
+    phases, train_step = [phase], SimpleNamespace(skipped=0, accuracy=None)
 
     def __init__(self, device: FakeDevice) -> None:
         self.step, self.device = 0, device

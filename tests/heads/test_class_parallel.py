@@ -112,7 +112,7 @@ class MeanNorm(CosFace):
     """Its state is the last step's mean norm."""
 
     def next_state(self, rows):
-        return {"norm": rows.norm.mean(dim=0)}
+        return {"norm": rows.norm.mean(dim=0, keepdim=True)}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,4 +1,6 @@
-"""Names with parameters, as `adaface(m=0.4)`, and weighted sums of them: read and checked before anything that they name is imported."""
+"""Names with parameters, as `adaface(m=0.4)`, and weighted sums of them: read and checked before anything that they
+name is imported.
+"""
 
 import ast
 import difflib
