@@ -28,6 +28,7 @@ EACH_RUN = pytest.mark.parametrize(("mode", "ranks"), RUNS)
 EACH_CASE = pytest.mark.parametrize(
     ("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in cases_on(run[1])]
 )
+TOGETHER = 32  # cases of one run of the ranks; all of them would take minutes on a busy machine
 FORMULA = ("loss", "parameters", "filtering", "smoothing")
 TRAINING = (
     *("batch_norm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),
@@ -37,15 +38,15 @@ TRAINING = (
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(mode, ranks) -> what each rank saw in `cases_on(ranks)`; trained when first asked for."""
+    """(mode, ranks, case) -> what each rank saw; trained when first asked for, with some of `cases_on(ranks)`."""
 
     @functools.cache
-    def train(mode, ranks):
+    def train(mode, ranks, group):
         out = tmp_path_factory.mktemp(mode) / "rank"
-        run_ranks(ranks, "tests/engine/step_worker.py", mode, str(out), *cases_on(ranks))
+        run_ranks(ranks, "tests/engine/step_worker.py", mode, str(out), *cases_on(ranks)[group : group + TOGETHER])
         return [np.load(f"{out}-{rank}.npz") for rank in range(ranks)]
 
-    return train
+    return lambda mode, ranks, case: train(mode, ranks, cases_on(ranks).index(case) // TOGETHER * TOGETHER)
 
 
 def numpy_training(case, ranks, sampled=None, seen=None):
@@ -69,7 +70,7 @@ def numpy_training(case, ranks, sampled=None, seen=None):
 
 @EACH_CASE
 def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
-    seen, wanted = trained(mode, ranks), settings(case)
+    seen, wanted = trained(mode, ranks, case), settings(case)
     shards = seen if wanted["model_parallel"] else seen[:1]
     drawn = [np.concatenate([f[f"{case}/classes/{step}"] for f in shards]) for step in range(STEPS)]
     given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
@@ -97,7 +98,7 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
 @pytest.mark.parametrize("case", [case for case in CASES if settings(case)["terms"]])
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_a_sum_gives_each_loss_by_its_name(trained, mode, case):
-    wanted, seen = settings(case), trained(mode, 2)[0]
+    wanted, seen = settings(case), trained(mode, 2, case)[0]
     named = {name: seen[f"{case}/named.{name}"] for name in ("loss", wanted["loss"], "triplet")}
     ((share, _, _),) = wanted["terms"]
     assert named["triplet"].min() > 0.01
@@ -107,7 +108,7 @@ def test_a_sum_gives_each_loss_by_its_name(trained, mode, case):
 
 @EACH_CASE
 def test_backbones_are_the_same_on_all_ranks(trained, mode, ranks, case):
-    seen = trained(mode, ranks)
+    seen = trained(mode, ranks, case)
     for name in seen[0].files:
         if name.startswith((f"{case}/backbone", f"{case}/averaged")):
             for other in seen[1:]:
@@ -116,7 +117,7 @@ def test_backbones_are_the_same_on_all_ranks(trained, mode, ranks, case):
 
 @EACH_RUN
 def test_replicated_centers_are_the_same_on_all_ranks(trained, mode, ranks):
-    seen = trained(mode, ranks)
+    seen = trained(mode, ranks, "replicated_all")
     for name in ("weight", "momentum"):
         for other in seen[1:]:
             mine, theirs = (f[f"replicated_all/head.{name}"] for f in (seen[0], other))
@@ -125,7 +126,7 @@ def test_replicated_centers_are_the_same_on_all_ranks(trained, mode, ranks):
 
 @EACH_RUN
 def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained, mode, ranks):
-    seen = trained(mode, ranks)
+    seen = trained(mode, ranks, "batch_norm")
     _, _, net, _ = numpy_training("batch_norm", ranks)
     for kind, expected in (("mean", net.mean), ("var", net.var)):
         own = np.array([f[f"batch_norm/own.1.running_{kind}"] for f in seen])
@@ -136,7 +137,6 @@ def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained, mod
 
 @EACH_RUN
 def test_centers_are_split_over_the_ranks(trained, mode, ranks):
-    seen = trained(mode, ranks)
-    rows = [len(f["arcface/head.weight"]) for f in seen]
+    rows = [len(f["arcface/head.weight"]) for f in trained(mode, ranks, "arcface")]
     assert sum(rows) == CLASSES and max(rows) - min(rows) <= 1
-    assert all(len(f["replicated/head.weight"]) == CLASSES for f in seen)
+    assert all(len(f["replicated/head.weight"]) == CLASSES for f in trained(mode, ranks, "replicated"))

@@ -1,4 +1,4 @@
-"""One rank of tests/losses/test_docs.py: registers the loss of docs/losses.md and trains two steps with it."""
+"""One rank of tests/losses/test_docs.py: registers the losses of docs/losses.md and trains two steps with them."""
 
 import re
 import sys
@@ -12,12 +12,12 @@ from tests.engine.step_worker import make_step
 from utils.runtime import start_runtime
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "losses.md"
-HEADS = {"full": {}, "sampled": {"classes": 101, "rate": 0.3}}
+HEADS = {"full": {}, "sampled": {"classes": 101, "rate": 0.3}, "summed": {"terms": ((0.1, "short", {}),)}}
 
 
 def register_from_the_page() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    exec(compile(code, PAGE.name, "exec"), {"__name__": "example"})
+    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        exec(compile(code, PAGE.name, "exec"), {"__name__": "example"})
 
 
 if __name__ == "__main__":

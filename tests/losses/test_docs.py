@@ -1,4 +1,4 @@
-"""The loss of docs/losses.md is registered from the page and trains, as NumPy does by its formula."""
+"""The losses of docs/losses.md are registered from the page and train, as NumPy does by their formulas."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.engine.cases import BATCH, CLASSES, SCHEDULE, batches, initial_parame
 from tests.losses import formulas
 from tests.ranks import run_ranks
 
-HEADS = {"full": (CLASSES, 1.0), "sampled": (101, 0.3)}
+HEADS = {"full": (CLASSES, 1.0), "sampled": (101, 0.3), "summed": (CLASSES, 1.0)}
 MODES = ["graph", "eager"]
 
 
@@ -20,6 +20,10 @@ def example(cosine, norm, others, state, m=0.3, w=0.2):
 
 def example_state(cosine, norm, state):
     return {"usual": 0.9 * state["usual"] + 0.1 * cosine.mean()}
+
+
+def short(embedding, labels):
+    return (embedding**2).sum(axis=1).mean(), 2 * embedding / len(embedding)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +61,11 @@ def test_the_loss_of_the_page_trains_as_its_formula_says(trained, monkeypatch, m
         sampled=[drawn(classes, rate, step, labels) for step, (_, labels, _) in enumerate(given)],
         loss="example",
         state={"usual": 0.0},
+        terms=[(0.1, short)] if head == "summed" else [],
     )
     parts = {part: np.array([seen[f"{head}/{part}/{i}"] for i in (0, 1)]) for part in ("loss", "softmax", "penalty")}
     np.testing.assert_allclose(parts["loss"], losses, rtol=1e-5)
-    np.testing.assert_allclose(parts["softmax"] + parts["penalty"], parts["loss"], rtol=1e-6)
+    short_part = np.array([seen["summed/short/0"], seen["summed/short/1"]]) * (0.1 if head == "summed" else 0.0)
+    np.testing.assert_allclose(parts["softmax"] + parts["penalty"] + short_part, parts["loss"], rtol=1e-6)
     assert (parts["penalty"] > 0.01).all()
     np.testing.assert_allclose(seen[f"{head}/usual/1"], [state["usual"]], rtol=1e-5, atol=1e-7)
