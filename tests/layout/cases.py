@@ -38,6 +38,11 @@ class LayoutCase:
         return margin_of(self.loss, **self.parameters)
 
     @property
+    def width(self) -> int:
+        """Numbers of a class center, and of what meets it."""
+        return EMBEDDING + self.margin().has_bias
+
+    @property
     def batch_norm(self) -> bool:
         """fp16 with accumulation does not compile with BatchNorm in OneFlow 0.9.0."""
         return not self.half or self.gradient_acc == 1
@@ -92,11 +97,11 @@ VARIANTS = {
     "magface_not_easy": (0, {"loss": "magface", "parameters": {"easy_margin": False}}),
     "magface_replicated": (0, {"loss": "magface", "model_parallel": False}),
     "magcosface": (0, {"loss": "magcosface"}),
-    "softmax": (0, {"loss": "softmax"}),
-    "hard_others": (0, {"loss": "hard_others"}),
-    "hard_others_acc2": (0, {"loss": "hard_others", "gradient_acc": 2}),
-    "hard_others_replicated": (0, {"loss": "hard_others", "model_parallel": False}),
-    "soft_neighbors": (0, {"loss": "soft_neighbors"}),
+    "softmax": (1, {"loss": "softmax"}),
+    "hard_others": (15, {"loss": "hard_others"}),
+    "hard_others_acc2": (15, {"loss": "hard_others", "gradient_acc": 2}),
+    "hard_others_replicated": (15, {"loss": "hard_others", "model_parallel": False}),
+    "soft_neighbors": (5, {"loss": "soft_neighbors"}),
     "random_angle": (0, {"loss": "random_angle"}),
     "random_angle_replicated": (0, {"loss": "random_angle", "model_parallel": False}),
     "triplet": (0, {"terms": ("triplet",)}),

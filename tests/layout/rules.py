@@ -2,7 +2,7 @@
 
 from math import prod
 
-from tests.layout.cases import EMBEDDING, LayoutCase
+from tests.layout.cases import LayoutCase
 from tests.layout.job import End, Operator, crossings, over_classes
 
 
@@ -26,7 +26,7 @@ def sent(operators: list[Operator], case: LayoutCase) -> list[str]:
     scalars, and gradients of what every rank has whole, in the shape of a variable."""
     whole = {end.shape for op in operators if op.kind == "variable" for end in op.outputs if end.sbp == "B"}
     rows = case.micro_batch
-    allowed = whole | {(), (1,), (rows,), (rows, 1), (rows, case.ranks), (rows, EMBEDDING)}
+    allowed = whole | {(), (1,), (rows,), (rows, 1), (rows, case.ranks), (rows, case.width)}
     return [str(crossing) for crossing in crossings(operators) if crossing.given.shape not in allowed]
 
 
@@ -64,7 +64,7 @@ def most_alive(operators: list[Operator], case: LayoutCase) -> int:
 def center_tensors(operators: list[Operator], case: LayoutCase) -> list[End]:
     """The (slots, E) tensors: the step has the centers, and neither a gradient nor copies of them."""
     made = [end for op in operators for end in op.outputs]
-    return [end for end in made if end.shape == (case.slots, EMBEDDING)]
+    return [end for end in made if end.shape == (case.slots, case.width)]
 
 
 def sums_in_half(operators: list[Operator]) -> list[str]:
@@ -77,7 +77,7 @@ def sums_in_half(operators: list[Operator]) -> list[str]:
 def center_types(operators: list[Operator], case: LayoutCase) -> set[str]:
     """The data types of the class centers (slots, E) in a step and of the products with them, (B, slots) and (B, E)."""
     made = [(op, end) for op in operators for end in op.outputs]
-    centers = {end.dtype for op, end in made if op.kind == "variable" and end.shape == (case.slots, EMBEDDING)}
+    centers = {end.dtype for op, end in made if op.kind == "variable" and end.shape == (case.slots, case.width)}
     products = {
         end.dtype for op, end in made if op.kind == "matmul" and any(case.slots in e.shape for e in (*op.inputs, end))
     }

@@ -39,7 +39,7 @@ class HardOthers(Margin):
         return flow.where(self._easy(cosines, rows), cosines, cosines * 1.1 + rows.state["hardness"])
 
     def others_slope(self, cosines, rows):
-        return ones_like(cosines).masked_fill(self._easy(cosines, rows) == 0, 1.1)
+        return ones_like(cosines).masked_fill(cosines > add_angle(rows.cosine, self._m), 1.1)
 
     def _easy(self, cosines, rows):
         return cosines <= add_angle(rows.cosine, self._m)
