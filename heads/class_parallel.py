@@ -115,6 +115,7 @@ class ClassParallelHead(nn.Module):
         is_target = flow.eq(labels.to(flow.int32).unsqueeze(1), self.slots.unsqueeze(0))  # (B, slots)
         factor = 1.0 if margin.looks_at_others else scale
         products, number = self.columns.products((directions * factor).to(self.dtype), self.rows)  # (B, slots)
+        products = products.to(flow.float32) if margin.looks_at_others else products
 
         random = None if random is None else random.to_global(sbp=rows_sbp)
         state = {name: value.unsqueeze(0) for name, value in state.items()}  # (1, 1): beside it (B, C) stays split
@@ -192,7 +193,7 @@ class ClassParallelHead(nn.Module):
         """With the margin's sums over the other classes of all ranks, (B, 1) each."""
         if not self.margin.has_statistics:
             return seen
-        each = self.margin.statistics(cosines.to(flow.float32), seen)
+        each = self.margin.statistics(cosines, seen)
         sums = (values.masked_fill(is_target, 0.0).sum(dim=1, keepdim=True) for values in each)
         return replace(seen, statistics=tuple(part.to_global(sbp=rows_sbp) for part in sums))
 
@@ -202,16 +203,15 @@ class ClassParallelHead(nn.Module):
         """Logits of other classes, (B, slots) float32 with the targets' so low that they count as 0; which of them
         filtering has set to 0, bool; and the slopes of the others that the margin reshapes. The latter two or None.
 
-        products: cosines, or what is scale times as large unless the margin looks at others. The targets are masked
+        products: float32 cosines if the margin looks at others, else what is scale times as large. The targets are masked
         before the logits are exponentiated: taken out of the sum afterwards, they would take the others' digits along.
         """
         margin, scale, filtered, passes = self.margin, self.margin.scale, None, None
         if margin.looks_at_others:
-            cosines = products.to(flow.float32)
-            logits = (margin.others(cosines, seen) if margin.reshapes_others else cosines) * scale
-            passes = margin.others_slope(cosines, seen) if margin.reshapes_others else None
+            logits = (margin.others(products, seen) if margin.reshapes_others else products) * scale
+            passes = margin.others_slope(products, seen) if margin.reshapes_others else None
             if self.filtering > 0:
-                filtered = cosines.masked_fill(is_target, -1.0) > self.filtering
+                filtered = products.masked_fill(is_target, -1.0) > self.filtering
                 logits = logits.masked_fill(filtered, 0.0)
             return logits.masked_fill(is_target, _NO_LOGIT), filtered, passes
         logits = products.masked_fill(is_target, _NO_LOGIT).to(flow.float32)

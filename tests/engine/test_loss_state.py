@@ -1,4 +1,4 @@
-"""A loss's state survives a checkpoint: the run that goes on from it ends with the same bits."""
+"""A loss's state and random numbers survive a checkpoint: the run that goes on from it ends with the same bits."""
 
 import functools
 
@@ -12,6 +12,9 @@ STATES = {
     "curricularface": {"t": 0.0},
     "adaface_accumulation": {"mean": 20.0, "std": 100.0},
     "sampled_curricularface": {"t": 0.0},
+    "hard_others_accumulation": {"hardness": 0.1},
+    "sampled_random_angle": {},
+    "triplet_accumulation": {},
 }
 
 
