@@ -203,8 +203,9 @@ class ClassParallelHead(nn.Module):
         """Logits of other classes, (B, slots) float32 with the targets' so low that they count as 0; which of them
         filtering has set to 0, bool; and the slopes of the others that the margin reshapes. The latter two or None.
 
-        products: float32 cosines if the margin looks at others, else what is scale times as large. The targets are masked
-        before the logits are exponentiated: taken out of the sum afterwards, they would take the others' digits along.
+        products: float32 cosines if the margin looks at others, else what is scale times as large. The targets are
+        masked before the logits are exponentiated: taken out of the sum afterwards, they would take the others' digits
+        along.
         """
         margin, scale, filtered, passes = self.margin, self.margin.scale, None, None
         if margin.looks_at_others:

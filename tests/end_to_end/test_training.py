@@ -62,6 +62,9 @@ def test_a_run_leaves_all_it_promises(run, ranks, mode):
     assert list((output / "tensorboard").glob("events*"))
     history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
     assert [record["step"] for record in history] == [4, 6, 8, 12, 12]
+    shown = re.findall(r"   Accuracy: ([\d.]+)", log)
+    assert shown == [f"{record['train/accuracy']:.4f}" for record in history if "train/accuracy" in record]
+    assert len(shown) == 3
     assert {"train/loss", "train/learning_rate"} <= history[0].keys() and "verification/held_out/accuracy" in history[1]
     assert [p.name for p in list_checkpoints(output / "checkpoints")] == [f"step-{n:08d}" for n in (5, 6, 10, 12)]
     last = output / "checkpoints" / "step-00000012"
