@@ -18,9 +18,7 @@ config.freeze_backbone = 0  # steps in which only the head is trained, before th
 config.frozen = ()  # patterns of parameters that do not train, such as ("backbone.conv1.*",)
 
 # --- head and loss ---
-config.loss = (
-    None  # None: margin_list | "arcface", "cosface": short for one | of losses/: "adaface(m=0.4)", or a sum of them
-)
+config.loss = None  # None: margin_list | "arcface", "cosface": short for one | a sum of losses/, as "adaface(m=0.4)"
 config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
 config.logit_scale = 64.0  # s, of every loss that does not state its own
 config.margin_gradient = "exact"  # the papers' margin and derivative | "straight_through": arcface_torch's, exactly
