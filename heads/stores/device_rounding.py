@@ -1,4 +1,4 @@
-"""heads/half.py in operators that a card has kernels for, which bits cannot be reached by."""
+"""heads/stores/half.py in operators that a card has kernels for, which bits cannot be reached by."""
 
 import math
 
