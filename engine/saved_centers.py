@@ -20,23 +20,30 @@ class SavedCenters:
     """
 
     def __init__(self, checkpoint: Path, shards: list[Path], about: dict) -> None:
-        self.step, self.folder = about["step"], None
-        self._shards = shards
-        if files := about.get("head_files"):
-            recorded = Path(files["folder"])
-            self.folder = find(files["identity"], (recorded, checkpoint.resolve().parents[1] / recorded.name))
-            if self.folder is None:
-                raise UserError(f"the class centers of {checkpoint}, once in {recorded}, are gone or of another run")
+        self.step, self._shards, self._checkpoint = about["step"], shards, checkpoint
+        self._files: dict | None = about.get("head_files")
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files are now: a store that begins anew in their place sets them aside."""
+        if self._files is None:
+            return None
+        recorded = Path(self._files["folder"])
+        beside = self._checkpoint.resolve().parents[1] / recorded.name
+        folder = find(self._files["identity"], (recorded, beside))
+        if folder is None:
+            raise UserError(f"the class centers of {self._checkpoint}, once in {recorded}, are gone or of another run")
+        return folder
 
     def has(self, name: str) -> bool:
-        return self._mapped(name).exists() if self.folder else self._saved_name(name) is not None
+        return self._mapped(name).exists() if self._files else self._saved_name(name) is not None
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of all classes, in the type they were stored in.
 
         Those that live in files of their own are mapped, not read; changes to the array do not reach the files.
         """
-        if self.folder:
+        if self._files:
             return np.load(self._mapped(name), mmap_mode="c")[start:stop]
         saved, rows, first = self._saved_name(name), None, 0
         for path in self._shards:

@@ -12,7 +12,6 @@ from optim.eager import EagerUpdate
 from optim.parameters import ParameterRules
 from optim.schedules import Schedule, Span, list_schedules, make_curve
 from tests.optim.formulas import OPTIMIZERS
-from utils.runtime import write_local
 
 PLACEMENT, STEPS, DECAY, CLIP = flow.placement("cpu", ranks=[0]), 50, 0.1, 3.0
 RULES = ParameterRules(DECAY, {"wide": 0.3}, (), decays_vectors=False)
@@ -27,7 +26,7 @@ class Given(nn.Module):
         super().__init__()
         self.wide, self.long = (nn.Parameter(flow.tensor(values[name])) for name in TERMS)
 
-    def forward(self, wide, long, state):
+    def forward(self, wide, long, state, inputs):
         objective = (self.wide * wide).sum() + (self.long * long).sum()
         return objective, {"losses": {"loss": objective}}
 
@@ -67,7 +66,7 @@ def test_eager_steps_equal_numpy(optimizer):
     model = Given(start)
     update = EagerUpdate(make_optimizer(optimizer), dict(model.named_parameters()), RULES, CLIP)
     for step, gradient in enumerate(gradients):
-        model(*(flow.tensor(gradient[name]) for name in TERMS), {})[0].backward()
+        model(*(flow.tensor(gradient[name]) for name in TERMS), {}, {})[0].backward()
         update.step(SCHEDULE.at(step), step)
     check(model, optimizer, update.state())
 
@@ -81,7 +80,7 @@ def test_compiled_steps_equal_numpy(optimizer):
     graph = TrainGraph(model, rate, make_optimizer(optimizer), RULES, CLIP)
     for step, gradient in enumerate(gradients):
         rate.set(SCHEDULE.at(step))
-        graph(*(flow.tensor(gradient[name]).to_global(**whole) for name in TERMS), {})
+        graph(*(flow.tensor(gradient[name]).to_global(**whole) for name in TERMS), {}, {})
     slots = make_optimizer(optimizer).slots
     kept = {f"{n}/{slot}": graph.state_dict()[f"model.{n}-{slot}"].numpy() for n in TERMS for slot in slots}
     check(model, optimizer, kept)
@@ -103,9 +102,7 @@ def test_the_compiled_step_has_the_rate_of_every_schedule_at_every_step(schedule
     before = 0.0
     for step in range(span.steps):
         rate.set(wanted.at(step))
-        graph(one, zero, {})
+        graph(one, zero, {}, {})
         now = model.wide.numpy().item()
-        assert before - now == pytest.approx(wanted.at(step), rel=1e-4, abs=2e-6)
+        assert before - now == pytest.approx(wanted.at(step), rel=1e-4, abs=1e-5)  # of a weight of up to 20
         before = now
-        write_local(model.wide, np.zeros((1, 1), np.float32))
-        before = 0.0
