@@ -12,7 +12,7 @@ from tqdm import tqdm
 from deploy.embedder import Embedder
 from deploy.weights import save_backbone
 from engine.measures import mean_loss, mean_of
-from engine.phase_step import loss_name
+from engine.phase_step import trained_with
 from engine.records import Records
 from engine.snapshot import save_run
 from engine.trainer import Trainer
@@ -64,7 +64,7 @@ class Progress(Hook):
         lr, last = phase.rate(phase.first), phase.rate(phase.stop - 1)
         self._logger.info(
             f"Phase {phase.number + 1} of {len(trainer.phases)}: steps {phase.first} to {phase.stop}, "
-            f"{loss_name(phase.cfg)}, {phase.cfg.optimizer} from lr {lr:g} to {last:g}"
+            f"{trained_with(phase.cfg)['loss']}, {phase.cfg.optimizer} from lr {lr:g} to {last:g}"
             + (f", frozen: {', '.join(phase.cfg.frozen)}" if phase.cfg.frozen else "")
         )
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from engine.checkpoint import Checkpoint
 from engine.phase import Phase, phase_at
-from engine.phase_step import loss_name
+from engine.phase_step import trained_with
 from utils.config.phases import resolve_phases
 from utils.errors import UserError
 
@@ -40,11 +40,18 @@ def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) 
                 f"{checkpoint.folder} has {key} {about[key]} but this run has {wanted}; "
                 "resume it with the config it was written with"
             )
-    now = loss_name(phase.cfg)
-    before = about.get("loss", now)
-    if before == now:
+    now, before = trained_with(phase.cfg), written_with(about, phase)
+    changed = [key for key in now if now[key] != before[key]]
+    if not changed:
         return None
-    return f"The checkpoint was trained with {before}; this run goes on with {now}, whose state begins new"
+    then, since = (", ".join(part[key] for key in changed) for part in (before, now))
+    return f"The checkpoint was trained with {then}; this run goes on with {since}, whose state begins from scratch"
+
+
+def written_with(about: dict, phase: Phase) -> dict[str, str]:
+    """`trained_with` of what wrote a checkpoint; those of before knew SGD alone, and the oldest no other loss."""
+    earlier = {"optimizer": "sgd", "head_optimizer": "sgd", "loss": trained_with(phase.cfg)["loss"]}
+    return {key: about.get(key, value) for key, value in earlier.items()}
 
 
 def check_same_classes(head: Checkpoint, cfg, num_classes: int) -> None:
@@ -59,7 +66,8 @@ def keep_global_batches(cfg, checkpoint: Checkpoint, ranks: int) -> bool:
     the ranks that wrote a checkpoint; False if there was nothing to change. Raises UserError if they cannot be shared.
     """
     about = checkpoint.about
-    own = resolve_phases(cfg)[about.get("phase", 0) if cfg.phases else 0]
+    phases = resolve_phases(cfg)
+    own = phases[min(about.get("phase", 0), len(phases) - 1)]
     change = Fraction(about["global_batch"], own.batch_size * own.gradient_acc * ranks)
     if about["ranks"] == ranks or change == 1:
         return False

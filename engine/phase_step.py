@@ -18,27 +18,28 @@ from utils.errors import UserError
 from utils.runtime import Runtime
 
 
-def check_phase(cfg) -> None:
-    """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it."""
-    configured_optimizer(cfg)
+def check_phase(cfg, backbone: nn.Module) -> None:
+    """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it, and for a pattern that no
+    parameter matches.
+    """
     row_optimizer(cfg)
+    names = [CENTERS, *(f"backbone.{name}" for name, _ in backbone.named_parameters())]
+    for pattern in ParameterRules.from_config(cfg, configured_optimizer(cfg).weight_decay).unused(names):
+        raise UserError(f'no parameter is called as the pattern "{pattern}" says; there are {names[0]}, {names[1]} ...')
     if cfg.interclass_filtering_threshold and not configured_loss(cfg).margin.normalized:
         raise UserError(
             f"interclass_filtering_threshold = {cfg.interclass_filtering_threshold:g} is a cosine, and "
-            f"{loss_name(cfg)} has none; write interclass_filtering_threshold=0"
+            f"{trained_with(cfg)['loss']} has none; write interclass_filtering_threshold=0"
         )
 
 
 def make_step(
     phase: Phase, backbone: nn.Module, store: RowStore, num_classes: int, runtime: Runtime
 ) -> tuple[ClassParallelHead, TrainStep]:
-    """The head of a phase and the step that trains both. Raises UserError for a pattern that no parameter matches."""
+    """The head of a phase and the step that trains both."""
     cfg = phase.cfg
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
-    names = [CENTERS, *(f"backbone.{name}" for name, _ in backbone.named_parameters())]
-    for pattern in rules.unused(names):
-        raise UserError(f'no parameter is called as the pattern "{pattern}" says; there are {names[0]}, {names[1]} ...')
     freeze(backbone, rules)
     head = build_head(cfg, num_classes, phase.global_batch, runtime, store)
     loss = configured_loss(cfg)
@@ -48,19 +49,27 @@ def make_step(
     return head, step
 
 
-def carried_state(state: dict[str, np.ndarray], before, after) -> dict[str, np.ndarray]:
-    """Of a training step's state (`TrainStep.state`), what a phase with the config `after` goes on with: slots if the
-    optimizer is the same, the loss's state if the loss is."""
+def trained_with(cfg) -> dict[str, str]:
+    """What the state of a training step belongs to, by the words of logs and checkpoints."""
+    return {
+        "optimizer": configured_optimizer(cfg).name,
+        "head_optimizer": configured_head_optimizer(cfg).name,
+        "loss": f"loss {cfg.loss}" if cfg.loss else f"margin_list {tuple(cfg.margin_list)}",
+    }
+
+
+def carried_state(
+    state: dict[str, np.ndarray], before: dict[str, str], after: dict[str, str], centers: bool = True
+) -> dict[str, np.ndarray]:
+    """What to go on with of a training step's state (`TrainStep.state`), after steps `trained_with` before: the
+    backbone's slots and their count if the optimizer is the same, the count of the centers' if theirs go on too
+    (`centers`), and the loss's state if the loss is.
+    """
     kept = dict(state)
-    if configured_optimizer(before).name != configured_optimizer(after).name:
+    if before["optimizer"] != after["optimizer"]:
         kept = {name: array for name, array in kept.items() if "/" not in name and name != "updates"}
-    if configured_head_optimizer(before).name != configured_head_optimizer(after).name:
+    if before["head_optimizer"] != after["head_optimizer"] or not centers:
         kept.pop("center_updates", None)
-    if loss_name(before) != loss_name(after):
+    if before["loss"] != after["loss"]:
         kept = {name: array for name, array in kept.items() if not name.startswith("loss.")}
     return kept
-
-
-def loss_name(cfg) -> str:
-    """What the log and checkpoints call the loss of a config."""
-    return f"loss {cfg.loss}" if cfg.loss else f"margin_list {tuple(cfg.margin_list)}"

@@ -25,7 +25,7 @@ class SavedCenters:
 
     @property
     def folder(self) -> Path | None:
-        """Where the files are now: a store that begins anew in their place sets them aside."""
+        """Where the files are now: a store that begins in their place sets them aside."""
         if self._files is None:
             return None
         recorded = Path(self._files["folder"])

@@ -8,7 +8,7 @@ from engine.batchnorm import rank_statistics
 from engine.checkpoint import save_checkpoint
 from engine.checkpoint_names import of_centers
 from engine.identity import run_identity
-from engine.phase_step import loss_name
+from engine.phase_step import trained_with
 from engine.trainer import Trainer
 from utils.config import dump_config
 
@@ -25,7 +25,7 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
         "phase": trainer.phase.number,
         "best": trainer.best,
         "best_step": trainer.best_step,
-        "loss": loss_name(trainer.phase.cfg),
+        **trained_with(trainer.phase.cfg),
         "config": dump_config(cfg),
     }
     if saving.about:

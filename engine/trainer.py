@@ -10,15 +10,16 @@ import oneflow as flow
 from engine.batchnorm import averaged_state
 from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
-from engine.identity import check_same_classes, check_same_run, phase_of
+from engine.identity import check_same_classes, check_same_run, phase_of, written_with
 from engine.in_flight import StepsInFlight
 from engine.network import build_backbone, load_pretrained
 from engine.phase import Phase, make_phases, phase_at
-from engine.phase_step import carried_state, check_phase, make_step
+from engine.phase_step import carried_state, check_phase, make_step, trained_with
 from engine.stop import StopSignal
 from engine.upcoming import with_upcoming
 from heads.build import build_store, change_store
 from heads.stores.store import RowStore
+from utils.config.phases import resolve_phases
 from utils.runtime import Runtime, write_local
 
 
@@ -32,17 +33,17 @@ class Trainer:
     def __init__(self, cfg, runtime: Runtime, make_loader: Callable) -> None:
         self.cfg, self.runtime, self._make_loader = cfg, runtime, make_loader
         self.output = Path(cfg.output)
-        self.loader = make_loader(cfg)
+        self.loader = make_loader(resolve_phases(cfg)[0])
         self.num_classes = self.loader.num_classes
         self.phases = make_phases(cfg, self.loader.num_image, runtime.ranks)
-        for phase in self.phases:
-            check_phase(phase.cfg)
         self.phase, self.total_steps = self.phases[0], self.phases[-1].stop
         self.step, self.best, self.best_step = 0, 0.0, 0
         self.losses: dict[str, flow.Tensor] = {}
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
         self.resume_note: str | None = None  # a warning of `resume` for the user
         self.backbone = build_backbone(cfg, runtime)
+        for phase in self.phases:
+            check_phase(phase.cfg, self.backbone)
         self.store: RowStore | None = None
         self.train_step = None
 
@@ -56,9 +57,10 @@ class Trainer:
     def _next_phase(self, state: dict[str, np.ndarray]) -> None:
         """Goes over into the phase after the present one, which ended with `state` (`TrainStep.state`)."""
         before, after = self.phase, phase_at(self.phases, self.step)
-        change_store(self.store, after.cfg, self.step)
+        centers = change_store(self.store, after.cfg, self.step)
         self.start_phase(after)
-        self.train_step.restore(self.step, carried_state(state, before.cfg, after.cfg))
+        kept = carried_state(state, trained_with(before.cfg), trained_with(after.cfg), centers)
+        self.train_step.restore(self.step, kept)
         self.in_flight = StepsInFlight(self.runtime)
 
     @property
@@ -127,11 +129,12 @@ class Trainer:
         self.store = build_store(self.phase.cfg, self.num_classes, runtime)
         notes.append(self.store.restore(checkpoint.centers()))
         self.resume_note = ". ".join(note for note in notes if note) or None
+        state = carried_state(checkpoint.state(), written_with(about, self.phase), trained_with(self.phase.cfg))
         if self.step == self.phase.stop and not self.finished:
-            self._next_phase(checkpoint.state())
+            self._next_phase(state)
             return
         self.start_phase(self.phase)
-        self.train_step.restore(self.step, checkpoint.state())
+        self.train_step.restore(self.step, state)
 
     def start_from(self, backbone: Path | None, head: Checkpoint | None) -> None:
         """Takes the weights of a trained backbone, and the class centers of a checkpoint; before the first step.

@@ -109,6 +109,8 @@ def kept_bytes(cfg, rows: int) -> dict[str, int]:
     return {name: math.prod(shape) * np.dtype(dtype).itemsize for name, (dtype, shape) in kinds.items()}
 
 
-def change_store(store: RowStore, cfg, step: int) -> None:
-    """Has a store go on under another config after `step` steps. A collective. May raise UserError."""
-    store.change(row_shape(cfg), row_optimizer(cfg), cfg.correct_skipped, step)
+def change_store(store: RowStore, cfg, step: int) -> bool:
+    """Has a store go on under another config after `step` steps; returns whether the optimizer's slots go on. A
+    collective. May raise UserError.
+    """
+    return store.change(row_shape(cfg), row_optimizer(cfg), cfg.correct_skipped, step)

@@ -61,7 +61,7 @@ class EagerUpdate:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """A parameter without state begins anew."""
+        """A parameter without state begins from scratch."""
         for name, parameter in self._parameters.items():
             wanted = [f"{name}/{slot}" for slot in self._optimizer.slots]
             if all(key in state for key in wanted):

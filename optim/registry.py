@@ -1,33 +1,16 @@
 """Optimizers by the names that configs use."""
 
-from collections.abc import Callable
-
 from optim.optimizer import Optimizer
 from utils.errors import UserError
+from utils.registry import Registry
 
-_OPTIMIZERS: dict[str, type[Optimizer]] = {}
-
-
-def register(name: str) -> Callable[[type[Optimizer]], type[Optimizer]]:
-    """Class decorator: makes `name` available as an optimizer."""
-
-    def decorate(optimizer: type[Optimizer]) -> type[Optimizer]:
-        optimizer.name = name
-        _OPTIMIZERS[name] = optimizer
-        return optimizer
-
-    return decorate
-
-
-def list_optimizers() -> list[str]:
-    return sorted(_OPTIMIZERS)
+_OPTIMIZERS = Registry[Optimizer]("optimizer")
+register, list_optimizers = _OPTIMIZERS.register, _OPTIMIZERS.names
 
 
 def make_optimizer(name: str, **parameters) -> Optimizer:
     """The optimizer of that name. Raises UserError if there is none, or for impossible values."""
-    if name not in _OPTIMIZERS:
-        raise UserError(f"there is no optimizer {name}; there are {', '.join(list_optimizers())}")
-    optimizer = _OPTIMIZERS[name](**parameters)
+    optimizer = _OPTIMIZERS.make(name, **parameters)
     for parameter in ("momentum", "beta1", "beta2"):
         value = getattr(optimizer, parameter, 0.0)
         if not 0 <= value < 1:

@@ -135,7 +135,7 @@ class MappedRows(HostRows):
         except BlockingIOError:
             raise UserError(f"another run is training the class centers in {self.folder}") from None
 
-    def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> None:
+    def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> bool:
         """As `RowStore.change`, but rows keep their shape. Raises UserError."""
         if row.shape != self.row.shape:
             raise UserError(
@@ -158,6 +158,7 @@ class MappedRows(HostRows):
         self._runtime.wait_for_all()
         self._on_main(remake)
         self._arrays = self._allocate()
+        return same
 
     def _allocate(self) -> dict[str, np.ndarray]:
         arrays = {}

@@ -169,10 +169,11 @@ class RowStore:
         rows = saved.read(name, self.start, self.stop)
         return rows if name == "last_step" else _fitted(rows, self.row.shape)
 
-    def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> None:
-        """Goes on as another phase wants it, after `step` steps. A collective. May raise UserError.
+    def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> bool:
+        """Goes on as another phase wants it, after `step` steps; returns whether the optimizer's slots do. A
+        collective. May raise UserError.
 
-        Weights stay, of vectors that get longer or shorter what both have; slots stay if the optimizer does.
+        Weights stay, of vectors that get longer or shorter what both have; slots if optimizer and shape are the same.
         """
         held = self.arrays()
         same = optimizer.name == self._optimizer.name and row.shape == self.row.shape
@@ -184,6 +185,7 @@ class RowStore:
                 self.load(name, held[name])
         if correct_skipped:
             self.load("last_step", np.full(self.stop - self.start, step - 1, np.int32))
+        return same
 
     def _forget(self) -> None:
         """Lets go of all rows."""

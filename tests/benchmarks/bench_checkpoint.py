@@ -62,42 +62,35 @@ def measured(found: dict):
 
 def work(task: str, config: str, output: str, steps: int, mode: str) -> None:
     """One rank: saves a run, or resumes it."""
-    import numpy as np
-
     from data.loader import SyntheticLoader
     from engine.checkpoint import newest_checkpoint
+    from engine.measures import mean_of
+    from engine.snapshot import save_run
     from engine.trainer import Trainer
     from utils.config import load_config
-    from utils.runtime import local_array, start_runtime
+    from utils.runtime import start_runtime
 
     cfg = load_config(config, [f"output={output}"])
     cfg.graph = mode == "graph"
     runtime = start_runtime("cpu")
     share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed}
     loader = SyntheticLoader(cfg.num_classes, cfg.num_image, cfg.batch_size, **share)
-    trainer = Trainer(cfg, runtime, loader)
+    trainer = Trainer(cfg, runtime, lambda _: loader)
     found: dict = EasyDict(task=task, rank=runtime.rank, made=memory()["VmHWM"])
     if task == "save":
-        trainer.start_phase()
-        if steps == 0:
-            parameters = {
-                **dict(trainer.backbone.named_parameters(prefix="backbone")),
-                "head.weight": trainer.head.weight,
-            }
-            zeros = {name: np.zeros_like(local_array(tensor)) for name, tensor in parameters.items()}
-            trainer.train_step.restore(0, zeros)
-            del zeros
+        trainer.start_from(None, None)
+        trainer.store.make_resident()
         for batch in loader.batches(0, steps):
-            trainer.loss = trainer.train_step(*batch)
+            trainer.losses = trainer.train_step(*batch)
             trainer.step += 1
-            trainer.mean_loss([trainer.loss])
+            mean_of([trainer.loss], runtime)
         state = trainer.backbone_state()
         with measured(found):
-            folder = trainer.save(state)
+            folder = save_run(trainer, state)
         found["bytes"] = sum(file.stat().st_size for file in folder.iterdir())
     else:
         with measured(found):
-            trainer.resume(newest_checkpoint(trainer.checkpoints, runtime, print))
+            trainer.resume(newest_checkpoint(trainer.output / "checkpoints", runtime, print))
     Path(output, f"{task}-{runtime.rank}.json").write_text(json.dumps(found))
 
 

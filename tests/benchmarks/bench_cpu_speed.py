@@ -49,16 +49,16 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
 
     runtime = start_runtime("cpu")
     loader = SyntheticLoader(cfg.num_classes, 1000, batch, rank=runtime.rank, ranks=runtime.ranks, seed=0)
-    trainer = Trainer(cfg, runtime, loader)
+    trainer = Trainer(cfg, runtime, lambda _: loader)
     if mode == "all":
         use_cpu_kernels(trainer.backbone)
     if mode in ("on", "all") and graph:
         sleep_while_waiting()
-    trainer.start_phase()
+    trainer.start_from(None, None)
     walls, cpus = [], []
     for batch in loader.batches(0, _WARM_UP + steps):
         wall, cpu = time.perf_counter(), time.process_time()
-        loss = trainer.train_step(*batch).to_local().numpy()
+        loss = trainer.train_step(*batch)["loss"].to_local().numpy()
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     if runtime.is_main:

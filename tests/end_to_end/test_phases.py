@@ -24,10 +24,16 @@ PHASES = [
 STEPS = 16
 
 
-def run(ranks, config, output, *overrides):
+def run(ranks, config, output, *overrides, status=0):
     settings = ["network=flat", "val_targets=()", "frequent=1", "save_interval=1", "keep_checkpoints=99", "lr=0.1"]
     settings += ["batch_size=12", "warmup_epoch=0", "logit_scale=16", f"phases={PHASES}", f"output={output}"]
-    return run_ranks(ranks, FLAT, str(config), *settings, *overrides)
+    return run_ranks(ranks, FLAT, str(config), *settings, *overrides, status=status)
+
+
+def run_wrong(config, output, *overrides):
+    printed = run(1, config, output, *overrides, status=2)
+    assert "Traceback" not in printed
+    return printed
 
 
 def checkpoint(output, step):
@@ -122,3 +128,22 @@ def test_other_ranks_go_on(config, straight, tmp_path, step):
     for at in range(step + 1, min(STEPS, 12) + 1):  # a sample is drawn by each rank from its own classes
         assert found[at] == pytest.approx(expected[at], rel=2e-4)
     assert set(found) == set(range(step + 1, STEPS + 1))
+
+
+def test_another_optimizer_begins_from_scratch_and_says_so(config, straight, tmp_path):
+    before, name = straight("--graph"), "step-00000007"
+    shutil.copytree(before / "checkpoints" / name, tmp_path / "checkpoints" / name)
+    other = [{**phase, "optimizer": "sgdw"} for phase in PHASES]
+    printed = run(1, config, tmp_path, f"phases={other}", "resume=True")
+    assert "was trained with adamw, adamw; this run goes on with sgdw, sgdw, whose state begins from scratch" in printed
+    assert checkpoint(tmp_path, 8)["updates"] == checkpoint(tmp_path, 8)["center_updates"] == 1
+
+
+def test_what_is_wrong_in_a_later_phase_is_said_at_once(config, straight, tmp_path):
+    wrong = [{"num_epoch": 1}, {"num_epoch": 1, "frozen": ("backbone.nothing.*",)}]
+    printed = run_wrong(config, tmp_path / "patterns", f"phases={wrong}")
+    assert 'the pattern "backbone.nothing.*"' in printed and not (tmp_path / "patterns").exists()
+    name = "step-00000014"
+    shutil.copytree(straight("--graph") / "checkpoints" / name, tmp_path / "fewer" / "checkpoints" / name)
+    printed = run_wrong(config, tmp_path / "fewer", f"phases={PHASES[:2]}", "resume=True")
+    assert printed.count("error: ") == 1

@@ -29,6 +29,7 @@ class LayoutCase:
     parameters: dict = field(default_factory=dict)
     filtering: float = 0.0
     smoothing: float = 0.0
+    centers: int = 1  # of each class
     terms: tuple[str, ...] = ()  # losses on embeddings
     optimizer: str = "sgd"
     floats: int = 0
@@ -107,6 +108,8 @@ VARIANTS = {
     "triplet": (0, {"terms": ("triplet",)}),
     "triplet_acc2": (0, {"terms": ("triplet",), "gradient_acc": 2}),
     "triplet_replicated": (0, {"terms": ("triplet",), "model_parallel": False}),
+    "sub_centers": (12, {"centers": 3}),
+    "sub_centers_replicated": (12, {"centers": 3, "model_parallel": False}),
     "smoothing": (3, {"smoothing": 0.1}),
     "smoothing_filtering": (5, {"smoothing": 0.1, "filtering": 0.2}),
     "smoothing_curricularface": (12, {"smoothing": 0.1, "loss": "curricularface"}),

@@ -30,6 +30,7 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         half=case.half,
         model_parallel=case.model_parallel,
         dtype=flow.float16 if case.half and runtime.device == "cuda" else flow.float32,
+        centers=case.centers,
         smoothing=case.smoothing,
     )
     rules = ParameterRules(5e-4)

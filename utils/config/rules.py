@@ -110,7 +110,7 @@ def center_losses() -> Signatures:
 
 
 def embedding_losses() -> Signatures:
-    """The losses on embeddings, which are added to one of the former."""
+    """The losses on embeddings, which are added to one over class centers."""
     return read_signatures(LOSSES_FOLDER, "register_on_embeddings")
 
 

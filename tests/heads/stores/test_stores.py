@@ -10,13 +10,12 @@ from heads.shards import initial_centers
 from heads.stores.half import from_bfloat16
 from heads.stores.store import RowShape
 from optim import list_optimizers, make_optimizer
-from optim.registry import _OPTIMIZERS
 from tests.heads.stores.made import lr_of, make_store, train
 from tests.optim.formulas import OPTIMIZERS
 
 ROWS, E = 40, 6
 KINDS = ["host", "device", "mmap"]
-ROW_WISE = [name for name in list_optimizers() if _OPTIMIZERS[name].row_wise]
+ROW_WISE = [name for name in list_optimizers() if make_optimizer(name).row_wise]
 # A class's vector, several of them, and numbers that are used as they are.
 SHAPES = {"center": ((E,), True), "centers": ((3, E), True), "raw": ((E + 1,), False), "number": ((1,), False)}
 CASES = [(kind, name, "center") for kind, name in product(KINDS, ROW_WISE)]
