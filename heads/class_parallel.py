@@ -114,7 +114,8 @@ class ClassParallelHead(nn.Module):
         own, cosine, nearest = self.columns.own(self.rows, labels, directions, rows_sbp)  # (B, width), (B, 1)
         is_target = flow.eq(labels.to(flow.int32).unsqueeze(1), self.slots.unsqueeze(0))  # (B, slots)
         factor = 1.0 if margin.looks_at_others else scale
-        products, number = self.columns.products((directions * factor).to(self.dtype), self.rows)  # (B, slots)
+        parts = self.columns.parts(self.rows)
+        products, number = self.columns.products((directions * factor).to(self.dtype), parts)  # (B, slots)
         products = products.to(flow.float32) if margin.looks_at_others else products
 
         random = None if random is None else random.to_global(sbp=rows_sbp)
@@ -159,8 +160,7 @@ class ClassParallelHead(nn.Module):
         if self.half:  # float16 holds probabilities, and not the powers of e that they are made of
             others, slope = (others * (_HALF_RANGE / total)).to(self.dtype), slope * (_HALF_RANGE / total)
             ratio, pull_weight = 1.0, self._half_weight(batch)
-        # Weighted before it crosses the ranks: a cast alone the compiler would move behind, and sum in float16.
-        pull = (self.columns.pull(others, number, self.rows).to(flow.float32) * pull_weight).to_global(sbp=rows_sbp)
+        pull = self.columns.pull(others, number, parts, pull_weight).to_global(sbp=rows_sbp)
         pull = (pull + slope * own * pull_weight) * ratio  # (B, width) the gradient by what meets the centers
         objective = (unit * pull.to_global(sbp=flow.sbp.split(0))).sum()
 

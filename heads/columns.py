@@ -28,23 +28,37 @@ class Columns:
         nearest = nearest / nearest.sum(dim=1, keepdim=True)  # equally near ones share
         return (own * nearest.unsqueeze(2)).sum(dim=1), (products * nearest).sum(dim=1, keepdim=True), nearest
 
-    def products(self, directions: flow.Tensor, rows: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor | None]:
-        """(B, slots), of several centers that of the nearest; and the number of that, (B, slots) float32, or None."""
+    def parts(self, rows: flow.Tensor) -> list[flow.Tensor]:
+        """The first center of each class, (slots, width), the second ... With several of them these are copies."""
         if self.centers == 1:
-            return flow.matmul(directions, rows, transpose_b=True), None
-        first, *others = (flow.matmul(directions, part, transpose_b=True) for part in self._parts(rows))
-        best, number = first, first.to(flow.float32) * 0.0
+            return [rows]
+        return [rows[:, k * self.width : (k + 1) * self.width] for k in range(self.centers)]
+
+    def products(self, directions: flow.Tensor, parts: list[flow.Tensor]) -> tuple[flow.Tensor, flow.Tensor | None]:
+        """(B, slots), of several centers that of the nearest; and the number of that, (B, slots) float32, or None."""
+        best, *others = (flow.matmul(directions, part, transpose_b=True) for part in parts)
+        if not others:
+            return best, None
+        best, others = (
+            best.to(flow.float32),
+            [product.to(flow.float32) for product in others],
+        )  # a card compares no halves
+        number = best * 0.0
         for k, product in enumerate(others, start=1):
             number = number.masked_fill(product > best, float(k))
             best = flow.maximum(best, product)
         return best, number
 
-    def pull(self, slopes: flow.Tensor, number: flow.Tensor | None, rows: flow.Tensor) -> flow.Tensor:
-        """slopes by the products (B, slots), rows as above -> (B, width)."""
-        if number is None:
-            return flow.matmul(slopes, rows)
-        parts = zip(self._split(slopes, number), self._parts(rows), strict=True)
-        return sum(flow.matmul(slopes_k, part) for slopes_k, part in parts)
+    def pull(
+        self, slopes: flow.Tensor, number: flow.Tensor | None, parts: list[flow.Tensor], weight: float
+    ) -> flow.Tensor:
+        """slopes by the products (B, slots) -> what they pull the rows by, times `weight`: (B, width) float32, a
+        partial sum of each rank.
+
+        Weighted before it crosses the ranks: a cast alone the compiler would move behind, and sum in float16.
+        """
+        pulls = zip(self._split(slopes, number), parts, strict=True)
+        return sum(flow.matmul(slopes_k, part).to(flow.float32) * weight for slopes_k, part in pulls)
 
     def gradient(
         self,
@@ -66,10 +80,8 @@ class Columns:
             parts.append(flow.matmul(flow.where(is_target, own, slopes_k), directions, transpose_a=True))
         return flow.cat(parts, dim=1)
 
-    def _split(self, slopes: flow.Tensor, number: flow.Tensor) -> list[flow.Tensor]:
+    def _split(self, slopes: flow.Tensor, number: flow.Tensor | None) -> list[flow.Tensor]:
         """A slope by a class is one by its nearest center."""
+        if number is None:
+            return [slopes]
         return [slopes.masked_fill(flow.ne(number, float(k)), 0.0) for k in range(self.centers)]
-
-    def _parts(self, rows: flow.Tensor) -> list[flow.Tensor]:
-        """(slots, width) of each."""
-        return [rows[:, k * self.width : (k + 1) * self.width] for k in range(self.centers)]

@@ -109,7 +109,7 @@ VARIANTS = {
     "triplet_acc2": (0, {"terms": ("triplet",), "gradient_acc": 2}),
     "triplet_replicated": (0, {"terms": ("triplet",), "model_parallel": False}),
     "sub_centers": (12, {"centers": 3}),
-    "sub_centers_replicated": (12, {"centers": 3, "model_parallel": False}),
+    "sub_centers_replicated": (15, {"centers": 3, "model_parallel": False}),
     "smoothing": (3, {"smoothing": 0.1}),
     "smoothing_filtering": (5, {"smoothing": 0.1, "filtering": 0.2}),
     "smoothing_curricularface": (12, {"smoothing": 0.1, "loss": "curricularface"}),

@@ -26,7 +26,8 @@ def sent(operators: list[Operator], case: LayoutCase) -> list[str]:
     scalars, and gradients of what every rank has whole, in the shape of a variable."""
     whole = {end.shape for op in operators if op.kind == "variable" for end in op.outputs if end.sbp == "B"}
     rows = case.micro_batch
-    allowed = whole | {(), (1,), (rows,), (rows, 1), (rows, case.ranks), (rows, case.width)}
+    own = {(rows, case.centers), (rows, case.centers * case.width)}  # the centers of the targets
+    allowed = whole | own | {(), (1,), (rows,), (rows, 1), (rows, case.ranks), (rows, case.width)}
     return [str(crossing) for crossing in crossings(operators) if crossing.given.shape not in allowed]
 
 
@@ -88,14 +89,16 @@ def broken(operators: list[Operator], case: LayoutCase) -> dict[str, list]:
     """All rules that a step breaks, by what they ask for."""
     centers = center_tensors(operators, case)
     # With accumulation each micro-batch takes the same memory (`repeat`); a replicated head returns the gradient.
-    most = (1 if case.model_parallel else 5) + (case.gradient_acc > 1)
+    # Several centers of a class are copied apart.
+    most = (1 if case.model_parallel else 5) + (case.gradient_acc > 1) + case.centers * (case.centers > 1)
+    most_at_once = 4 + (case.centers > 1)
     alive, kept = most_alive(operators, case), returned(operators, case)
     faults = {
         "there are logits": [] if logits(operators, case) else ["none"],
         "tensors with a class axis are split on it": misplaced(operators, case),
         "no more than rows and embeddings cross the ranks": sent(operators, case) if case.ranks > 1 else [],
         "logits are few": too_many(operators, case),
-        "at most four of them are alive at once": [alive] if alive > 4 else [],
+        "at most four of them are alive at once, or five": [alive] if alive > most_at_once else [],
         "what is returned is collected, and copied out of the graph, no more": kept if len(kept) > 2 else [],
         "there is one tensor of centers": centers if len(centers) > most else [],
         "the head's sums over the ranks are in float32": sums_in_half(operators),
