@@ -64,7 +64,7 @@ class EagerStep:
         return {
             "losses": {name: sum(each[name].detach() for each in losses) / acc for name in losses[0]},
             "state": {name: flow.cat([each[name] for each in states]) for name in state},
-            "results": tuple(flow.cat(parts, dim=0) for parts in zip(*results, strict=True)),
+            "results": {name: flow.cat([each[name] for each in results], dim=0) for name in results[0]},
         }
 
     def _backward(

@@ -51,10 +51,13 @@ def configured_head(
 
 
 def row_shape(cfg) -> RowShape:
-    """What a class has under `cfg`: a center or several, each with a bias behind it if the loss wants one."""
+    """What a class has under `cfg`: a center or several, each with a bias behind it if the loss wants one, and the
+    loss's parameters.
+    """
     margin = configured_loss(cfg).margin
-    width = cfg.embedding_size + margin.has_bias
-    return RowShape((cfg.centers_per_class, width) if cfg.centers_per_class > 1 else (width,), margin.normalized)
+    width = cfg.embedding_size + margin.has_bias + len(margin.parameters)
+    shape = (cfg.centers_per_class, width) if cfg.centers_per_class > 1 else (width,)
+    return RowShape(shape, margin.normalized, tuple(margin.parameters.values()))
 
 
 def centers_folder(cfg) -> Path:

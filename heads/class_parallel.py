@@ -16,7 +16,7 @@ from heads.gradients import by_micro_batch, factored_gradient, whole_gradient
 from heads.sampling import ClassSampler, Sample
 from heads.shards import shard_range
 from heads.stores.store import RowStore
-from losses.margin import Margin, Rows
+from losses.margin import Margin, Penalty, Rows
 from utils.runtime import Runtime
 
 # exp(z) summed over 1e8 classes stays inside float32 while |z| is at most this, so no maximum need be taken first.
@@ -67,7 +67,7 @@ class ClassParallelHead(nn.Module):
         self.filtering, self.half, self.model_parallel, self.dtype = filtering, half, model_parallel, dtype
         self.smoothing, self.weight = smoothing, weight
         self._count = sum(sampler.counts)
-        width = embedding_size + margin.has_bias
+        width = embedding_size + margin.has_bias + len(margin.parameters)
         self.columns = Columns(centers, width)
         split = flow.sbp.split(0) if model_parallel else flow.sbp.broadcast
         # rows: (slots, centers * width) S(0), or broadcast without model_parallel; as the products take them, so
@@ -95,17 +95,20 @@ class ClassParallelHead(nn.Module):
         state: as it is after this step
         results: what `update` needs, with model_parallel the factors of the gradient by the centers,
             ``slopes.T @ directions`` with target_slopes put into each row's own slot:
-            slopes (B, slots) S(1), directions (B, width) broadcast, target_slopes (B, 1) broadcast, and with several
-            centers of a class, which of them counts: (B, centers) broadcast for its own, (B, slots) int8 S(1) for all;
-            or else that gradient itself, (C, centers * width) broadcast, and the directions as above for `accuracy`
+            slopes (B, slots) S(1), directions (B, width) broadcast, target_slopes (B, 1) broadcast; with several
+            centers of a class, which of them counts: nearest (B, centers) broadcast for its own, number (B, slots) int8
+            S(1) for all; and if classes have parameters, the gradient of each row's own, parameters (B, n) broadcast.
+            Or else that gradient itself, (C, centers * width) broadcast, and the directions as above for `accuracy`
         """
         margin, scale, batch = self.margin, self.margin.scale, embedding.shape[0]
         rows_sbp = flow.sbp.broadcast if self.model_parallel else flow.sbp.split(0)  # of what counts images
         embedding = embedding.to(flow.float32)
         norm = flow.sqrt((embedding * embedding).sum(dim=1, keepdim=True) + _TINY)  # (B, 1) S(0)
         unit = nn.functional.normalize(embedding, dim=1) if margin.normalized else embedding
-        if margin.has_bias:  # the last number of a center meets a 1
-            unit = flow.cat([unit, norm * 0.0 + 1.0], dim=1)
+        # The number of a center that is a bias meets a 1; a parameter meets a 0, for it is no part of the product.
+        met = [1.0] * margin.has_bias + [0.0] * len(margin.parameters)
+        if met:
+            unit = flow.cat([unit, *(norm.detach() * 0.0 + number for number in met)], dim=1)
         directions = unit.detach().to_global(sbp=rows_sbp)  # (B, width)
         # An embedding that is no number shows in the loss and in the backbone's gradient, by which AMP leaves the step
         # out; the centers must not learn it.
@@ -120,7 +123,7 @@ class ClassParallelHead(nn.Module):
 
         random = None if random is None else random.to_global(sbp=rows_sbp)
         state = {name: value.unsqueeze(0) for name, value in state.items()}  # (1, 1): beside it (B, C) stays split
-        seen = Rows(cosine, norm.detach().to_global(sbp=rows_sbp), state, random=random)
+        seen = Rows(cosine, norm.detach().to_global(sbp=rows_sbp), state, (), random, self._learned(own))
         seen = self._with_statistics(seen, products, is_target, rows_sbp)
         if state:
             columns = (column.to_global(sbp=flow.sbp.broadcast) for column in (seen.cosine, seen.norm))
@@ -164,28 +167,55 @@ class ClassParallelHead(nn.Module):
         pull = (pull + slope * own * pull_weight) * ratio  # (B, width) the gradient by what meets the centers
         objective = (unit * pull.to_global(sbp=flow.sbp.split(0))).sum()
 
-        norm_slope, penalty = margin.norm_slope(seen), margin.penalty(norm.detach())
-        if norm_slope is not None:
-            by_norm = norm_slope * (target_slope / total) * (self.weight * scale / batch)
-            objective = objective + (norm * by_norm.to_global(sbp=flow.sbp.split(0))).sum()
-        if penalty is not None:
-            value, by_norm = penalty
-            objective = objective + (norm * by_norm).mean() * self.weight
-            losses = {"softmax": losses["loss"], "penalty": value.mean()}
+        norm_slope, penalty = margin.norm_slope(seen), margin.penalty(seen) or Penalty()
+        by_target = target_slope / total * (self.weight * scale / batch)
+        for by_norm in (
+            None if norm_slope is None else norm_slope * by_target,
+            None if penalty.by_norm is None else penalty.by_norm * (self.weight / batch),
+        ):
+            if by_norm is not None:
+                objective = objective + (norm * by_norm.to_global(sbp=flow.sbp.split(0))).sum()
+        if penalty.value is not None:
+            losses = {"softmax": losses["loss"], "penalty": penalty.value.mean()}
             losses["loss"] = losses["softmax"] + losses["penalty"]
+        by_parameters = self._by_parameters(seen, by_target, penalty, batch)
 
         directions = directions.to(self.dtype) if self.half else directions * ratio
         if self.model_parallel:
-            results = (others, directions, slope)
+            results = {"slopes": others, "directions": directions, "target_slopes": slope}
             if number is not None:
-                results += nearest, number.to(flow.int8)
+                results |= {"nearest": nearest, "number": number.to(flow.int8)}
+            if by_parameters is not None:
+                results["parameters"] = by_parameters
         else:
             slope = slope.to(self.dtype)
             gradient = self.columns.gradient(others, number, is_target, slope, nearest, directions).to(flow.float32)
             gradient = gradient * self._half_weight(batch) if self.half else gradient
-            results = tuple(tensor.to_global(sbp=flow.sbp.broadcast) for tensor in (gradient, directions))
+            if by_parameters is not None:
+                gradient = gradient + self.columns.parameter_gradient(is_target, nearest, by_parameters)
+            results = {"gradient": gradient, "directions": directions}
+            results = {name: tensor.to_global(sbp=flow.sbp.broadcast) for name, tensor in results.items()}
         state = {name: number.reshape(1) for name, number in state.items()}
         return objective, {"losses": losses, "state": state, "results": results}
+
+    def _learned(self, own: flow.Tensor) -> dict[str, flow.Tensor]:
+        """The margin's of each row's class, (B, 1) by name, of its center (B, width)."""
+        names = list(self.margin.parameters)
+        first = self.columns.width - len(names)
+        return {name: own[:, first + i : first + i + 1] for i, name in enumerate(names)}
+
+    def _by_parameters(self, seen: Rows, by_target: flow.Tensor, penalty: Penalty, batch: int) -> flow.Tensor | None:
+        """(B, n): the loss's derivatives by the parameters of each row's class; None if there are none."""
+        if not self.margin.parameters:
+            return None
+        slopes = self.margin.parameter_slopes(seen)
+        columns = []
+        for name in self.margin.parameters:
+            slope = slopes[name] * by_target
+            if name in penalty.by_parameters:
+                slope = slope + penalty.by_parameters[name] * (self.weight / batch)
+            columns.append(slope)
+        return flow.cat(columns, dim=1)
 
     def _with_statistics(
         self, seen: Rows, cosines: flow.Tensor, is_target: flow.Tensor, rows_sbp: flow.sbp.sbp
@@ -255,12 +285,12 @@ class ClassParallelHead(nn.Module):
         else:
             np.copyto(rows.numpy(), fetched)
 
-    def accuracy(self, sample: Sample, results: tuple[flow.Tensor, ...], runtime: Runtime, micro: int = 1) -> float:
+    def accuracy(self, sample: Sample, results: dict[str, flow.Tensor], runtime: Runtime, micro: int = 1) -> float:
         """The share of the global batch that is nearest to its own class, of those of the step. A collective.
 
         results: as for `update`, before which it has to be called, for that may renew `rows`.
         """
-        directions, centers, first = results[1].to_local(), self.rows.to_local(), self.sampler.first_slot
+        directions, centers, first = results["directions"].to_local(), self.rows.to_local(), self.sampler.first_slot
         if not self.model_parallel:  # every rank has all centers, and looks at a share of them
             first, stop = shard_range(len(centers), runtime.ranks, runtime.rank)
             centers = centers[first:stop]
@@ -269,7 +299,7 @@ class ClassParallelHead(nn.Module):
         return batch_accuracy(directions, centers, slots, runtime.exchange)
 
     def update(
-        self, sample: Sample, results: tuple[flow.Tensor, ...], step: int, lr: float, updates: int, micro: int = 1
+        self, sample: Sample, results: dict[str, flow.Tensor], step: int, lr: float, updates: int, micro: int = 1
     ) -> None:
         """Trains the centers of a sample.
 
@@ -279,9 +309,9 @@ class ClassParallelHead(nn.Module):
         shape, on_host = self.store.row.shape, self.store.on_host
         if self.model_parallel:
             weight = (self._half_weight(len(sample.labels) // micro) if self.half else 1.0) / micro
-            gradient_of = factored_gradient(sample, self.sampler, shape, on_host, weight, micro, *results)
+            gradient_of = factored_gradient(sample, self.sampler, shape, on_host, weight, micro, **results)
         else:
-            gradient_of = whole_gradient(shape, on_host, micro, results[0])
+            gradient_of = whole_gradient(shape, on_host, micro, results["gradient"])
         centers = None
         if self.sampler.takes_all:  # the next step sees the same centers, so they are replaced while they are at hand
             rows = self.rows.to_local()

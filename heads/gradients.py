@@ -43,8 +43,10 @@ def factored_gradient(
     target_slopes: flow.Tensor,
     nearest: flow.Tensor | None = None,
     number: flow.Tensor | None = None,
+    parameters: flow.Tensor | None = None,
 ) -> Gradient:
-    """``weight * slopes.T @ directions`` with the targets' slopes in their slots, of a model-parallel head.
+    """``weight * slopes.T @ directions`` with the targets' slopes in their slots, of a model-parallel head; and at the
+    end of centers the gradients of each row's parameters, summed over rows and averaged over `micro`.
 
     shape: of a class in the store, on_host: where that is. The tensors are `ClassParallelHead.forward`'s results, of
     `micro` micro-batches one below the other.
@@ -52,37 +54,90 @@ def factored_gradient(
     slopes, directions, targets = slopes.to_local(), directions.to_local(), target_slopes.to_local()[:, 0]
     labels = by_micro_batch(sample.labels, len(sampler.counts), micro) - sampler.first_slot
     own = np.flatnonzero((labels >= 0) & (labels < sampler.count))
-    columns = labels[own]
+    columns, chosen = labels[own], None
     if number is not None:
         number, chosen = number.to_local(), nearest.to_local().numpy()[own].argmax(axis=1)
     if on_host and not slopes.is_cuda:
         slopes, directions = slopes.numpy(), directions.numpy() * np.float32(weight)
         slopes[own, columns] = targets.numpy()[own]
-        if number is None:
-            return lambda slots: slopes[:, slots].T @ directions
-        number = number.numpy()
-        number[own, columns] = chosen
-
-        def of_nearest(slots: slice) -> np.ndarray:
-            part, which = slopes[:, slots].T, number[:, slots].T
-            return np.stack([(part * (which == k)) @ directions for k in range(shape[0])], axis=1)
-
-        return of_nearest
-    if len(own):
-        place, columns = (flow.tensor(index).to(slopes.device) for index in (own, columns))
-        slopes[place, columns] = targets[place].to(slopes.dtype)
+        gradient_of = _host_product(slopes, directions)
         if number is not None:
-            number[place, columns] = flow.tensor(chosen).to(number.device).to(number.dtype)
+            number = number.numpy()
+            number[own, columns] = chosen
+            gradient_of = _host_products(slopes, directions, number, shape[0])
+    else:
+        if len(own):
+            place, index = (flow.tensor(each).to(slopes.device) for each in (own, columns))
+            slopes[place, index] = targets[place].to(slopes.dtype)
+            if number is not None:
+                number[place, index] = flow.tensor(chosen).to(number.device).to(number.dtype)
+        gradient_of = _device_products(slopes, directions, number, shape[0], weight)
+        gradient_of = _Fetched(gradient_of, sampler.count) if on_host else gradient_of
+    if parameters is None:
+        return gradient_of
+    device = None if on_host else slopes.device
+    return _WithParameters(gradient_of, shape, device, columns, chosen, parameters.to_local().numpy()[own] / micro)
 
+
+def _host_product(slopes: np.ndarray, directions: np.ndarray) -> Gradient:
+    return lambda slots: slopes[:, slots].T @ directions
+
+
+def _host_products(slopes: np.ndarray, directions: np.ndarray, number: np.ndarray, centers: int) -> Gradient:
+    """Of several centers: each gets the slopes of the rows it is nearest to."""
+
+    def gradient_of(slots: slice) -> np.ndarray:
+        part, which = slopes[:, slots].T, number[:, slots].T
+        return np.stack([(part * (which == k)) @ directions for k in range(centers)], axis=1)
+
+    return gradient_of
+
+
+def _device_products(
+    slopes: flow.Tensor, directions: flow.Tensor, number: flow.Tensor | None, centers: int, weight: float
+) -> Gradient:
     def gradient_of(slots: slice) -> flow.Tensor:
         part = slopes[:, slots]
         if number is None:
             return flow.matmul(part, directions, transpose_a=True).to(flow.float32) * weight
-        parts = [part * flow.eq(number[:, slots], k).to(part.dtype) for k in range(shape[0])]
+        parts = [part * flow.eq(number[:, slots], k).to(part.dtype) for k in range(centers)]
         products = [flow.matmul(each, directions, transpose_a=True).unsqueeze(1) for each in parts]
         return flow.cat(products, dim=1).to(flow.float32) * weight
 
-    return _Fetched(gradient_of, sampler.count) if on_host else gradient_of
+    return gradient_of
+
+
+class _WithParameters:
+    """A gradient, and what parameters at the end of some centers add to it. device: where it is, None for NumPy.
+
+    columns: (n,) slots, and chosen: (n,) which of their centers or None, of the rows whose `values`, (n, parameters)
+    float32, are added up.
+    """
+
+    def __init__(
+        self,
+        gradient_of: Gradient,
+        shape: tuple[int, ...],
+        device: flow.device | None,
+        columns: np.ndarray,
+        chosen: np.ndarray | None,
+        values: np.ndarray,
+    ) -> None:
+        self._gradient_of, self._device = gradient_of, device
+        self._slots, which = np.unique(columns, return_inverse=True)
+        self._sums = np.zeros((len(self._slots), *shape), np.float32)
+        index = (which,) if chosen is None else (which, chosen)
+        np.add.at(self._sums[..., shape[-1] - values.shape[1] :], index, values)
+
+    def __call__(self, slots: slice) -> np.ndarray | flow.Tensor:
+        gradient = self._gradient_of(slots)
+        first, last = np.searchsorted(self._slots, [slots.start, slots.stop])
+        if first < last:
+            rows, sums = self._slots[first:last] - slots.start, self._sums[first:last]
+            if self._device is not None:
+                rows, sums = (flow.tensor(each).to(self._device) for each in (rows, sums))
+            gradient[rows] = gradient[rows] + sums
+        return gradient
 
 
 def whole_gradient(shape: tuple[int, ...], on_host: bool, micro: int, gradient: flow.Tensor) -> Gradient:

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from losses.margin import Margin, Rows, ones_like
+from losses.margin import Margin, Penalty, Rows, ones_like
 from losses.on_embeddings import Batch, EmbeddingLoss
 from losses.registry import (
     list_embedding_losses,
@@ -19,6 +19,7 @@ __all__ = [
     "Batch",
     "EmbeddingLoss",
     "Margin",
+    "Penalty",
     "Rows",
     "TotalLoss",
     "configured_loss",

@@ -5,7 +5,7 @@ import math
 import oneflow as flow
 
 from losses.angle import add_angle, add_angle_slope, add_angle_slope_by_m
-from losses.margin import Margin, Rows, ones_like
+from losses.margin import Margin, Penalty, Rows, ones_like
 from losses.registry import register
 from utils.errors import UserError
 
@@ -46,11 +46,11 @@ class MagCosFace(Margin):
     def norm_slope(self, rows: Rows) -> flow.Tensor:
         return self._moving(self._slope_by_m(rows) * self._k, rows.norm)
 
-    def penalty(self, norm: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor]:
-        a = norm.clamp(self._l_a, self._u_a)
+    def penalty(self, rows: Rows) -> Penalty:
+        a = rows.norm.clamp(self._l_a, self._u_a)
         value = a * (1.0 / self._u_a**2) + 1.0 / a
-        slope = self._moving(1.0 / self._u_a**2 - 1.0 / (a * a), norm)
-        return value * self._lambda, slope * self._lambda
+        slope = self._moving(1.0 / self._u_a**2 - 1.0 / (a * a), rows.norm)
+        return Penalty(value * self._lambda, slope * self._lambda)
 
     def _slope_by_m(self, rows: Rows) -> flow.Tensor:
         """(B, 1): the derivative of `target` by the margin."""

@@ -1,7 +1,7 @@
 """What a loss over class centers is asked for: the logits of a softmax, and by what training goes on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import oneflow as flow
 
@@ -18,8 +18,9 @@ class Rows:
     cosine: of the embedding and its own class center (their product, if the margin does not want them normalized);
     norm: of the embedding. state: the margin's own numbers, (1, 1) each, beside which a (B, C) tensor stays split over
     the classes. statistics: what the margin asked for of the other classes, summed over all of them. random: standard
-    normal numbers that follow from seed, step and record, if the margin asks for them. With class-parallel centers the
-    columns are broadcast, else S(0): formulas for a row work on either.
+    normal numbers that follow from seed, step and record, if the margin asks for them. parameters: the learned numbers
+    of the row's own class, by name. With class-parallel centers the columns are broadcast, else S(0): formulas for a
+    row work on either.
     """
 
     cosine: flow.Tensor
@@ -27,6 +28,16 @@ class Rows:
     state: Mapping[str, flow.Tensor]
     statistics: tuple[flow.Tensor, ...] = ()
     random: flow.Tensor | None = None
+    parameters: Mapping[str, flow.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A term of each row's loss besides the softmax, and its derivatives by the norm and by parameters, (B, 1) each."""
+
+    value: flow.Tensor | None = None
+    by_norm: flow.Tensor | None = None
+    by_parameters: Mapping[str, flow.Tensor] = field(default_factory=dict)
 
 
 class Margin:
@@ -38,13 +49,15 @@ class Margin:
     test holds all of them against finite differences. Methods work on tensors of any SBP, element by element; only
     `next_state` sees the global batch and may take means over it.
 
-    scale: s, a number; state: the initial value of each number that is carried from step to step; advice: a sentence
-    for the user if the parameters do not go well together. normalized: embeddings and centers are; else their plain
+    scale: s, a number; state: the initial value of each number that is carried from step to step; parameters: of each
+    number that every class learns, beside its center and by the same optimizer. advice: a sentence for the user if the
+    loss's own parameters do not go well together. normalized: embeddings and centers are; else their plain
     product takes the place of cosines, plus a learned number per class if has_bias.
     """
 
     scale: float = 64.0
     state: Mapping[str, float] = {}
+    parameters: Mapping[str, float] = {}
     advice: str | None = None
     normalized, has_bias = True, False
     reshapes_others = False  # whether `others` changes anything; it costs (B, C) tensors
@@ -92,6 +105,10 @@ class Margin:
         """(B, C): the derivative of `others` by the cosines; only with `reshapes_others`."""
         return ones_like(cosines)
 
-    def penalty(self, norm: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor] | None:
-        """(B, 1) each: a term of each row's loss besides the softmax, and its derivative by the norm."""
+    def parameter_slopes(self, rows: Rows) -> dict[str, flow.Tensor]:
+        """(B, 1) each: the derivatives of `target` by `rows.parameters`."""
+        return {}
+
+    def penalty(self, rows: Rows) -> Penalty | None:
+        """What is added to the loss of each row."""
         return None

@@ -82,7 +82,7 @@ def _backbone_alone(trainer, cfg, runtime):
     class NoHead(nn.Module):
         def forward(self, embedding, labels, state, random):
             loss = (embedding * embedding).mean()
-            return loss, {"losses": {"loss": loss}, "state": {}, "results": ()}
+            return loss, {"losses": {"loss": loss}, "state": {}, "results": {}}
 
     for parameter in trainer.backbone.parameters():
         parameter.grad = None  # the first graph's, to which a second one could not add

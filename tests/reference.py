@@ -7,7 +7,7 @@ tests/optim/formulas.py.
 
 import numpy as np
 
-from tests.losses.formulas import FORMULAS, NORM_WITHOUT_GRADIENT, derivative, next_state, statistics
+from tests.losses.formulas import FORMULAS, LEARNED, NORM_WITHOUT_GRADIENT, derivative, next_state, statistics
 from tests.optim.formulas import OPTIMIZERS
 
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1
@@ -19,13 +19,15 @@ def head_loss(
 ):  # fmt: skip
     """Mean loss, its gradients by embedding (B, E) and centers, and the loss's state after the step, by name.
 
-    centers: (C, E), or (C, K, E), of which the nearest of a class counts; for the plain softmax one number longer, the
-    bias. state: before it. seen: a list; the formulas' arguments are appended to it. random: (B, 1).
+    centers: (C, E), or (C, K, E), of which the nearest of a class counts; longer by one number for the plain softmax,
+    the bias, and by what classes learn besides. state: before it. seen: a list; the formulas' arguments are appended to
+    it. random: (B, 1).
     """
     parameters = dict(parameters)
     scale, raw = parameters.pop("s", 1.0 if loss == "softmax" else 64.0), loss == "softmax"
-    rows, shape = np.arange(len(labels)), centers.shape
+    rows, shape, learned = np.arange(len(labels)), centers.shape, LEARNED.get(loss, ())
     centers = centers.reshape(len(centers), -1, shape[-1])
+    centers, more = np.split(centers, [shape[-1] - len(learned)], axis=2)
     e_norm = np.linalg.norm(embedding, axis=1, keepdims=True)
     e = embedding if raw else embedding / e_norm
     c_norm = np.ones((1, 1, 1)) if raw else np.linalg.norm(centers, axis=2, keepdims=True)
@@ -38,14 +40,16 @@ def head_loss(
     own = cos[rows, labels][:, None]
     others = cos.copy()
     others[rows, labels] = -np.inf
+    own_center = nearest[rows, labels].argmax(axis=1)
+    numbers = {name: more[rows, labels, own_center, i][:, None] for i, name in enumerate(learned)}
     sums = statistics(loss, own, others, dict(state), **parameters)
     state = next_state(loss, own, e_norm, {**dict(state), **sums}, **parameters)
     if seen is not None:
         seen.append((own, e_norm, others, state))
-    given = {**state, **sums, "random": random}
+    given = {**state, **sums, **numbers, "random": random}
 
-    def formula(part, own=own, norm=e_norm, others=cos):
-        return FORMULAS[loss](own, norm, others, given, **parameters)[part]
+    def formula(part, own=own, norm=e_norm, others=cos, **changed):
+        return FORMULAS[loss](own, norm, others, given | changed, **parameters)[part]
 
     target, logits, penalty = formula(slice(None))
     slope = derivative(lambda values: formula(0, own=values), own)
@@ -68,6 +72,14 @@ def head_loss(
     d_logits = np.exp(log_prob) - wanted
     d_norm = d_logits[rows, labels][:, None] * scale * norm_slope
     d_norm = (d_norm + derivative(lambda values: formula(2, norm=values), e_norm)) / len(labels)
+    d_more = np.zeros_like(more)
+    for i, name in enumerate(learned):
+        slope, by_penalty = (
+            derivative(lambda values, part=part, name=name: formula(part, **{name: values}), numbers[name])
+            for part in (0, 2)
+        )
+        d_number = (d_logits[rows, labels][:, None] * scale * slope + by_penalty) / len(labels)
+        np.add.at(d_more, (labels, own_center, i), d_number[:, 0])
     d_each = (d_logits / len(labels) * scale * passes)[:, :, None] * nearest
     d_e = np.einsum("bck,cke->be", d_each, c)[:, : embedding.shape[1]]
     d_c = np.einsum("bck,be->cke", d_each, e)
@@ -75,7 +87,7 @@ def head_loss(
     if not raw:
         d_embedding = (d_e - e * (d_e * e).sum(axis=1, keepdims=True)) / e_norm + d_norm * e
         d_centers = (d_c - c * (d_c * c).sum(axis=2, keepdims=True)) / c_norm
-    return value, d_embedding, d_centers.reshape(shape), state
+    return value, d_embedding, np.concatenate([d_centers, d_more], axis=2).reshape(shape), state
 
 
 class Network:

@@ -89,7 +89,21 @@ class DeviceRows(RowStore):
             out[slots] = self._centers(self._read(index, step, lr)[0]).to(out.dtype)
 
     def _centers(self, w: flow.Tensor) -> flow.Tensor:
-        return w / _norms(w) if self.row.normalized else w
+        if not self.row.normalized:
+            return w
+        vectors = w[..., : self.row.vector]
+        return self._beside(vectors / _norms(vectors), w)
+
+    def _by_weights(self, gradient: flow.Tensor, w: flow.Tensor) -> flow.Tensor:
+        """A gradient by what steps see -> by w."""
+        if not self.row.normalized:
+            return gradient
+        through = _through_norm(gradient[..., : self.row.vector], w[..., : self.row.vector])
+        return self._beside(through, gradient)
+
+    def _beside(self, vectors: flow.Tensor, rows: flow.Tensor) -> flow.Tensor:
+        """Vectors with the parameters of rows."""
+        return flow.cat([vectors, rows[..., self.row.vector :]], dim=-1) if self.row.parameters else vectors
 
     def update(
         self, rows: np.ndarray | slice, gradient_of: Callable[[slice], flow.Tensor], step: int, lr: float, updates: int,
@@ -98,9 +112,7 @@ class DeviceRows(RowStore):
         tensors = self.tensors()
         for slots, index in self._blocks(rows):
             w, *kept = self._read(index, step, lr)
-            gradient = gradient_of(slots)
-            if self.row.normalized:
-                gradient = _through_norm(gradient, w)
+            gradient = self._by_weights(gradient_of(slots), w)
             w, kept = self._optimizer.update(w, tuple(kept), gradient, lr, updates)
             if self.dtype == "float16":
                 shifts = np.random.default_rng([self._seed, step, self.start, slots.start]).random(1 + len(kept))

@@ -75,10 +75,12 @@ class HostRows(RowStore):
             self._write_centers(self._read(index, step, lr)[0], out[slots])
 
     def _write_centers(self, w: np.ndarray, out: np.ndarray) -> None:
-        if self.row.normalized:
-            np.divide(w, _norms(w), out=out)
-        else:
+        if not self.row.normalized:
             np.copyto(out, w)
+            return
+        vectors = ..., slice(self.row.vector)
+        np.divide(w[vectors], _norms(w[vectors]), out=out[vectors])
+        out[..., self.row.vector :] = w[..., self.row.vector :]
 
     def update(
         self, rows: np.ndarray | slice, gradient_of: Callable[[slice], np.ndarray], step: int, lr: float, updates: int,
@@ -89,9 +91,7 @@ class HostRows(RowStore):
         with numpy_blas().limit(limits=1):  # a block's product is too small to share; threads would wait, busily
             for slots, index in blocks(rows, self._block):
                 w, *kept = self._read(index, step, lr)
-                gradient = gradient_of(slots)
-                if self.row.normalized:
-                    gradient = _through_norm(gradient, w)
+                gradient = self._by_weights(gradient_of(slots), w)
                 w, kept = self._optimizer.update(w, tuple(kept), gradient, lr, updates)
                 if self.dtype == "float16":
                     bits = noise.random_raw(w.size // 2 + 1).view(np.uint32)[: w.size].reshape(w.shape)
@@ -103,6 +103,14 @@ class HostRows(RowStore):
                     self._write_centers(from_float16(w) if self.dtype == "float16" else w, centers[slots])
         if self._correct_skipped:
             arrays["last_step"][rows] = step
+
+    def _by_weights(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """A gradient by what steps see -> by w."""
+        if not self.row.normalized:
+            return gradient
+        vectors, parameters = (..., slice(self.row.vector)), gradient[..., self.row.vector :]
+        through = _through_norm(gradient[vectors], w[vectors])
+        return np.concatenate([through, parameters], axis=-1) if self.row.parameters else through
 
     def _read(self, rows: np.ndarray | slice, step: int, lr: float) -> list[np.ndarray]:
         """Weight and slots in float32, having caught up with the steps before `step`; of a slice maybe no copies."""

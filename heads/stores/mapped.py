@@ -137,10 +137,10 @@ class MappedRows(HostRows):
 
     def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> bool:
         """As `RowStore.change`, but rows keep their shape. Raises UserError."""
-        if row.shape != self.row.shape:
+        if (row.shape, row.parameters) != (self.row.shape, self.row.parameters):
             raise UserError(
-                f"class centers of shape {self.row.shape} in files cannot get the shape {row.shape} of another phase; "
-                'use head_store="host"'
+                f"class centers of shape {self.row.shape} in files cannot become those of another phase, of shape "
+                f'{row.shape}; use head_store="host"'
             )
         self.arrays()
         before, same = set(self.kinds(0)), optimizer.name == self._optimizer.name

@@ -1,6 +1,6 @@
 """Where the class centers of a rank live and train: what the stores in host memory, files and a card have in common."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,15 +19,28 @@ DTYPES = {"float32": (np.float32, np.float32), "float16": (np.float16, np.uint16
 class RowShape:
     """What a class has: numbers of this shape, whose last axis is a vector.
 
-    normalized: steps see unit vectors, and train what they are made of; else the numbers as they are.
+    normalized: steps see unit vectors, and train what they are made of; else the numbers as they are. parameters: the
+    first values of the numbers at a vector's end that are no part of it, and which steps always see as they are.
     """
 
     shape: tuple[int, ...]
     normalized: bool = True
+    parameters: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape))
+
+    @property
+    def vector(self) -> int:
+        """The length of a vector."""
+        return self.shape[-1] - len(self.parameters)
+
+    def initial(self, start: int, stop: int, seed: int) -> np.ndarray:
+        """Classes [start, stop) before any training, (stop - start, *shape) float32."""
+        rows = initial_centers(start, stop, self.shape, seed)
+        rows[..., self.vector :] = self.parameters
+        return rows
 
 
 class SavedRows(Protocol):
@@ -85,7 +98,7 @@ class RowStore:
     weights in float16 and the optimizer's slots in bfloat16, both rounded stochastically, with all arithmetic in
     float32. correct_skipped: rows first catch up with the steps they were not in (`Optimizer.catch_up`). Until
     `restore`, `load` or the first use the rows are not there; then they are `initial(start, stop)`, which gives
-    (stop - start, *row.shape) float32: `initial_centers` if it is None.
+    (stop - start, *row.shape) float32: `row.initial` if it is None.
     """
 
     place = "host"  # of its arrays, as in `Share`
@@ -108,7 +121,7 @@ class RowStore:
         self.start, self.stop, self.row, self.dtype = start, stop, row, dtype
         self._optimizer, self._seed, self._correct_skipped = optimizer, seed, correct_skipped
         self._surroundings = surroundings
-        self._initial = initial or (lambda first, last: initial_centers(first, last, row.shape, seed))
+        self._initial = initial or (lambda first, last: row.initial(first, last, seed))
 
     def kinds(self, rows: int) -> dict[str, tuple[type, tuple[int, ...]]]:
         """Type and shape of each array, with that many rows: "weight", the optimizer's slots, "last_step"."""
@@ -167,7 +180,9 @@ class RowStore:
 
     def _read_saved(self, saved: SavedRows, name: str) -> np.ndarray:
         rows = saved.read(name, self.start, self.stop)
-        return rows if name == "last_step" else _fitted(rows, self.row.shape)
+        if name == "last_step" or rows.shape[1:] == self.row.shape:
+            return rows
+        return _fitted(rows, self.row, self.row.parameters if name == "weight" else [0.0] * len(self.row.parameters))
 
     def change(self, row: RowShape, optimizer: Optimizer, correct_skipped: bool, step: int) -> bool:
         """Goes on as another phase wants it, after `step` steps; returns whether the optimizer's slots do. A
@@ -176,10 +191,14 @@ class RowStore:
         Weights stay, of vectors that get longer or shorter what both have; slots if optimizer and shape are the same.
         """
         held = self.arrays()
-        same = optimizer.name == self._optimizer.name and row.shape == self.row.shape
+        same_rows = (row.shape, row.parameters) == (self.row.shape, self.row.parameters)
+        same = optimizer.name == self._optimizer.name and same_rows
+        weight = held["weight"]
+        if not same_rows:
+            weight = _fitted(weight[..., : self.row.vector], row, row.parameters)
         self._forget()
         self.row, self._optimizer, self._correct_skipped = row, optimizer, correct_skipped
-        self.load("weight", _fitted(held["weight"], row.shape))
+        self.load("weight", weight)
         for name in optimizer.slots if same else ():
             if name in held:
                 self.load(name, held[name])
@@ -199,18 +218,20 @@ class RowStore:
         """Touches all memory that it will use in a long run, since fresh zeros take none until they are written."""
 
 
-def _fitted(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Rows of another shape: the part that both have, and zeros. Raises UserError for other numbers of centers."""
-    if weight.shape[1:] == shape:
-        return weight
-    if weight.ndim != 1 + len(shape):
-        held, wanted = (each[0] if len(each) > 1 else 1 for each in (weight.shape[1:], shape))
+def _fitted(held: np.ndarray, row: RowShape, parameters: Iterable[float]) -> np.ndarray:
+    """Rows of another shape: the part of vectors that both have, zeros, and these parameters. Raises UserError for
+    other numbers of centers.
+    """
+    shape = row.shape
+    if held.shape[1:-1] != shape[:-1]:
+        before, wanted = (each[0] if len(each) > 1 else 1 for each in (held.shape[1:], shape))
         raise UserError(
-            f"the checkpoint has {held} center(s) of each class, and this run has centers_per_class={wanted}"
+            f"the checkpoint has {before} center(s) of each class, and this run has centers_per_class={wanted}"
         )
-    fitted = np.zeros((len(weight), *shape), weight.dtype)
-    common = tuple(slice(min(old, new)) for old, new in zip(weight.shape[1:], shape, strict=True))
-    fitted[(slice(None), *common)] = weight[(slice(None), *common)]
+    fitted = np.zeros((len(held), *shape), held.dtype)
+    common = min(held.shape[-1], row.vector)
+    fitted[..., :common] = held[..., :common]
+    fitted[..., row.vector :] = parameters
     return fitted
 
 

@@ -178,7 +178,8 @@ def settings(case):
 
 def center_shape(wanted):
     """Of a class: (width,) or (centers, width)."""
-    width = EMBEDDING + margin_of(wanted["loss"], **wanted["parameters"]).has_bias
+    margin = margin_of(wanted["loss"], **wanted["parameters"])
+    width = EMBEDDING + margin.has_bias + len(margin.parameters)
     return (wanted["centers"], width) if wanted["centers"] > 1 else (width,)
 
 

@@ -48,5 +48,5 @@ if __name__ == "__main__":
         objective, outputs = head(embedding, labels, state, random)
         objective.backward()
         if case.model_parallel:
-            seen.append(("returned", str(outputs["results"][0].sbp[0])))
+            seen.append(("returned", str(outputs["results"]["slopes"].sbp[0])))
     Path(folder, f"{runtime.ranks}-{runtime.rank}.json").write_text(json.dumps(layouts))

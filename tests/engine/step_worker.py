@@ -46,9 +46,10 @@ STORES = {"host": HostRows, "device": DeviceRows, "mmap": MappedRows}
 def make_store(wanted: dict, share: tuple[int, int], folder: Path, runtime) -> RowStore:
     name = wanted["head_optimizer"] or wanted["optimizer"]
     optimizer = make_optimizer(name, **wanted["optimizer_parameters"])
+    margin = margin_of(wanted["loss"], **wanted["parameters"])
     store = STORES[wanted["store"]](
         *share,
-        RowShape(center_shape(wanted), margin_of(wanted["loss"], **wanted["parameters"]).normalized),
+        RowShape(center_shape(wanted), margin.normalized, tuple(margin.parameters.values())),
         optimizer,
         "float32",
         seed=0,

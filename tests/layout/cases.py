@@ -41,7 +41,7 @@ class LayoutCase:
     @property
     def width(self) -> int:
         """Numbers of a class center, and of what meets it."""
-        return EMBEDDING + self.margin().has_bias
+        return EMBEDDING + self.margin().has_bias + len(self.margin().parameters)
 
     @property
     def batch_norm(self) -> bool:

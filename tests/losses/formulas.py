@@ -144,6 +144,7 @@ def next_state(loss, cosine, norm, state, **parameters):
 # find in the state; for losses that look at them
 STATISTICS = {"hard_others": hard_others_statistics, "soft_neighbors": soft_neighbors_statistics}
 RANDOM = {"random_angle"}  # losses whose formulas find a random number of each row, (B, 1), in the state
+LEARNED = {}  # names of what each class learns besides its center; formulas find the row's own, (B, 1), in the state
 
 
 def statistics(loss, cosine, others, state, **parameters):

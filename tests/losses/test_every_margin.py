@@ -6,10 +6,11 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from losses import Rows
+from losses import Penalty, Rows
 from tests.losses.extra_margins import NAMES, margin_of
 from tests.losses.formulas import (
     FORMULAS,
+    LEARNED,
     NORM_WITHOUT_GRADIENT,
     RANDOM,
     STATISTICS,
@@ -53,25 +54,29 @@ def rows_of(angles, norms):
     return np.cos(theta), norm, np.concatenate([spread, hard], axis=1)
 
 
-def tensors(cosine, norm, state, more=(), dtype=flow.float64):
-    """more: statistics and random numbers by name, as `more_of` gives them."""
+def tensors(cosine, norm, state, more=(), dtype=flow.float64, learned=()):
+    """more: statistics, random numbers and parameters, which `learned` names, as `more_of` gives them."""
     more = {name: flow.tensor(np.asarray(column), dtype=dtype) for name, column in dict(more).items()}
     random = more.pop("random", None)
+    parameters = {name: more.pop(name) for name in learned}
     columns = (flow.tensor(np.asarray(column), dtype=dtype) for column in (cosine, norm))
     state = {name: flow.tensor([[value]], dtype=dtype) for name, value in state.items()}
-    return Rows(*columns, state, tuple(more.values()), random)
+    return Rows(*columns, state, tuple(more.values()), random, parameters)
 
 
 def more_of(name, parameters, state, cosine, others):
-    """What a formula finds in the state besides, (B, 1) each: sums over the others, and random numbers."""
-    more = statistics(name, cosine, others, state, **parameters)
-    return {**more, "random": np.random.default_rng(3).normal(size=cosine.shape)} if name in RANDOM else more
+    """What a formula finds in the state besides, (B, 1) each: sums over the others, random numbers, and what classes
+    learn."""
+    more, rng = statistics(name, cosine, others, state, **parameters), np.random.default_rng(3)
+    more |= {"random": rng.normal(size=cosine.shape)} if name in RANDOM else {}
+    return more | {key: rng.uniform(-0.4, 1.4, cosine.shape) for key in LEARNED.get(name, ())}
 
 
 def made(name, parameters, state):
     margin = margin_of(name, **parameters)
     assert set(state) <= set(margin.state)
     assert (margin.has_statistics, margin.is_random) == (name in STATISTICS, name in RANDOM)
+    assert set(margin.parameters) == set(LEARNED.get(name, ()))
     return margin, {**margin.state, **state}
 
 
@@ -80,7 +85,7 @@ def test_values_are_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
     cosine, norm, others = rows_of(ANGLES, np.concatenate([NORMS, AT_ENDS]))
     more = more_of(name, parameters, state, cosine, others)
-    rows = tensors(cosine, norm, state, more)
+    rows = tensors(cosine, norm, state, more, learned=margin.parameters)
     target, reshaped, penalty = FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)
     np.testing.assert_allclose(margin.target(rows).numpy(), target, atol=1e-12)
     if margin.reshapes_others:
@@ -88,8 +93,8 @@ def test_values_are_the_formula(name, parameters, state):
         np.testing.assert_allclose(found, reshaped, atol=1e-12)
     else:
         np.testing.assert_array_equal(reshaped, others)
-    found = margin.penalty(rows.norm)
-    np.testing.assert_allclose(found[0].numpy() if found else 0 * norm, penalty, rtol=1e-12)
+    found = margin.penalty(rows)
+    np.testing.assert_allclose(found.value.numpy() if found else 0 * norm, penalty, rtol=1e-12)
     assert max(target.max(), reshaped.max()) * margin.scale <= margin.bound
 
 
@@ -124,7 +129,7 @@ def test_slopes_are_those_of_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
     cosine, norm, others = rows_of(ANGLES, NORMS)
     more = more_of(name, parameters, state, cosine, others)  # constants: no slope goes through them
-    rows, theta = tensors(cosine, norm, state, more), np.arccos(cosine)
+    rows, theta = tensors(cosine, norm, state, more, learned=margin.parameters), np.arccos(cosine)
 
     def formula(part, cosine=cosine, norm=norm, others=others):
         return FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)[part]
@@ -144,8 +149,20 @@ def test_slopes_are_those_of_the_formula(name, parameters, state):
         found = margin.others_slope(flow.tensor(others, dtype=flow.float64), rows).numpy()
         np.testing.assert_allclose(found, derivative(lambda c: formula(1, others=c), others), atol=1e-8)
 
-    found, by_norm = margin.penalty(rows.norm), derivative(lambda n: formula(2, norm=n), norm)
-    np.testing.assert_allclose(found[1].numpy() if found else 0 * norm, by_norm, rtol=1e-7, atol=1e-8)
+    penalty, by_norm = margin.penalty(rows) or Penalty(), derivative(lambda n: formula(2, norm=n), norm)
+    found = 0 * norm if penalty.by_norm is None else penalty.by_norm.numpy()
+    np.testing.assert_allclose(found, by_norm, rtol=1e-7, atol=1e-8)
+
+    slopes = margin.parameter_slopes(rows)
+    assert set(slopes) == set(margin.parameters) >= set(penalty.by_parameters)
+    for parameter in margin.parameters:
+
+        def by_parameter(values, parameter=parameter):
+            return FORMULAS[name](cosine, norm, others, {**state, **more, parameter: values}, **parameters)
+
+        for part, found in ((0, slopes[parameter].numpy()), (2, penalty.by_parameters[parameter].numpy())):
+            expected = derivative(lambda values, part=part: by_parameter(values)[part], more[parameter])
+            np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-8)
 
 
 @EACH_CASE
@@ -155,10 +172,13 @@ def test_parallel_and_opposite_vectors_give_numbers(name, parameters, state):
     cosine, norm = (grid.reshape(-1, 1) for grid in np.meshgrid(ends, [0.0, *NORMS, *AT_ENDS]))
     others = flow.tensor(np.broadcast_to(ends, (len(cosine), len(ends))).copy(), dtype=flow.float32)
     more = {"random": np.full_like(cosine, 3.0)} if margin.is_random else {}
-    rows = tensors(cosine, norm, state, more, flow.float32)
+    more |= {key: np.full_like(cosine, 0.7) for key in margin.parameters}
+    rows = tensors(cosine, norm, state, more, flow.float32, margin.parameters)
     sums = (part.sum(dim=1, keepdim=True) for part in margin.statistics(others, rows))
     rows = replace(rows, statistics=tuple(sums))
-    values = [margin.target(rows), margin.slope(rows), margin.norm_slope(rows), *(margin.penalty(rows.norm) or ())]
+    penalty = margin.penalty(rows) or Penalty()
+    values = [margin.target(rows), margin.slope(rows), margin.norm_slope(rows), penalty.value, penalty.by_norm]
+    values += [*margin.parameter_slopes(rows).values(), *penalty.by_parameters.values()]
     if margin.reshapes_others:
         values += [margin.others(others, rows), margin.others_slope(others, rows)]
     values += margin.next_state(rows).values()

@@ -20,10 +20,10 @@ BATCH, SAMPLE = 5, 9
 def make_store(
     kind: str, rows: int, shape: tuple[int, ...], optimizer: Optimizer, folder: Path | None = None,
     dtype: str = "float32", share: tuple[int, int] | None = None, correct_skipped: bool = False,
-    normalized: bool = True,
+    normalized: bool = True, parameters: tuple[float, ...] = (),
 ) -> RowStore:  # fmt: skip
     """share: the rows of a rank, all by default. Files are neither made nor opened."""
-    parts = RowShape(shape, normalized), optimizer, dtype, 1, correct_skipped
+    parts = RowShape(shape, normalized, parameters), optimizer, dtype, 1, correct_skipped
     return STORES[kind](*(share or (0, rows)), *parts, surroundings=Surroundings(rows, folder, ALONE))
 
 

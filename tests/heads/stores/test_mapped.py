@@ -145,5 +145,5 @@ def test_another_phase_keeps_weights_and_begins_other_slots_anew(tmp_path):
     np.testing.assert_array_equal(store.arrays()["weight"], weight)
     assert set(store.arrays()) == {"weight", "m", "v"} and not store.arrays()["v"].any()
     assert {path.name for path in (tmp_path / "rows").glob("*.npy")} == {"weight.npy", "m.npy", "v.npy", "state.npy"}
-    with pytest.raises(UserError, match="cannot get the shape"):
+    with pytest.raises(UserError, match="cannot become those of another phase"):
         store.change(RowShape((E + 1,)), make_optimizer("adamw"), False, 3)

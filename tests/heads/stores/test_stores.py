@@ -16,10 +16,17 @@ from tests.optim.formulas import OPTIMIZERS
 ROWS, E = 40, 6
 KINDS = ["host", "device", "mmap"]
 ROW_WISE = [name for name in list_optimizers() if make_optimizer(name).row_wise]
-# A class's vector, several of them, and numbers that are used as they are.
-SHAPES = {"center": ((E,), True), "centers": ((3, E), True), "raw": ((E + 1,), False), "number": ((1,), False)}
+# Arguments of RowShape: a class's vector, several of them, numbers that are used as they are, with parameters.
+SHAPES = {
+    "center": ((E,), True),
+    "centers": ((3, E), True),
+    "raw": ((E + 1,), False),
+    "number": ((1,), False),
+    "parameters": ((E + 2,), True, (0.4, -0.3)),
+    "centers with parameters": ((3, E + 1), True, (0.4,)),
+}
 CASES = [(kind, name, "center") for kind, name in product(KINDS, ROW_WISE)]
-CASES += [(kind, "sgd", shape) for kind, shape in product(("host", "device"), SHAPES)]
+CASES += [(kind, "sgd", shape) for kind, shape in product(("host", "device"), SHAPES)] + [("mmap", "sgd", "parameters")]
 
 
 def made(kind, folder, optimizer=None, dtype="float32", shape=(E,), **settings):
@@ -28,20 +35,26 @@ def made(kind, folder, optimizer=None, dtype="float32", shape=(E,), **settings):
     return store
 
 
-def through_norm(gradient, w):
-    """(center, gradient by w) of what has `gradient` by the center w / |w|."""
-    norm = np.linalg.norm(w, axis=-1, keepdims=True)
-    unit = w / norm
-    return unit, (gradient - unit * (gradient * unit).sum(axis=-1, keepdims=True)) / norm
+def through_norm(gradient, w, parameters=0):
+    """(center, gradient by w) of what has `gradient` by the center w / |w|; the last numbers are parameters."""
+    gradient, w, kept = gradient.copy(), w.copy(), w.shape[-1] - parameters
+    norm = np.linalg.norm(w[..., :kept], axis=-1, keepdims=True)
+    w[..., :kept] /= norm
+    unit, part = w[..., :kept], gradient[..., :kept]
+    gradient[..., :kept] = (part - unit * (part * unit).sum(axis=-1, keepdims=True)) / norm
+    return w, gradient
 
 
 @pytest.mark.parametrize(("kind", "optimizer", "shape"), CASES)
 def test_50_steps_equal_numpy(kind, optimizer, shape, tmp_path):
-    shape, normalized = SHAPES[shape]
+    row = RowShape(*SHAPES[shape])
     decay = 0.05
     rule = make_optimizer(optimizer, weight_decay=decay)
-    store = made(kind, tmp_path / "rows", rule, shape=shape, normalized=normalized)
-    w, kept = initial_centers(0, ROWS, shape, 1).astype("d"), {}
+    store = made(kind, tmp_path / "rows", rule, **vars(row))
+    w, kept = initial_centers(0, ROWS, row.shape, 1).astype("d"), {}
+    for i, value in enumerate(row.parameters):
+        w[..., row.vector + i] = value
+    start = w.copy()
 
     def lr(step):  # Adam's steps are about as large as its rate, whatever the gradient
         return lr_of(step) * (0.01 if "v" in rule.slots else 1)
@@ -49,15 +62,15 @@ def test_50_steps_equal_numpy(kind, optimizer, shape, tmp_path):
     for step, (rows, gradient, taken) in enumerate(train(store, 50, lr)):
         own = w[rows].copy()
         gradient = gradient.astype("d")
-        if normalized:
-            own, gradient = through_norm(gradient, own)
+        if row.normalized:
+            own, gradient = through_norm(gradient, own, len(row.parameters))
         np.testing.assert_allclose(taken, own, rtol=1e-4, atol=5e-5)
         held = {slot: values[rows] for slot, values in kept.items()}
         w[rows], held = OPTIMIZERS[optimizer](w[rows], held, gradient, lr(step), decay, step + 1)
         for slot, values in held.items():
             kept.setdefault(slot, np.zeros_like(w))[rows] = values
     found = store.arrays()
-    assert np.abs(found["weight"] - initial_centers(0, ROWS, shape, 1)).max() > 1e-3
+    assert (np.abs(found["weight"] - start).max(axis=tuple(range(found["weight"].ndim - 1))) > 1e-3).all()
     assert set(kept) == set(found) - {"weight"}
     for name, expected in {"weight": w, **kept}.items():
         np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max(), err_msg=name)
@@ -164,3 +177,18 @@ def test_another_phase_keeps_weights_and_the_slots_of_the_same_optimizer(kind, t
     list(train(store, 1, lr_of))
     store.change(RowShape((E,)), make_optimizer("adamw"), False, 4)
     assert store.arrays()["weight"].shape == (ROWS, E) and not store.arrays()["m"].any()
+
+
+@pytest.mark.parametrize("kind", ["host", "device"])
+def test_parameters_of_another_phase_begin_at_their_first_value(kind, tmp_path):
+    store = made(kind, tmp_path, shape=(E + 1,), normalized=False)  # with a bias
+    list(train(store, 3, lr_of))
+    vectors = store.arrays()["weight"][:, :E].copy()
+    for row in (RowShape((E + 1,), True, (0.4,)), RowShape((E + 2,), True, (0.4, 0.1))):
+        store.change(row, make_optimizer("sgd"), False, 3)
+        weight = store.arrays()["weight"]
+        np.testing.assert_array_equal(weight[:, :E], vectors)
+        np.testing.assert_array_equal(weight[:, E:], np.tile(np.float32(row.parameters), (ROWS, 1)))
+        assert not store.arrays()["momentum"].any()
+    store.change(RowShape((E + 1,), False), make_optimizer("sgd"), False, 3)  # and back to a bias
+    np.testing.assert_array_equal(store.arrays()["weight"], np.pad(vectors, ((0, 0), (0, 1))))
