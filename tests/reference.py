@@ -7,9 +7,18 @@ tests/optim/formulas.py.
 
 import numpy as np
 
-from tests.losses.formulas import FORMULAS, LEARNED, NORM_WITHOUT_GRADIENT, derivative, next_state, statistics
+from tests.losses.formulas import (
+    FORMULAS,
+    LEARNED,
+    NORM_WITHOUT_GRADIENT,
+    PARTIAL_SLOPES,
+    derivative,
+    next_state,
+    statistics,
+)
 from tests.optim.formulas import OPTIMIZERS
 
+SCALES = {"softmax": 1.0, "adacos": 1.0, "circle": 256.0}  # of losses that have another scale than 64
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 
 
@@ -24,7 +33,7 @@ def head_loss(
     it. random: (B, 1).
     """
     parameters = dict(parameters)
-    scale, raw = parameters.pop("s", 1.0 if loss == "softmax" else 64.0), loss == "softmax"
+    scale, raw = parameters.pop("gamma", parameters.pop("s", SCALES.get(loss, 64.0))), loss == "softmax"
     rows, shape, learned = np.arange(len(labels)), centers.shape, LEARNED.get(loss, ())
     centers = centers.reshape(len(centers), -1, shape[-1])
     centers, more = np.split(centers, [shape[-1] - len(learned)], axis=2)
@@ -41,7 +50,7 @@ def head_loss(
     others = cos.copy()
     others[rows, labels] = -np.inf
     own_center = nearest[rows, labels].argmax(axis=1)
-    numbers = {name: more[rows, labels, own_center, i][:, None] for i, name in enumerate(learned)}
+    numbers = {name: more[labels, own_center, i][:, None] for i, name in enumerate(learned)}
     sums = statistics(loss, own, others, dict(state), **parameters)
     state = next_state(loss, own, e_norm, {**dict(state), **sums}, **parameters)
     if seen is not None:
@@ -57,6 +66,8 @@ def head_loss(
         slope = np.ones_like(own)
     norm_slope = 0.0 if loss in NORM_WITHOUT_GRADIENT else derivative(lambda values: formula(0, norm=values), e_norm)
     passes = derivative(lambda values: formula(1, others=values), cos)
+    if loss in PARTIAL_SLOPES:
+        slope, passes = PARTIAL_SLOPES[loss](own, cos, **parameters)
     logits = logits.copy()
     if filtering:
         passes[cos > filtering] = 0

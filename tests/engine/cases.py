@@ -22,6 +22,10 @@ DECAYED = {"optimizer_parameters": {"weight_decay": 0.3}}
 HARD_OTHERS = {"loss": "hard_others", "parameters": {"keep": 0.3, "m": -0.3}}
 SOFT_NEIGHBORS = {"loss": "soft_neighbors", "parameters": {"s": 32.0}}
 RANDOM_ANGLE = {"loss": "random_angle", "parameters": {"sigma": 0.2}}
+NPCFACE = {"loss": "npcface", "parameters": {"m": 0.2}}
+ADACOS = {"loss": "adacos"}
+CIRCLE = {"loss": "circle", "parameters": {"gamma": 48.0}}
+ADAPTIVEFACE = {"loss": "adaptiveface", "parameters": {"m": 0.05, "lambda_m": 25.0, "s": 30.0}}
 # Some images of a class, for others have no positives.
 TRIPLET = {"labels": "first", "terms": ((0.5, "triplet", {}),)}
 TRIPLET_ALL = {"labels": "first", "terms": ((2.0, "triplet", {"alpha": 0.6, "mining": "all"}),), "weight": 0.3}
@@ -102,6 +106,34 @@ FULL_CASES = {
     "magface_replicated": {"model_parallel": False, **MAGFACE},
     "magface_not_easy": MAGFACE_NOT_EASY,
     "magcosface": MAGCOSFACE,
+    "airface": {"loss": "airface"},
+    "mv_am": {"loss": "mv_am", "parameters": {"m": 0.1, "t": 1.3}},
+    "mv_arc": {"loss": "mv_arc", "gradient_acc": 2},
+    "npcface": NPCFACE,
+    "npcface_replicated": {"model_parallel": False, "half": True, **NPCFACE},
+    "adacos": ADACOS,
+    "adacos_accumulation": {"gradient_acc": 2, "half": True, **ADACOS},
+    "adacos_replicated": {"model_parallel": False, **ADACOS},
+    "circle": CIRCLE,
+    "circle_smoothed": {"gradient_acc": 2, "half": True, "smoothing": 0.1, **CIRCLE},
+    "elastic_arcface": {"loss": "elastic_arcface", "parameters": {"sigma": 0.2}},
+    "elastic_arcface_plus": {"loss": "elastic_arcface", "parameters": {"sigma": 0.2, "plus": True}, "gradient_acc": 2},
+    "elastic_cosface_plus": {
+        "loss": "elastic_cosface",
+        "parameters": {"sigma": 0.2, "plus": True},
+        "model_parallel": False,
+    },
+    "adaptiveface": ADAPTIVEFACE,
+    "adaptiveface_half": {"gradient_acc": 2, "half": True, "store": "device", **ADAPTIVEFACE},
+    "adaptiveface_replicated": {"model_parallel": False, "centers": 2, "half": True, **ADAPTIVEFACE},
+    "adaptiveface_centers": {
+        "centers": 3,
+        "weight": 0.5,
+        "store": "device",
+        "optimizer": "adamw",
+        **DECAYED,
+        **ADAPTIVEFACE,
+    },
     "hard_others": HARD_OTHERS,
     "hard_others_accumulation": {"gradient_acc": 2, "filtering": 0.5, "half": True, **HARD_OTHERS},
     "hard_others_replicated": {"model_parallel": False, "centers": 2, **HARD_OTHERS},
@@ -148,6 +180,19 @@ SAMPLED_CASES = {
     "sampled_adaface": {"classes": 101, "rate": 0.3, **ADAFACE},
     "sampled_curricularface": {"classes": 101, "rate": 0.3, **CURRICULARFACE},
     "sampled_magface": {"classes": 101, "rate": 0.3, **MAGFACE},
+    "sampled_npcface": {"classes": 101, "rate": 0.3, **NPCFACE},
+    "sampled_adacos": {"classes": 101, "rate": 0.3, **ADACOS},
+    "sampled_circle": {"classes": 101, "rate": 0.3, **CIRCLE},
+    "sampled_elastic": {"classes": 101, "rate": 0.3, "loss": "elastic_cosface", "parameters": {"sigma": 0.2}},
+    "sampled_adaptiveface": {
+        "classes": 101,
+        "rate": 0.3,
+        "store": "mmap",
+        "prefetch": True,
+        "optimizer": "adamw",
+        **DECAYED,
+        **ADAPTIVEFACE,
+    },
     "sampled_triplet": {"classes": 101, "rate": 0.3, **TRIPLET_ALL, "labels": "any"},
     "sampled_hard_others": {"classes": 101, "rate": 0.3, **HARD_OTHERS},
     "sampled_random_angle": {"classes": 101, "rate": 0.3, "prefetch": True, **RANDOM_ANGLE},
@@ -162,6 +207,8 @@ SHARED_CASES = [
     "adamw", "sampled_adamw", "softmax", "smoothing", "sub_centers", "sub_centers_replicated", "sampled_softmax",
     "sampled_smoothing", "sampled_sub_centers", "hard_others", "random_angle_accumulation", "random_angle_replicated",
     "sampled_random_angle", "triplet", "triplet_all", "triplet_accumulation", "triplet_replicated", "sampled_triplet",
+    "npcface", "adacos_accumulation", "elastic_arcface_plus", "elastic_cosface_plus", "adaptiveface",
+    "adaptiveface_replicated", "sampled_adaptiveface",
 ]  # fmt: skip
 
 

@@ -84,6 +84,72 @@ def softmax(cosine, norm, others, state, bias=True):
     return cosine, others, 0 * norm
 
 
+def airface(cosine, norm, others, state, m=0.4):
+    return 1 - 2 * (np.arccos(cosine) + m) / np.pi, others, 0 * norm
+
+
+def mv_am(cosine, norm, others, state, m=0.35, t=1.12):
+    target = np.where(cosine > m, cosine - m, cosine)
+    return target, np.where(others > cosine - m, t * others + t - 1, others), 0 * norm
+
+
+def mv_arc(cosine, norm, others, state, m=0.5, t=1.12):
+    paid = np.cos(np.arccos(cosine) + m)
+    return np.where(cosine > 0, paid, cosine), np.where(others > paid, t * others + t - 1, others), 0 * norm
+
+
+def npcface(cosine, norm, others, state, m=0.5, m0=0.4, m1=0.2, t=1.1, a=0.2):
+    h = state["total"] / np.maximum(state["count"], 1)
+    paid = np.cos(np.arccos(cosine) + m0 + m1 * h)
+    hard = others > np.cos(np.arccos(cosine) + m)
+    return np.where(cosine > 0, paid, cosine), np.where(hard, t * others + a, others), 0 * norm
+
+
+def adacos(cosine, norm, others, state):
+    return state["s"] * cosine, state["s"] * others, 0 * norm
+
+
+def adacos_statistics(cosine, others, state):
+    each = np.exp(np.minimum(state["s"] * np.where(np.isinf(others), 0, others), 80))
+    return {"near": np.where(np.isinf(others), 0, each).sum(axis=1, keepdims=True)}
+
+
+def adacos_state(cosine, norm, state):
+    if state["s"] == 0:
+        return {"s": np.sqrt(2) * np.log(state["near"].mean())}
+    angles = np.sort(np.arccos(cosine), axis=None)
+    median = angles[len(angles) // 2]  # the lower of two cosines
+    return {"s": np.log(state["near"].mean()) / np.cos(min(np.pi / 4, median))}
+
+
+def circle(cosine, norm, others, state, m=0.25):
+    target, reshaped = circle_slopes(cosine, others, m)
+    return target * (cosine - (1 - m)), reshaped * (others - m), 0 * norm
+
+
+def circle_slopes(cosine, others, m=0.25):
+    return np.maximum(1 + m - cosine, 0), np.maximum(others + m, 0)
+
+
+def elastic_margins(cosine, random, m, sigma, plus):
+    if plus:  # the larger, the farther
+        random = np.sort(random, axis=0)[np.searchsorted(np.sort(-cosine[:, 0]), -cosine[:, 0])]
+    return m + sigma * random
+
+
+def elastic_arcface(cosine, norm, others, state, m=0.5, sigma=0.0125, plus=False):
+    return np.cos(np.arccos(cosine) + elastic_margins(cosine, state["random"], m, sigma, plus)), others, 0 * norm
+
+
+def elastic_cosface(cosine, norm, others, state, m=0.35, sigma=0.0125, plus=False):
+    return cosine - elastic_margins(cosine, state["random"], m, sigma, plus), others, 0 * norm
+
+
+def adaptiveface(cosine, norm, others, state, m=0.4, lambda_m=70):
+    margin = state["m"]
+    return cosine - np.maximum(margin, 0), others, lambda_m * (1 - np.minimum(margin, 1))
+
+
 def hard_others(cosine, norm, others, state, m=0.5, m0=0.4, m1=0.2, keep=0.9):
     paid = np.cos(np.arccos(cosine) + m0 + m1 * state["total"] / np.maximum(state["count"], 1))
     hard = others > np.cos(np.arccos(cosine) + m)
@@ -126,12 +192,22 @@ FORMULAS = {
     "magface": magface,
     "magcosface": magcosface,
     "normface": normface,
+    "airface": airface,
+    "mv_am": mv_am,
+    "mv_arc": mv_arc,
+    "npcface": npcface,
+    "adacos": adacos,
+    "circle": circle,
+    "elastic_arcface": elastic_arcface,
+    "elastic_cosface": elastic_cosface,
+    "adaptiveface": adaptiveface,
 }
 # (cosine, norm, state, parameters) -> the state after a step, for losses that have one
 NEXT_STATES = {
     "adaface": adaface_state,
     "curricularface": curricularface_state,
     "hard_others": hard_others_state,
+    "adacos": adacos_state,
 }
 NORM_WITHOUT_GRADIENT = {"adaface"}  # losses whose target depends on the norm, detached
 
@@ -142,9 +218,22 @@ def next_state(loss, cosine, norm, state, **parameters):
 
 # (cosine, others with -inf for the target, state, parameters) -> sums over other classes (B, 1) by name, which formulas
 # find in the state; for losses that look at them
-STATISTICS = {"hard_others": hard_others_statistics, "soft_neighbors": soft_neighbors_statistics}
-RANDOM = {"random_angle"}  # losses whose formulas find a random number of each row, (B, 1), in the state
-LEARNED = {}  # names of what each class learns besides its center; formulas find the row's own, (B, 1), in the state
+STATISTICS = {
+    "hard_others": hard_others_statistics,
+    "soft_neighbors": soft_neighbors_statistics,
+    "npcface": hard_others_statistics,
+    "adacos": adacos_statistics,
+}
+# (cosine, others, parameters) -> the slopes of target and others, for losses that take a part of theirs as constant
+PARTIAL_SLOPES = {"circle": circle_slopes}
+RANDOM = {
+    "random_angle",
+    "elastic_arcface",
+    "elastic_cosface",
+}  # losses whose formulas find a random number of each row, (B, 1), in the state
+LEARNED = {
+    "adaptiveface": ["m"]
+}  # names of what each class learns besides its center; formulas find the row's own, (B, 1), in the state
 
 
 def statistics(loss, cosine, others, state, **parameters):

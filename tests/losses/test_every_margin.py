@@ -12,6 +12,7 @@ from tests.losses.formulas import (
     FORMULAS,
     LEARNED,
     NORM_WITHOUT_GRADIENT,
+    PARTIAL_SLOPES,
     RANDOM,
     STATISTICS,
     derivative,
@@ -29,6 +30,11 @@ MORE = {
     "sphereface": [({"m": 4.0}, {})],
     "adaface": [({}, {"std": 5.0})],
     "curricularface": [({}, {"t": 0.4}), ({}, {"t": 1.0})],
+    "adacos": [({}, {"s": 12.0})],
+    "elastic_arcface": [({"plus": True, "sigma": 0.0175}, {})],
+    "elastic_cosface": [({"plus": True, "sigma": 0.025}, {})],
+    "npcface": [({"t": 1.3, "m": 0.4}, {})],
+    "mv_am": [({"m": 0.1, "t": 1.5}, {})],
     "magface": [({"easy_margin": False}, {})],
     "hard_others": [({"m1": 0.4}, {"hardness": 0.3})],
 }
@@ -134,6 +140,14 @@ def test_slopes_are_those_of_the_formula(name, parameters, state):
     def formula(part, cosine=cosine, norm=norm, others=others):
         return FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)[part]
 
+    if name in PARTIAL_SLOPES:
+        for found, expected in zip(
+            (margin.slope(rows), margin.others_slope(flow.tensor(others, dtype=flow.float64), rows)),
+            PARTIAL_SLOPES[name](cosine, others, **parameters),
+            strict=True,
+        ):
+            np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+        return
     slope = derivative(lambda t: formula(0, cosine=np.cos(t)), theta, 1e-7) / -np.sin(theta)
     if parameters.get("gradient") == "straight_through":
         slope = np.ones_like(cosine)
