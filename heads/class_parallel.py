@@ -98,7 +98,8 @@ class ClassParallelHead(nn.Module):
             slopes (B, slots) S(1), directions (B, width) broadcast, target_slopes (B, 1) broadcast; with several
             centers of a class, which of them counts: nearest (B, centers) broadcast for its own, number (B, slots) int8
             S(1) for all; and if classes have parameters, the gradient of each row's own, parameters (B, n) broadcast.
-            Or else that gradient itself, (C, centers * width) broadcast, and the directions as above for `accuracy`
+            Or else that gradient itself without the parameters', (C, centers * width) broadcast, and directions,
+            parameters and nearest as above
         """
         margin, scale, batch = self.margin, self.margin.scale, embedding.shape[0]
         rows_sbp = flow.sbp.broadcast if self.model_parallel else flow.sbp.split(0)  # of what counts images
@@ -191,9 +192,11 @@ class ClassParallelHead(nn.Module):
             slope = slope.to(self.dtype)
             gradient = self.columns.gradient(others, number, is_target, slope, nearest, directions).to(flow.float32)
             gradient = gradient * self._half_weight(batch) if self.half else gradient
-            if by_parameters is not None:
-                gradient = gradient + self.columns.parameter_gradient(is_target, nearest, by_parameters)
             results = {"gradient": gradient, "directions": directions}
+            if by_parameters is not None:
+                results["parameters"] = by_parameters
+            if by_parameters is not None and nearest is not None:
+                results["nearest"] = nearest
             results = {name: tensor.to_global(sbp=flow.sbp.broadcast) for name, tensor in results.items()}
         state = {name: number.reshape(1) for name, number in state.items()}
         return objective, {"losses": losses, "state": state, "results": results}
@@ -311,7 +314,9 @@ class ClassParallelHead(nn.Module):
             weight = (self._half_weight(len(sample.labels) // micro) if self.half else 1.0) / micro
             gradient_of = factored_gradient(sample, self.sampler, shape, on_host, weight, micro, **results)
         else:
-            gradient_of = whole_gradient(shape, on_host, micro, results["gradient"])
+            own = {name: results[name] for name in ("nearest", "parameters") if name in results}
+            labels = by_micro_batch(sample.labels, self.rows.placement.ranks.size, micro)
+            gradient_of = whole_gradient(labels, shape, on_host, micro, results["gradient"], **own)
         centers = None
         if self.sampler.takes_all:  # the next step sees the same centers, so they are replaced while they are at hand
             rows = self.rows.to_local()

@@ -80,18 +80,6 @@ class Columns:
             parts.append(flow.matmul(flow.where(is_target, own, slopes_k), directions, transpose_a=True))
         return flow.cat(parts, dim=1)
 
-    def parameter_gradient(
-        self, is_target: flow.Tensor, nearest: flow.Tensor | None, by_parameters: flow.Tensor
-    ) -> flow.Tensor:
-        """By `rows`, of the numbers at a center's end that are parameters, (B, n) for each row's own class: as
-        `gradient`, 0 elsewhere.
-        """
-        before = flow.cat([by_parameters[:, :1] * 0.0] * (self.width - by_parameters.shape[1]), dim=1)
-        own = flow.cat([before, by_parameters], dim=1)  # (B, width)
-        if nearest is not None:
-            own = flow.cat([own * nearest[:, k : k + 1] for k in range(self.centers)], dim=1)
-        return flow.matmul(is_target.to(flow.float32), own, transpose_a=True)
-
     def _split(self, slopes: flow.Tensor, number: flow.Tensor | None) -> list[flow.Tensor]:
         """A slope by a class is one by its nearest center."""
         if number is None:

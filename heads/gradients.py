@@ -140,10 +140,25 @@ class _WithParameters:
         return gradient
 
 
-def whole_gradient(shape: tuple[int, ...], on_host: bool, micro: int, gradient: flow.Tensor) -> Gradient:
-    """The mean of `micro` gradients one below the other, (micro * C, centers * width), of a replicated head."""
+def whole_gradient(
+    labels: np.ndarray,
+    shape: tuple[int, ...],
+    on_host: bool,
+    micro: int,
+    gradient: flow.Tensor,
+    nearest: flow.Tensor | None = None,
+    parameters: flow.Tensor | None = None,
+) -> Gradient:
+    """The mean of `micro` gradients one below the other, (micro * C, centers * width), of a replicated head; and at the
+    end of centers those of each row's parameters, as `factored_gradient`. labels: (B,) `by_micro_batch`.
+    """
     gradient = gradient.to_local()
     if micro > 1:
         gradient = gradient.reshape(micro, -1, gradient.shape[1]).mean(dim=0)
     gradient = gradient.reshape(-1, *shape)
-    return (gradient.numpy() if on_host else gradient).__getitem__
+    gradient_of = (gradient.numpy() if on_host else gradient).__getitem__
+    if parameters is None:
+        return gradient_of
+    chosen = None if nearest is None else nearest.to_local().numpy().argmax(axis=1)
+    values = parameters.to_local().numpy() / micro
+    return _WithParameters(gradient_of, shape, None if on_host else gradient.device, labels, chosen, values)

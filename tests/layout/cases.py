@@ -117,7 +117,7 @@ VARIANTS = {
         {"loss": "elastic_arcface", "parameters": {"plus": True}, "model_parallel": False},
     ),
     "adaptiveface": (0, {"loss": "adaptiveface"}),
-    "adaptiveface_replicated": (1, {"loss": "adaptiveface", "model_parallel": False}),
+    "adaptiveface_replicated": (0, {"loss": "adaptiveface", "model_parallel": False}),
     "soft_neighbors": (5, {"loss": "soft_neighbors"}),
     "random_angle": (0, {"loss": "random_angle"}),
     "random_angle_replicated": (0, {"loss": "random_angle", "model_parallel": False}),
