@@ -7,7 +7,10 @@ import pytest
 from tests.cuda.compiling import compile_libraries
 
 # What a file has in it whose tests start processes, or have something compiled: ranks, programs, Spark, a shim.
-_SLOW = ("run_ranks", "subprocess", "written_jobs", "kernel_registry", "spark", "measure(", "make_model", "pool")
+_SLOW = (
+    *("run_ranks", "subprocess", "two_nodes", "written_jobs", "kernel_registry", "spark", "planner("),
+    *("measure(", "make_model", "pool"),
+)
 
 
 def pytest_collection_modifyitems(items):
