@@ -39,6 +39,7 @@ def parse(arguments: list[str]):
 def build_loader(cfg, runtime):
     """Where the run's batches come from; see data/loader.py."""
     from data.loader import RecordLoader, SyntheticLoader
+    from data.samplers import configured_sampler
 
     batch_size = cfg.batch_size * cfg.gradient_acc
     share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed}
@@ -50,6 +51,8 @@ def build_loader(cfg, runtime):
         **share,
         random_flip=cfg.random_flip,
         augment=cfg.augment,
+        sampler=configured_sampler(cfg),
+        gradient_acc=cfg.gradient_acc,
         num_workers=cfg.num_workers,
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,
@@ -156,9 +159,12 @@ def main(arguments: list[str]) -> int:
         logger.warning(card.refusal)
     logger.info("Configuration:\n" + format_config(cfg))
     logger.info(
-        f"{trainer.loader.num_image} images of {trainer.num_classes} identities; {runtime.ranks} {runtime.device} "
+        f"{trainer.loaders[0].num_image} images of {trainer.num_classes} identities; {runtime.ranks} {runtime.device} "
         f"rank(s), global batch {trainer.phase.global_batch}, {trainer.total_steps} steps in {trainer.epochs} epoch(s)"
     )
+
+    for note in dict.fromkeys(loader.note for loader in trainer.loaders if loader.note):
+        logger.info(note)
 
     if trainer.finished:
         logger.info(f"The run is complete already; a larger num_epoch or another output starts a new one: {output}")

@@ -39,6 +39,7 @@ config.ofrecord_path = None  # folder with part-00000 ... and dataset.json, made
 config.synthetic = False  # True: random images and labels in memory (for speed); needs num_classes and num_image
 config.num_classes = None  # None: read from the dataset; a number that disagrees with it is refused
 config.num_image = None  # None: read from the dataset; a number that disagrees with it is refused
+config.sampler = "shuffle"  # every image once per epoch | balanced class_balanced weighted, as "balanced(images=4)"
 config.random_flip = True  # mirror half of the images
 config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, "low_resolution": 0.2, "color": 0.2}
 config.num_workers = 2  # decoding threads per rank

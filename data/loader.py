@@ -1,4 +1,5 @@
-"""Training batches from OFRecord shards: every record once per epoch, in an order that can be resumed anywhere.
+"""Training batches from OFRecord shards, in an order that can be resumed anywhere: every record once per epoch, if no
+sampler says otherwise.
 
 OneFlow's own reader ends the process on the first record it cannot take, repeats and misses records where parts are
 unequal, and cannot seek. Here threads decode with OpenCV, straight from memory-mapped parts by their index.
@@ -14,6 +15,7 @@ import numpy as np
 from data.augment import Augmenter
 from data.manifest import Manifest
 from data.ofrecord import index_path
+from data.samplers import Epoch, Sampler, make_sampler
 from utils.errors import UserError
 from utils.prefetch import prefetched
 
@@ -23,11 +25,9 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, records
 _NORMALIZED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
 
 
-def epoch_plan(num_records: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The epoch's order of records (N,) uint32, and which places in it are mirrored, (N,) bool."""
-    order = np.random.default_rng([seed, epoch]).permutation(np.arange(num_records, dtype=np.uint32))
-    mirrored = np.random.default_rng([seed, epoch, 1]).integers(0, 2, num_records, dtype=np.bool_)
-    return order, mirrored
+def mirrored_places(num_records: int, seed: int, epoch: int) -> np.ndarray:
+    """Which places in an epoch's order are mirrored, (N,) bool."""
+    return np.random.default_rng([seed, epoch, 1]).integers(0, 2, num_records, dtype=np.bool_)
 
 
 class RecordLoader:
@@ -35,12 +35,15 @@ class RecordLoader:
 
     folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
+    sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds.
 
-    Step k of an epoch takes records [k * G, (k + 1) * G) of the epoch's order, G being the global batch, and each rank
-    a contiguous run of them: the global batches depend on (seed, epoch, G) alone, a position is just (epoch, step), and
-    fewer than G records are left out at an epoch's end.
+    An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
+    records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
+    on (seed, epoch, G) alone, and a position is just (epoch, step). `note` is what a user should know of the sampler's
+    choice, or None.
 
-    Raises UserError for what `Manifest.check` finds, and for a dataset smaller than one global batch.
+    Raises UserError for what `Manifest.check` finds, for a dataset smaller than one global batch, and for batches that
+    the sampler cannot make.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class RecordLoader:
         num_classes: int | None = None,
         num_image: int | None = None,
         augment: Mapping[str, float] | None = None,
+        sampler: Sampler | None = None,
+        gradient_acc: int = 1,
     ) -> None:
         self.folder = Path(folder)
         manifest = Manifest.load(self.folder)
@@ -75,6 +80,24 @@ class RecordLoader:
         self._starts = np.cumsum([0] + [part.records for part in self._parts[:-1]])
         self._index = [np.load(index_path(self.folder / part.name), mmap_mode="r") for part in self._parts]
         self._bytes = [np.memmap(self.folder / part.name, np.uint8, "r") for part in self._parts]
+        self._sampler = sampler or make_sampler("shuffle")
+        global_batch = batch_size * ranks
+        together = global_batch if gradient_acc == 1 else batch_size // gradient_acc
+        if fault := self._sampler.fault(self.class_sizes, global_batch, together):
+            raise UserError(f"sampler {self._sampler.name} is not possible: {fault}")
+        self.note = self._sampler.note(self.class_sizes, global_batch)
+
+    def class_sizes(self) -> np.ndarray:
+        """The images of each class, (C,) int64, counted from the parts' indices."""
+        counts = (np.bincount(index["label"], minlength=self.num_classes) for index in self._index)
+        return sum(counts, np.zeros(self.num_classes, np.int64))
+
+    def labels(self) -> np.ndarray:
+        """The class of each record, (N,) int32, read from the parts' indices."""
+        labels = np.empty(self.num_image, np.int32)
+        for start, index in zip(self._starts, self._index, strict=True):
+            labels[start : start + len(index)] = index["label"]
+        return labels
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start` ... of one epoch, as `batches`."""
@@ -106,12 +129,14 @@ class RecordLoader:
 
     def _share(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """This rank's records and their mirroring, each (steps, B)."""
-        order, mirrored = epoch_plan(self.num_image, self.seed, epoch)
+        global_batch = self.batch_size * self.ranks
+        wanted = Epoch(self.seed, epoch, self.num_image, self.steps_per_epoch, global_batch)
+        order = self._sampler.records(wanted, self.labels)
+        mirrored = mirrored_places(self.num_image, self.seed, epoch)[: len(order)]
         if not self.random_flip:
             mirrored[:] = False
         shape = (self.steps_per_epoch, self.ranks, self.batch_size)
-        used = self.steps_per_epoch * self.ranks * self.batch_size
-        return tuple(plan[:used].reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
+        return tuple(plan.reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
 
     def _load(self, epoch: int, records: np.ndarray, mirrored: np.ndarray) -> Batch:
         images = np.empty((len(records), 3, 112, 112), np.float32)
@@ -144,6 +169,8 @@ class SyntheticLoader:
 
     A few random batches take turns, so that making them costs the steps nothing; labels are new in every step.
     """
+
+    note = None
 
     def __init__(
         self, num_classes: int, num_image: int, batch_size: int, rank: int = 0, ranks: int = 1, seed: int = 0

@@ -31,11 +31,12 @@ class Trainer:
     """
 
     def __init__(self, cfg, runtime: Runtime, make_loader: Callable) -> None:
-        self.cfg, self.runtime, self._make_loader = cfg, runtime, make_loader
+        self.cfg, self.runtime = cfg, runtime
         self.output = Path(cfg.output)
-        self.loader = make_loader(resolve_phases(cfg)[0])
-        self.num_classes = self.loader.num_classes
-        self.phases = make_phases(cfg, self.loader.num_image, runtime.ranks)
+        first = make_loader(resolve_phases(cfg)[0])
+        self.num_classes = first.num_classes
+        self.phases = make_phases(cfg, first.num_image, runtime.ranks)
+        self.loaders = [first, *(make_loader(phase.cfg) for phase in self.phases[1:])]  # so that each is checked now
         self.phase, self.total_steps = self.phases[0], self.phases[-1].stop
         self.step, self.best, self.best_step = 0, 0.0, 0
         self.losses: dict[str, flow.Tensor] = {}
@@ -50,8 +51,6 @@ class Trainer:
     def start_phase(self, phase: Phase) -> None:
         """Makes the step of a phase."""
         self.phase = phase
-        if len(self.phases) > 1:
-            self.loader = self._make_loader(phase.cfg)
         self.head, self.train_step = make_step(phase, self.backbone, self.store, self.num_classes, self.runtime)
 
     def _next_phase(self, state: dict[str, np.ndarray]) -> None:
@@ -92,7 +91,7 @@ class Trainer:
 
     def _train_phase(self, hooks: list, stop: StopSignal) -> bool:
         """Trains to the phase's end; False if the user has stopped the run before."""
-        for *batch, upcoming in with_upcoming(self.loader.batches(*self.phase.batches(self.step))):
+        for *batch, upcoming in with_upcoming(self.loaders[self.phase.number].batches(*self.phase.batches(self.step))):
             done = self.step + 1
             logged = done % self.cfg.frequent == 0 or done == self.phase.stop
             self.losses = self.train_step(*batch, upcoming, logged=logged)

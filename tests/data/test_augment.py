@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.ndimage import correlate1d
 
 from data.augment import OPERATIONS, Augmenter, augmentation_sheet, choices, operations
-from data.loader import RecordLoader, epoch_plan
+from data.loader import RecordLoader, mirrored_places
+from data.samplers.shuffle import shuffled_records
 from tests.data.mxnet_sets import jpegs, picture
 from tests.data.ofrecord_sets import make_set
 from tests.ranks import run_ranks
@@ -271,8 +272,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("augment", [None, {}, {"blur": 0.0}])
 def test_off_gives_the_pixels_that_plain_opencv_gives(dataset, images, augment):
-    _, mirrored = epoch_plan(RECORDS, 4, 1)
-    flips = iter(mirrored)
+    flips = iter(mirrored_places(RECORDS, 4, 1))
     for pixels, labels, _ in RecordLoader(dataset, 12, seed=4, augment=augment).epoch(1):
         for row, label in zip(pixels, labels, strict=True):
             rgb = cv2.imdecode(np.frombuffer(images[label], np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
@@ -282,7 +282,7 @@ def test_off_gives_the_pixels_that_plain_opencv_gives(dataset, images, augment):
 
 
 def test_a_loaded_sample_is_the_augmented_image(dataset, images):
-    order, _ = epoch_plan(RECORDS, 4, 1)
+    order = shuffled_records(RECORDS, 4, 1)
     augmenter = Augmenter(ALL, 4)
     loader = RecordLoader(dataset, 12, seed=4, augment=ALL, random_flip=False)
     changed = 0

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.loader import RecordLoader, SyntheticLoader, epoch_plan
+from data.loader import RecordLoader, SyntheticLoader
 from data.ofrecord import index_path, part_name
+from data.samplers import make_sampler
+from data.samplers.shuffle import shuffled_records
 from tests.data.mxnet_sets import jpegs
 from tests.data.ofrecord_sets import make_set
 from utils.errors import UserError
@@ -102,7 +104,7 @@ def test_batches_that_were_given_out_are_not_written_again(dataset):
 
 def test_records_are_the_numbers_of_the_dataset(dataset):
     loaders = [RecordLoader(dataset, 8, rank, 2, seed=3) for rank in (0, 1)]
-    order, _ = epoch_plan(RECORDS, 3, 1)
+    order = shuffled_records(RECORDS, 3, 1)
     seen = [[records for _, _, records in loader.epoch(1)] for loader in loaders]
     np.testing.assert_array_equal(np.concatenate(seen, axis=1).ravel(), order[:64])
     for _, labels, records in loaders[0].epoch(1):
@@ -124,6 +126,82 @@ def test_an_abandoned_epoch_leaves_no_threads(dataset):
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+@pytest.fixture(scope="module")
+def classes(images, tmp_path_factory):
+    """65 images of 14 identities: four of them have 8, one 3, the others what is left."""
+    labels = [*range(4)] * 8 + [4] * 3 + [5 + i % 9 for i in range(30)]
+    return make_set(tmp_path_factory.mktemp("classes") / "of", images, labels, 14, PARTS)
+
+
+@pytest.mark.parametrize("name", ["shuffle", "balanced", "class_balanced"])
+def test_samplers_keep_what_the_loader_promises(classes, name):
+    settings = {"seed": 3, "sampler": make_sampler(name)}
+    alone = list(RecordLoader(classes, 24, **settings).batches(0, 6))
+    for ranks in (2, 3):
+        loaders = [RecordLoader(classes, 24 // ranks, rank, ranks, **settings) for rank in range(ranks)]
+        shared = [list(loader.batches(2, 6)) for loader in loaders]  # taken up in the second epoch
+        for step, (images, labels, records) in enumerate(alone[2:]):
+            parts = [share[step] for share in shared]
+            np.testing.assert_array_equal(np.concatenate([part[2] for part in parts]), records)
+            np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
+            np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
+    assert all(label_of(classes, record) == label for _, ls, rs in alone for label, record in zip(ls, rs, strict=True))
+
+
+def test_balanced_batches(classes):
+    loader = RecordLoader(classes, 24, sampler=make_sampler("balanced", images=4))
+    assert loader.steps_per_epoch == RECORDS // 24
+    for _, labels, records in loader.batches(0, 20):
+        groups = labels.reshape(-1, 4)
+        assert (groups == groups[:, :1]).all() and len(np.unique(groups[:, 0])) == 6 and 4 not in labels
+        assert len(np.unique(records)) == 24
+    assert loader.note == (
+        "Each global batch: 4 images each of 6 classes; of 14 classes 7 have 4 images or more and take part, "
+        "with 44 of 65 images"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "batch", "acc", "words"),
+    [
+        (4, 26, 1, "a global batch of 26 is not divided by images = 4"),
+        (3, 18, 2, None),
+        (4, 24, 4, "a rank's micro-batch of 6 is not divided by images = 4"),
+        (8, 40, 1, "takes 5 classes of at least 8 images, and the dataset has 4; lower batch_size"),
+        (8, 32, 1, None),
+    ],
+)
+def test_batches_that_do_not_divide(classes, group, batch, acc, words):
+    def load():
+        return RecordLoader(classes, batch, sampler=make_sampler("balanced", images=group), gradient_acc=acc)
+
+    if words is None:
+        assert len(list(load().batches(0, 3))) == 3
+    else:
+        with pytest.raises(UserError, match=f"sampler balanced is not possible: .*{words}"):
+            load()
+
+
+def test_weights_of_a_file(classes, tmp_path):
+    weights = np.arange(RECORDS) % 3
+    np.save(tmp_path / "weights.npy", weights)
+    sampler = make_sampler("weighted", path=str(tmp_path / "weights.npy"))
+    seen = np.concatenate([records for *_, records in RecordLoader(classes, 13, sampler=sampler).batches(0, 50)])
+    counts = np.bincount(seen, minlength=RECORDS)
+    assert counts[weights == 0].sum() == 0
+    expected = 650 * weights / weights.sum()
+    assert np.abs(counts - expected).max() <= 9  # each epoch's rounding
+    for bad, words in (
+        (weights[1:], r"int64 \(64,\), and not a number for each of 65 records"),
+        (weights - 1.0, "from -1.0 to 1.0, and not 0 or more"),
+        (weights * np.nan, "from nan to nan"),
+        (weights * 0, "from 0 to 0"),
+    ):
+        np.save(tmp_path / "bad.npy", bad)
+        with pytest.raises(UserError, match=words):
+            RecordLoader(classes, 13, sampler=make_sampler("weighted", path=str(tmp_path / "bad.npy")))
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import val
-from data.loader import epoch_plan
 from data.manifest import read_index
 from data.ofrecord import index_path
+from data.samplers.shuffle import shuffled_records
 from engine.checkpoint import list_checkpoints
 from tests.ranks import ROOT, launch_command, rank_environment, run_ranks
 from train import main
@@ -182,7 +182,7 @@ def test_an_error_that_one_rank_meets_ends_all(half_rotten, config, tmp_path, se
 def test_the_other_errors_meet_the_image_on_different_ranks():
     ranks = set()
     for seed in (0, 1):
-        order, _ = epoch_plan(48, seed, 0)
+        order = shuffled_records(48, seed, 0)
         position = int(np.flatnonzero(order == 12 + 3)[0])
         ranks.add(position % 8 // 4)
     assert ranks == {0, 1}

@@ -14,7 +14,7 @@ CHANGEABLE = (
     *("optimizer", "head_optimizer", "momentum", "weight_decay", "head_weight_decay", "decay_norms_and_biases"),
     *("lr", "lr_multipliers", "lr_backbone_scale", "lr_schedule", "lr_power", "decay_epoch", "decay_rate"),
     *("warmup_epoch", "num_epoch", "batch_size", "gradient_acc", "clip_grad_norm", "frozen", "correct_skipped"),
-    *("augment", "random_flip"),
+    *("sampler", "augment", "random_flip"),
 )
 
 

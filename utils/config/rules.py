@@ -12,8 +12,14 @@ from utils.errors import UserError
 
 _REPO = Path(__file__).resolve().parents[2]
 LOSSES_FOLDER, OPTIMIZERS_FOLDER, SCHEDULES_FOLDER = _REPO / "losses", _REPO / "optim", _REPO / "optim" / "schedules"
+SAMPLERS_FOLDER = _REPO / "data" / "samplers"
 # Keys that hold a name with or without parameters, and where the names are registered.
-_CALLS = {"optimizer": OPTIMIZERS_FOLDER, "head_optimizer": OPTIMIZERS_FOLDER, "lr_schedule": SCHEDULES_FOLDER}
+_CALLS = {
+    "optimizer": OPTIMIZERS_FOLDER,
+    "head_optimizer": OPTIMIZERS_FOLDER,
+    "lr_schedule": SCHEDULES_FOLDER,
+    "sampler": SAMPLERS_FOLDER,
+}
 
 _PART_NUM = "the number of parts is read from dataset.json; remove it"
 _WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
@@ -30,7 +36,7 @@ FOREIGN_KEYS = {
     "train_data_part_num": _PART_NUM,
     "part_name_prefix": "parts are always called part-00000 and so on; remove it",
     "part_name_suffix_length": "parts are always called part-00000 and so on; remove it",
-    "shuffle": "every epoch is shuffled; remove it",
+    "shuffle": 'every epoch is shuffled, or write another sampler, such as "balanced(images=4)"; remove it',
     "use_synthetic_data": "write synthetic",
     "eval_ofrecord_path": _VAL_PATH,
     "val_dataset_dir": _VAL_PATH,
@@ -130,7 +136,7 @@ def _has_gradient_choice(loss: str) -> bool:
 
 
 def check_calls(layer: dict, place: str) -> None:
-    """Raises UserError for an optimizer or schedule, or a parameter of one, that there is not."""
+    """Raises UserError for an optimizer, schedule or sampler, or a parameter of one, that there is not."""
     for key, folder in _CALLS.items():
         if layer.get(key) is not None:
             check_call(layer[key], read_signatures(folder), key, place)

@@ -162,6 +162,7 @@ SCHEMA: dict[str, Row] = {
     "synthetic": _FLAG,
     "num_classes": _or_none(_count(2)),
     "num_image": _or_none(_count(1)),
+    "sampler": _CALL,
     "random_flip": _FLAG,
     "augment": Row(
         _augmentations,

@@ -300,6 +300,7 @@ REFUSED = {
     "synthetic": [1, "yes"],
     "num_classes": [0, 1, "forget"],
     "num_image": [0, "forget"],
+    "sampler": ["", None, 4],
     "random_flip": [0.5],
     "augment": [
         {"crop": 1.1},

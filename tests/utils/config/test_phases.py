@@ -49,6 +49,7 @@ def test_phases_of_the_command_line(tmp_path):
         ("{'lrr': 1}", "Unknown key lrr in phase 1"),
         ("{'lr': 0}", "lr = 0 in phase 1"),
         ("{'loss': 'magfase'}", "magfase .in phase 1 on the command line.: did you mean magface"),
+        ("{'sampler': 'class_balance'}", "There is no sampler class_balance .in phase 1"),
         ("{'optimizer': 'adamv'}", "There is no optimizer adamv .in phase 1"),
         ("{'lr_schedule': 'cosine(lrmin=1)'}", "cosine has no parameter lrmin; did you mean lr_min"),
         ("{'warmup_epoch': 9}", "the warm-up must end before num_epoch"),
@@ -73,6 +74,10 @@ def test_freeze_backbone_is_a_phase_itself(tmp_path):
         ("optimizer=sgd(momentum='high')", "momentum must be a number"),
         ("lr_schedule=linear", "There is no lr_schedule linear"),
         ("lr_schedule=multistep(epochs=3)", "epochs must be a tuple of numbers"),
+        ("sampler=balance", "There is no sampler balance .on the command line.: did you mean balanced"),
+        ("sampler=balanced(4)", "sampler = 'balanced.4.' on the command line cannot be read"),
+        ("sampler=balanced(image=4)", "balanced has no parameter image; did you mean images"),
+        ("sampler=balanced(images='four')", "images must be a number"),
     ],
 )
 def test_names_and_parameters_are_checked_with_the_nearest_one(override, words):
