@@ -11,6 +11,8 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+import numpy as np
+
 from utils.cli import run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
@@ -42,6 +44,7 @@ def main(arguments: list[str]) -> None:
             raise UserError(f"--embeddings are of one set; set val_targets to that one of {', '.join(sets)}")
         (pairs,) = sets.values()
         saved, model = embeddings_of(pairs.images, args.embeddings)
+        saved = np.asarray(saved, np.float32)
     else:
         from deploy.embedder import load_embedder
         from utils.runtime import start_runtime

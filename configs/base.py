@@ -22,6 +22,7 @@ config.loss = None  # None: margin_list | "arcface", "cosface": short for one | 
 config.margin_list = (1.0, 0.5, 0.0)  # (m1, m2, m3): the target's logit is s * (cos(m1 * theta + m2) - m3)
 config.logit_scale = 64.0  # s, of every loss that does not state its own
 config.margin_gradient = "exact"  # the papers' margin and derivative | "straight_through": arcface_torch's, exactly
+config.teacher = None  # of "distillation" in a loss: rows of tools/embed.py (.npy), an .onnx file, or a run's folder
 config.label_smoothing = 0.0  # this share of each label is spread over all classes of the step, [0, 1)
 config.centers_per_class = 1  # more: sub-centers, of which the nearest to an image counts; 3 is usual
 config.interclass_filtering_threshold = 0.0  # non-target cosines above it become 0; 0: off, 0.4 is usual

@@ -16,10 +16,11 @@ from data.augment import Augmenter
 from data.manifest import Manifest
 from data.ofrecord import index_path
 from data.samplers import Epoch, Sampler, make_sampler
+from data.teacher import Teacher
 from utils.errors import UserError
 from utils.prefetch import prefetched
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, records
+Batch = tuple[np.ndarray, ...]  # images, labels, records; and the teacher's embeddings, if there is a teacher
 
 # (x / 255 - 0.5) / 0.5 for every byte, so that a look-up normalizes
 _NORMALIZED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
@@ -35,7 +36,8 @@ class RecordLoader:
 
     folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
-    sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds.
+    sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds. teacher: whose embeddings of
+    the images come along.
 
     An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
     records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
@@ -61,6 +63,7 @@ class RecordLoader:
         augment: Mapping[str, float] | None = None,
         sampler: Sampler | None = None,
         gradient_acc: int = 1,
+        teacher: Teacher | None = None,
     ) -> None:
         self.folder = Path(folder)
         manifest = Manifest.load(self.folder)
@@ -70,6 +73,7 @@ class RecordLoader:
         self.seed, self.random_flip = seed, random_flip
         self.num_workers, self.prefetch = num_workers, prefetch
         self._augmenter = Augmenter(augment, seed) if augment else None
+        self._teacher, self.teacher_size = teacher, teacher.size if teacher else None
         self.steps_per_epoch = self.num_image // (batch_size * ranks)
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -106,8 +110,9 @@ class RecordLoader:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps [start, stop) of a run: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,)
-        int64, and the numbers that their records have in the dataset, (B,) int64. An epoch's order is made while the
-        one before it is read, so that no step waits at its beginning.
+        int64, and the numbers that their records have in the dataset, (B,) int64; with a teacher its embeddings of
+        them, (B, T) float32. An epoch's order is made while the one before it is read, so that no step waits at its
+        beginning.
 
         A batch's arrays are its own: they are never written again, for a step may read them later without a copy.
 
@@ -142,6 +147,7 @@ class RecordLoader:
         images = np.empty((len(records), 3, 112, 112), np.float32)
         labels = np.empty(len(records), np.int64)
         parts = np.searchsorted(self._starts, records, side="right") - 1
+        pixels = np.empty((len(records), 112, 112, 3), np.uint8)  # small beside the images
         numbers = self._augmenter.numbers(epoch, records) if self._augmenter else None
         for row, (part, record, flip) in enumerate(zip(parts, records - self._starts[parts], mirrored, strict=True)):
             entry = self._index[part][record]
@@ -149,8 +155,10 @@ class RecordLoader:
             image = self._decode(part, record, entry)
             if self._augmenter:
                 image = self._augmenter(image, numbers[row])
-            np.take(_NORMALIZED, (image[:, ::-1] if flip else image).transpose(2, 0, 1), out=images[row], mode="clip")
-        return images, labels, records.astype(np.int64)
+            pixels[row] = image[:, ::-1] if flip else image
+            np.take(_NORMALIZED, pixels[row].transpose(2, 0, 1), out=images[row], mode="clip")
+        batch = images, labels, records.astype(np.int64)
+        return (*batch, self._teacher(records, mirrored, pixels)) if self._teacher else batch
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
         """(112, 112, 3) uint8 RGB."""
@@ -173,7 +181,14 @@ class SyntheticLoader:
     note = None
 
     def __init__(
-        self, num_classes: int, num_image: int, batch_size: int, rank: int = 0, ranks: int = 1, seed: int = 0
+        self,
+        num_classes: int,
+        num_image: int,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+        seed: int = 0,
+        teacher_size: int | None = None,
     ) -> None:
         self.num_classes, self.num_image = num_classes, num_image
         self.batch_size, self.rank, self.ranks, self.seed = batch_size, rank, ranks, seed
@@ -182,6 +197,8 @@ class SyntheticLoader:
             raise UserError(f"num_image={num_image} is fewer than one global batch of {batch_size * ranks}")
         drawn = np.random.default_rng([seed, rank]).random((4, batch_size, 3, 112, 112), np.float32)
         self._images = drawn * 2 - 1
+        self.teacher_size = teacher_size
+        self._teacher = drawn.reshape(4, batch_size, -1)[:, :, : teacher_size or 0] - np.float32(0.5)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps [start, stop) of a run, as `RecordLoader.batches`; images come back every four steps."""
@@ -189,4 +206,5 @@ class SyntheticLoader:
         for step in range(start, stop):
             labels = np.random.default_rng([self.seed, step, self.rank]).integers(0, self.num_classes, self.batch_size)
             first = step % self.steps_per_epoch * self.batch_size * self.ranks
-            yield self._images[step % 4], labels, first + own
+            batch = self._images[step % 4], labels, first + own
+            yield (*batch, self._teacher[step % 4]) if self.teacher_size else batch

@@ -75,10 +75,9 @@ class EagerStep:
         inputs: dict[str, flow.Tensor],
     ) -> dict:
         runtime = self._runtime
-        embedding = self._model.backbone(flow.tensor(images).to(runtime.device))
-        if not self.trains:
-            embedding = embedding.detach()
-        rows = embedding.to_global(placement=runtime.placement, sbp=flow.sbp.split(0))
+        embedded = self._model.embed(flow.tensor(images).to(runtime.device))
+        split = {"placement": runtime.placement, "sbp": flow.sbp.split(0)}
+        rows = {name: values.to_global(**split) for name, values in embedded.items()}
         objective, outputs = self._model.objective(rows, runtime.split_batch(labels), state, inputs)
         if objective.requires_grad:
             (objective / self._gradient_acc).backward()

@@ -15,12 +15,15 @@ class Classifier(nn.Module):
 
     loss: its losses on embeddings are added to the head's. inputs: what some losses need besides, a row for each image,
     S(0): "random" (B, 1) float32, standard normal numbers; "classes" (B,) int64, for `labels` are slots of a sample;
-    "records" (B,) int64.
+    "records" (B,) int64; "teacher" (B, T) float32. projection: of embeddings to a teacher's length, (B, E) -> (B, T),
+    if that is another one.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, loss: TotalLoss | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, loss: TotalLoss | None = None, projection: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.backbone, self.head, self.loss = backbone, head, loss
+        self.backbone, self.head, self.loss, self.projection = backbone, head, loss, projection
         self.frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
 
     def forward(
@@ -30,34 +33,43 @@ class Classifier(nn.Module):
         state: dict[str, flow.Tensor],
         inputs: Mapping[str, flow.Tensor],
     ) -> tuple[flow.Tensor, dict]:
+        return self.objective(self.embed(images), labels, state, inputs)
+
+    def embed(self, images: flow.Tensor) -> dict[str, flow.Tensor]:
+        """images (B, 3, 112, 112) -> "embedding" (B, E) and, if a loss wants a teacher, "student" (B, T)."""
         embedding = self.backbone(images)
-        return self.objective(embedding.detach() if self.frozen else embedding, labels, state, inputs)
+        outputs = {"embedding": embedding.detach() if self.frozen else embedding}
+        if self.loss is not None and self.loss.wants_teacher:
+            outputs["student"] = outputs["embedding"]
+            if self.projection is not None:
+                outputs["student"] = self.projection(outputs["embedding"])
+        return outputs
 
     def objective(
         self,
-        embedding: flow.Tensor,
+        embedded: Mapping[str, flow.Tensor],
         labels: flow.Tensor,
         state: dict[str, flow.Tensor],
         inputs: Mapping[str, flow.Tensor],
     ) -> tuple[flow.Tensor, dict]:
-        """As `forward`, from embeddings (B, E) S(0)."""
-        objective, outputs = self.head(embedding, labels, state, inputs.get("random"))
+        """As `forward`, from what `embed` gives, S(0)."""
+        objective, outputs = self.head(embedded["embedding"], labels, state, inputs.get("random"))
         if self.loss is not None:
-            objective, outputs["losses"] = self.loss.add(objective, outputs["losses"], embedding, inputs)
+            objective, outputs["losses"] = self.loss.add(objective, outputs["losses"], embedded, inputs)
         return objective, outputs
 
 
-def freeze(backbone: nn.Module, rules: ParameterRules) -> None:
+def freeze(module: nn.Module, rules: ParameterRules, name: str = "backbone") -> None:
     """Takes the gradients from parameters that do not train, and the rest from those that do.
 
     A module whose own parameters are all frozen is used as it is, BatchNorm's statistics too; a frozen backbone as a
     whole.
     """
-    for name, parameter in backbone.named_parameters():
+    for own, parameter in module.named_parameters():
         parameter.grad = None  # of the phase before: a compiled step could not add to it
-        parameter.requires_grad_(rules.trains(f"backbone.{name}"))
-    backbone.train(any(parameter.requires_grad for parameter in backbone.parameters()))
-    for module in backbone.modules():
-        own = list(module.parameters(recurse=False))
-        if own and not any(parameter.requires_grad for parameter in own):
-            module.train(False)
+        parameter.requires_grad_(rules.trains(f"{name}.{own}"))
+    module.train(any(parameter.requires_grad for parameter in module.parameters()))
+    for part in module.modules():
+        held = list(part.parameters(recurse=False))
+        if held and not any(parameter.requires_grad for parameter in held):
+            part.train(False)

@@ -7,6 +7,7 @@ from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier, freeze
 from engine.phase import Phase
+from engine.projection import WEIGHT
 from engine.step import TrainStep
 from heads.build import build_head, row_optimizer
 from heads.class_parallel import ClassParallelHead
@@ -18,12 +19,13 @@ from utils.errors import UserError
 from utils.runtime import Runtime
 
 
-def check_phase(cfg, backbone: nn.Module) -> None:
+def check_phase(cfg, backbone: nn.Module, projection: nn.Module | None = None) -> None:
     """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it, and for a pattern that no
     parameter matches.
     """
     row_optimizer(cfg)
     names = [CENTERS, *(f"backbone.{name}" for name, _ in backbone.named_parameters())]
+    names += [WEIGHT] if projection else []
     for pattern in ParameterRules.from_config(cfg, configured_optimizer(cfg).weight_decay).unused(names):
         raise UserError(f'no parameter is called as the pattern "{pattern}" says; there are {names[0]}, {names[1]} ...')
     if cfg.interclass_filtering_threshold and not configured_loss(cfg).margin.normalized:
@@ -34,16 +36,24 @@ def check_phase(cfg, backbone: nn.Module) -> None:
 
 
 def make_step(
-    phase: Phase, backbone: nn.Module, store: RowStore, num_classes: int, runtime: Runtime
+    phase: Phase,
+    backbone: nn.Module,
+    projection: nn.Module | None,
+    store: RowStore,
+    num_classes: int,
+    runtime: Runtime,
 ) -> tuple[ClassParallelHead, TrainStep]:
-    """The head of a phase and the step that trains both."""
+    """The head of a phase and the step that trains both, and the projection to a teacher's length."""
     cfg = phase.cfg
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
     freeze(backbone, rules)
     head = build_head(cfg, num_classes, phase.global_batch, runtime, store)
     loss = configured_loss(cfg)
-    parts = Classifier(backbone, head, loss), optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
+    if projection is not None:
+        freeze(projection, rules, "projection")
+    model = Classifier(backbone, head, loss, projection if loss.wants_teacher else None)
+    parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
     step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms))
     return head, step

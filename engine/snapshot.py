@@ -35,7 +35,7 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
         trainer.output / "checkpoints",
         about,
         backbone,
-        trainer.train_step.state(),
+        trainer.step_state(),
         {of_centers(name)[0]: rows for name, rows in saving.arrays.items()} if saves_centers else {},
         rank_statistics(trainer.backbone),
         runtime,

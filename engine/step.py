@@ -61,11 +61,13 @@ class TrainStep:
         records: np.ndarray,
         upcoming: np.ndarray | None = None,
         logged: bool = False,
+        teacher: np.ndarray | None = None,
     ) -> dict[str, flow.Tensor]:
         """This rank's rows, images (B / ranks, 3, 112, 112), labels (B / ranks,) and the numbers of their records
         (B / ranks,) -> the losses as `TrainGraph`'s.
 
-        upcoming: this rank's labels of the next batch. logged: `accuracy` is wanted, for which the host waits.
+        upcoming: this rank's labels of the next batch. teacher: its embeddings of the images, (B / ranks, T) float32,
+        if a loss wants them. logged: `accuracy` is wanted, for which the host waits.
         """
         step, runtime = self._step, self._runtime
         lr, next_lr = (self.rate(at) * self._centers_rate for at in (step, step + 1))
@@ -73,7 +75,8 @@ class TrainStep:
         self._head.place(sample, step, lr, fetched)
         following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
         slots = np.split(sample.labels, runtime.ranks)[runtime.rank]
-        outputs = self._inner.run(images, slots, self._loss_state, self._inputs(labels, records), self.rate(step))
+        inputs = self._inputs(labels, records, teacher)
+        outputs = self._inner.run(images, slots, self._loss_state, inputs, self.rate(step))
         self._loss_state = {name: self._averaged(values) for name, values in outputs["state"].items()}
         self._ahead = None
         if following:
@@ -88,12 +91,14 @@ class TrainStep:
         self._step += 1
         return outputs["losses"]
 
-    def _inputs(self, labels: np.ndarray, records: np.ndarray) -> dict[str, np.ndarray]:
+    def _inputs(self, labels: np.ndarray, records: np.ndarray, teacher: np.ndarray | None) -> dict[str, np.ndarray]:
         """What the losses of this run need besides, as `Classifier` has it."""
         inputs = {"classes": labels, "records": records} if self._wants_classes else {}
         if self._head.margin.is_random:
             numbers = standard_normal([self._seed, self._step], records)
             inputs["random"] = numbers.astype(np.float32)[:, None]
+        if teacher is not None:
+            inputs["teacher"] = teacher
         return inputs
 
     def _set_loss_state(self, values: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from engine.in_flight import StepsInFlight
 from engine.network import build_backbone, load_pretrained
 from engine.phase import Phase, make_phases, phase_at
 from engine.phase_step import carried_state, check_phase, make_step, trained_with
+from engine.projection import build_projection, load_projection, projection_state
 from engine.stop import StopSignal
 from engine.upcoming import with_upcoming
 from heads.build import build_store, change_store
@@ -43,15 +44,18 @@ class Trainer:
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
         self.resume_note: str | None = None  # a warning of `resume` for the user
         self.backbone = build_backbone(cfg, runtime)
+        sizes = [loader.teacher_size for loader in self.loaders if loader.teacher_size]
+        self.projection = build_projection(cfg, sizes[0], runtime) if sizes else None
         for phase in self.phases:
-            check_phase(phase.cfg, self.backbone)
+            check_phase(phase.cfg, self.backbone, self.projection)
         self.store: RowStore | None = None
         self.train_step = None
 
     def start_phase(self, phase: Phase) -> None:
         """Makes the step of a phase."""
         self.phase = phase
-        self.head, self.train_step = make_step(phase, self.backbone, self.store, self.num_classes, self.runtime)
+        modules = self.backbone, self.projection
+        self.head, self.train_step = make_step(phase, *modules, self.store, self.num_classes, self.runtime)
 
     def _next_phase(self, state: dict[str, np.ndarray]) -> None:
         """Goes over into the phase after the present one, which ended with `state` (`TrainStep.state`)."""
@@ -91,10 +95,11 @@ class Trainer:
 
     def _train_phase(self, hooks: list, stop: StopSignal) -> bool:
         """Trains to the phase's end; False if the user has stopped the run before."""
-        for *batch, upcoming in with_upcoming(self.loaders[self.phase.number].batches(*self.phase.batches(self.step))):
+        batches = self.loaders[self.phase.number].batches(*self.phase.batches(self.step))
+        for (images, labels, records, *teacher), upcoming in with_upcoming(batches):
             done = self.step + 1
             logged = done % self.cfg.frequent == 0 or done == self.phase.stop
-            self.losses = self.train_step(*batch, upcoming, logged=logged)
+            self.losses = self.train_step(images, labels, records, upcoming, logged, *teacher)
             self.step = done
             due = self.in_flight.launched(self.loss)
             for hook in hooks:
@@ -113,6 +118,10 @@ class Trainer:
         """The backbone for evaluation and others, equal on all ranks. A collective."""
         return averaged_state(self.backbone, self.runtime)
 
+    def step_state(self) -> dict[str, np.ndarray]:
+        """As `TrainStep.state`, and the projection to the teacher's length, if there is one. A collective."""
+        return self.train_step.state() | projection_state(self.projection)
+
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint, written by any number of ranks; before the first step.
 
@@ -128,7 +137,9 @@ class Trainer:
         self.store = build_store(self.phase.cfg, self.num_classes, runtime)
         notes.append(self.store.restore(checkpoint.centers()))
         self.resume_note = ". ".join(note for note in notes if note) or None
-        state = carried_state(checkpoint.state(), written_with(about, self.phase), trained_with(self.phase.cfg))
+        state = checkpoint.state()
+        load_projection(self.projection, state, checkpoint.folder)
+        state = carried_state(state, written_with(about, self.phase), trained_with(self.phase.cfg))
         if self.step == self.phase.stop and not self.finished:
             self._next_phase(state)
             return

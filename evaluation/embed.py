@@ -61,8 +61,9 @@ def embed_to_file(
     ranks: int = 1,
     threads: int = THREADS,
     show: bool = False,
+    dtype: str = "float32",
 ) -> bool:
-    """What `embed` returns, to `path` (.npy) with its .json; an interrupted pass goes on where it stopped.
+    """What `embed` returns, as `dtype`, to `path` (.npy) with its .json; an interrupted pass goes on where it stopped.
 
     embedder: has `embedding_size` besides. about: for the .json, such as {"source", "model", "digest"}; a pass goes on
     only with what it was begun with. Batches do not go beyond blocks of `evaluation.embedding_file.BLOCK` images. The
@@ -70,7 +71,7 @@ def embed_to_file(
 
     Raises UserError where an image is bad or its embedding NaN or infinite, or the files are of something else.
     """
-    file = EmbeddingFile(path, (len(source), 2 if flip else 1, embedder.embedding_size), about)
+    file = EmbeddingFile(path, (len(source), 2 if flip else 1, embedder.embedding_size), about, dtype)
     if file.whole:
         return True
     blocks = file.missing(rank, ranks)

@@ -1,4 +1,4 @@
-"""Embeddings on disk: `X.npy`, (N, views, E) float32, and `X.json` beside it, which says what they are.
+"""Embeddings on disk: `X.npy`, (N, views, E) float32 or float16, and `X.json` beside it, which says what they are.
 
 [:, 0] are those of the images, [:, 1] those of their mirror images, where there are any. While they are being made
 they are in the folder `X.npy.unfinished`, with a byte for each block of images that is on the disk; several processes
@@ -18,20 +18,25 @@ from utils.files import sync
 
 BLOCK = 512  # images; what an interruption loses at most, for each process
 _DATA, _ABOUT, _BLOCKS = "embeddings.npy", "about.json", "blocks"
+DTYPES = ("float32", "float16")
+_BEFORE = {"dtype": "float32"}  # what a description of before does not say
 
 
 class EmbeddingFile:
     """`path` in the making: taken up where an earlier process left it, or begun.
 
-    about: what the embeddings are of, for X.json. Raises UserError where the path, or an unfinished one, holds those of
-    something else, or cannot be written. `whole` says whether there is nothing left to do.
+    about: what the embeddings are of, for X.json; dtype: one of DTYPES. Raises UserError where the path, or an
+    unfinished one, holds those of something else, or cannot be written. `whole` says whether there is nothing left to
+    do.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int], about: Mapping[str, object]) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, int, int], about: Mapping[str, object], dtype: str = "float32"
+    ) -> None:
         refuse_other_names(path)
         count, views, size = shape
-        self._path, self._shape = path, shape
-        self._about = {**about, "count": count, "flip": views == 2, "embedding_size": size}
+        self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
+        self._about = {**about, "count": count, "flip": views == 2, "embedding_size": size, "dtype": dtype}
         self._folder = unfinished(path)
         self._blocks = -(-count // BLOCK)
         try:
@@ -53,11 +58,15 @@ class EmbeddingFile:
         ]
 
     def write(self, start: int, rows: np.ndarray) -> None:
-        """A whole block, (stop - start, views, E), which then is on the disk. Raises UserError where it cannot be."""
-        row_bytes = int(np.prod(self._shape[1:])) * 4
+        """A whole block, (stop - start, views, E), which then is on the disk. Raises UserError where it cannot be, and
+        for numbers beyond float16.
+        """
+        row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
+        if np.abs(rows).max() > np.finfo(self._dtype).max:
+            raise UserError(f"an embedding has numbers up to {np.abs(rows).max():g}, which float16 cannot hold")
         try:
             # By writing, not through a memory map: a disk that is full is then an error, and not a signal.
-            self._put(_DATA, self._offset + start * row_bytes, np.ascontiguousarray(rows, np.float32).tobytes())
+            self._put(_DATA, self._offset + start * row_bytes, np.ascontiguousarray(rows, self._dtype).tobytes())
             self._put(_BLOCKS, start // BLOCK, b"\1")
         except OSError as error:
             raise self._unwritable(error) from None
@@ -88,7 +97,7 @@ class EmbeddingFile:
         try:
             (own / _ABOUT).write_bytes(self._describe())
             (own / _BLOCKS).write_bytes(bytes(self._blocks))
-            np.lib.format.open_memmap(own / _DATA, "w+", np.float32, self._shape)
+            np.lib.format.open_memmap(own / _DATA, "w+", self._dtype, self._shape)
             try:
                 own.rename(self._folder)
             except OSError:
@@ -101,10 +110,10 @@ class EmbeddingFile:
         file = description(self._path) if self.whole else self._folder / _ABOUT
         there = _read_json(file)
         for key, value in self._about.items():
-            if there.get(key) != value:
+            if (held := there.get(key, _BEFORE.get(key))) != value:
                 where = self._path if self.whole else self._folder
                 raise UserError(
-                    f"{where} holds embeddings with {key} = {there.get(key)}, and now it is {value}; write to another "
+                    f"{where} holds embeddings with {key} = {held}, and now it is {value}; write to another "
                     "file, or remove that one (--force)"
                 )
 
@@ -127,7 +136,7 @@ class EmbeddingFile:
 
 
 def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:
-    """The embeddings in `path`, memory-mapped (N, views, E) float32, and what its X.json says of them.
+    """The embeddings in `path`, memory-mapped (N, views, E) of one of DTYPES, and what its X.json says of them.
 
     Raises UserError where they are missing, unfinished or damaged.
     """
@@ -140,8 +149,10 @@ def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:
         raise UserError(f"{path} holds no array of embeddings, or is damaged") from None
     about = _read_json(description(path))
     wanted = (about.get("count"), 2 if about.get("flip") else 1, about.get("embedding_size"))
-    if embeddings.dtype != np.float32 or embeddings.shape != wanted:
-        raise UserError(f"{path} is a {embeddings.dtype} array {embeddings.shape}, and its description says {wanted}")
+    dtype = about.get("dtype", _BEFORE["dtype"])
+    if dtype not in DTYPES or embeddings.dtype != dtype or embeddings.shape != wanted:
+        found = f"{embeddings.dtype} array {embeddings.shape}"
+        raise UserError(f"{path} is a {found}, and its description says {dtype} {wanted}")
     return embeddings, about
 
 

@@ -12,11 +12,15 @@ class Batch:
 
     outputs: of the backbone by name, "embedding" (B, E) float32 as it comes, not normalized; labels: (B,) int64, the
     classes; records: (B,) int64, the images' numbers in the dataset.
+
+    For losses that want a teacher, teacher: its embeddings, (B, T) float32, and of the outputs "student", (B, T)
+    float32: the embedding, or its projection if T is not E.
     """
 
     outputs: Mapping[str, flow.Tensor]
     labels: flow.Tensor
     records: flow.Tensor
+    teacher: flow.Tensor | None = None
 
 
 class EmbeddingLoss:
@@ -24,6 +28,8 @@ class EmbeddingLoss:
 
     Each rank computes all of it, so what is made of the batch should be small, as (B, B).
     """
+
+    wants_teacher = False
 
     def __call__(self, batch: Batch) -> flow.Tensor:
         raise NotImplementedError

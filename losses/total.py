@@ -33,23 +33,28 @@ class TotalLoss:
     margin: Margin
     terms: tuple[Term, ...] = ()
 
+    @property
+    def wants_teacher(self) -> bool:
+        return any(term.loss.wants_teacher for term in self.terms)
+
     def add(
         self,
         objective: flow.Tensor,
         losses: dict[str, flow.Tensor],
-        embedding: flow.Tensor,
+        outputs: Mapping[str, flow.Tensor],
         inputs: Mapping[str, flow.Tensor],
     ) -> tuple[flow.Tensor, dict[str, flow.Tensor]]:
         """The head's objective and named losses -> those of the sum: "loss", and each loss by its name, not weighted.
 
-        embedding: (B, E) S(0); inputs: if there are terms, "classes" (B,) and "records" (B,), both int64 S(0).
+        outputs: as `Batch` has them, S(0); inputs: if there are terms, "classes" (B,) and "records" (B,), both int64
+        S(0), and "teacher" (B, T) float32 S(0) if one wants it.
         """
         if self.weight == 1 and not self.terms:
             return objective, losses
         parts = {"loss": losses["loss"] * self.weight, self.name: losses["loss"]}
         parts |= {name: value for name, value in losses.items() if name != "loss"}
         if self.terms:
-            batch = _on_all_ranks(embedding, inputs)
+            batch = _on_all_ranks(outputs, inputs)
         for term in self.terms:
             value = term.loss(batch)
             objective, parts["loss"] = objective + value * term.weight, parts["loss"] + value * term.weight
@@ -57,12 +62,15 @@ class TotalLoss:
         return objective, parts
 
 
-def _on_all_ranks(embedding: flow.Tensor, inputs: Mapping[str, flow.Tensor]) -> Batch:
+def _on_all_ranks(outputs: Mapping[str, flow.Tensor], inputs: Mapping[str, flow.Tensor]) -> Batch:
     whole = flow.sbp.broadcast
     # Every rank computes the same gradient of all rows, and each keeps its own rows of it; without grad_sbp the
     # backbone's gradients would differ between the ranks.
-    outputs = {"embedding": embedding.to(flow.float32).to_global(sbp=whole, grad_sbp=flow.sbp.split(0))}
-    return Batch(outputs, *(inputs[name].to_global(sbp=whole) for name in ("classes", "records")))
+    gathered = {
+        name: rows.to(flow.float32).to_global(sbp=whole, grad_sbp=flow.sbp.split(0)) for name, rows in outputs.items()
+    }
+    teacher = inputs["teacher"].to_global(sbp=whole) if "teacher" in inputs else None
+    return Batch(gathered, *(inputs[name].to_global(sbp=whole) for name in ("classes", "records")), teacher)
 
 
 def configured_loss(cfg) -> TotalLoss:

@@ -131,6 +131,8 @@ def _build(cfg, ranks: int, device: str):
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
     state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}
     inputs = {"classes": labels, "records": labels} if loss.terms else {}
+    if loss.wants_teacher:
+        inputs["teacher"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.margin.is_random:
         inputs["random"] = runtime.split_batch(np.zeros((batch, 1), np.float32))
     graph.build_graph(images, labels, state, inputs)

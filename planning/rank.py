@@ -13,10 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from engine.upcoming import with_upcoming
 from launch.rendezvous import wait_for_first_rank
 from planning.memory import held
 from utils.cli import run_cli
 from utils.config import load_config
+from utils.config.rules import uses_teacher
 from utils.cpu import choose_blas_kernels
 
 
@@ -38,7 +40,8 @@ def main(arguments: list[str]) -> None:
     runtime = start_runtime(cfg.device, bool(usable))
     found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
-    loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed)
+    teacher = cfg.embedding_size if uses_teacher(cfg) else None
+    loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed, teacher)
     trainer = Trainer(cfg, runtime, lambda _: loader)
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
         if cfg.cpu_kernels == "all":
@@ -61,9 +64,9 @@ def main(arguments: list[str]) -> None:
 def _run(train_step, steps: list, found: dict) -> list[float]:
     """Seconds of each step, until its loss has been read."""
     seconds = []
-    for batch, upcoming in zip(steps, [labels for _, labels, _ in steps[1:]] + [None], strict=True):
+    for (images, labels, records, *teacher), upcoming in with_upcoming(steps):
         start = time.perf_counter()
-        train_step(*batch, upcoming)["loss"].to_local().numpy()
+        train_step(images, labels, records, upcoming, False, *teacher)["loss"].to_local().numpy()
         seconds.append(time.perf_counter() - start)
         found["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
     return seconds

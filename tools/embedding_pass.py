@@ -45,15 +45,16 @@ def embed_together(
     flip: bool,
     script: str,
     arguments: list[str],
+    dtype: str = "float32",
 ) -> int:
-    """Writes the embeddings of `images()` by `args.model_path` to `path`; the exit status.
+    """Writes the embeddings of `images()` by `args.model_path` to `path`, as `dtype`; the exit status.
 
     args: with the options above; source: what the images are, for a person; script and arguments: the program's own,
     as which further processes are started. Those come here too, and do their shares.
     """
     os.environ.setdefault("GLOG_minloglevel", "3")  # OneFlow complains of missing cards, also in the ranks
     if is_rank():
-        _embed_share(args, images, path, source, flip)
+        _embed_share(args, images, path, source, flip, dtype)
         return 0
     # Told before OneFlow takes seconds to import, and before anything is removed.
     refuse_other_names(path)
@@ -66,7 +67,7 @@ def embed_together(
         images().digest()  # nothing is removed where images are missing
         remove_embeddings(path)
     if ranks == 1:
-        _embed_share(args, images, path, source, flip, bool(cards))
+        _embed_share(args, images, path, source, flip, dtype, bool(cards))
         return 0
     return launch(["--nproc", str(ranks), script, *(word for word in arguments if word != "--force")], os.environ)
 
@@ -77,6 +78,7 @@ def _embed_share(
     path: Path,
     source: Path,
     flip: bool,
+    dtype: str,
     has_cards: bool = True,
 ) -> None:
     """This rank's share of the images; all of them where there is one."""
@@ -98,4 +100,5 @@ def _embed_share(
         "model_digest": model_digest(args.model_path),
     }
     batch = args.batch_size or embedder.batch_size
-    embed_to_file(embedder, opened, path, about, batch, flip, runtime.rank, runtime.ranks, show=runtime.is_main)
+    shared = {"rank": runtime.rank, "ranks": runtime.ranks, "show": runtime.is_main}
+    embed_to_file(embedder, opened, path, about, batch, flip, **shared, dtype=dtype)

@@ -17,6 +17,8 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+import numpy as np
+
 from evaluation.curves import pairs_needed
 from evaluation.embedding_file import load_embeddings
 from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result
@@ -47,6 +49,7 @@ def main(arguments: list[str]) -> int:
     if args.model_path and (status := embed()):
         return status
     embeddings, about = load_embeddings(path)
+    embeddings = np.asarray(embeddings, np.float32)
     model = str(args.model_path or about.get("model", path))
     check_embeddings(ijb, embeddings)
     results = []

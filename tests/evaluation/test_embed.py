@@ -79,7 +79,7 @@ def test_a_file_is_whole_when_the_last_rank_is_done(images, tmp_path, blocks_of_
     found, about = load_embeddings(path)
     assert isinstance(found, np.memmap)
     np.testing.assert_array_equal(found, expected(images))
-    assert about == {**ABOUT, "count": 22, "flip": True, "embedding_size": 2}
+    assert about == {**ABOUT, "count": 22, "flip": True, "embedding_size": 2, "dtype": "float32"}
     assert sorted(file.name for file in path.parent.iterdir()) == ["x.json", "x.npy"]
 
 

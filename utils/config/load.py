@@ -6,7 +6,7 @@ from pathlib import Path
 from easydict import EasyDict
 
 from utils.config.file import BASE_FILE, find_config, run_config_file, show_path
-from utils.config.phases import expand_layer, settle_phases
+from utils.config.phases import check_teacher, expand_layer, settle_phases
 from utils.config.rules import check_key, check_together
 from utils.config.schema import LOSSES, SCHEMA, settle, settle_text
 from utils.errors import UserError
@@ -34,6 +34,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
         settle_phases(cfg, places, require_data)
     else:
         check_together(cfg, places, require_data)
+    if require_data:
+        check_teacher(cfg, places)
     if cfg.output is None:
         cfg.output = str(Path("work_dirs", file.stem))
     return cfg

@@ -4,7 +4,7 @@ import difflib
 
 from easydict import EasyDict
 
-from utils.config.rules import check_calls, check_key, check_together, expand_loss, expand_old_keys
+from utils.config.rules import check_calls, check_key, check_together, expand_loss, expand_old_keys, uses_teacher
 from utils.config.schema import settle
 from utils.errors import UserError
 
@@ -53,6 +53,13 @@ def expand_layer(layer: dict, place: str) -> None:
 def resolve_phases(cfg: EasyDict) -> list[EasyDict]:
     """One whole config per phase, without phases of its own; `[cfg]` if there are none."""
     return [_resolved(cfg, dict(stated)) for stated in cfg.phases] or [cfg]
+
+
+def check_teacher(cfg: EasyDict, places: dict[str, str]) -> None:
+    """Raises UserError for a teacher that no phase has a use for."""
+    if cfg.teacher is not None and not any(map(uses_teacher, resolve_phases(cfg))):
+        advice = 'write a loss such as "arcface + 7 * distillation", or teacher=None'
+        raise UserError(f"teacher = {cfg.teacher!r} {places['teacher']} has no use in loss = {cfg.loss!r}: {advice}.")
 
 
 def _resolved(cfg: EasyDict, stated: dict) -> EasyDict:

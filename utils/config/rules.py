@@ -132,7 +132,16 @@ def _check_loss(loss: str, place: str) -> None:
 
 
 def _has_gradient_choice(loss: str) -> bool:
-    return any("gradient" in center_losses().get(name, {}) for _, name, _ in parse_sum(loss))
+    return any("gradient" in center_losses().get(name, {}) for name in _names(loss))
+
+
+def uses_teacher(cfg: EasyDict) -> bool:
+    """Whether a loss of the config compares with a teacher."""
+    return cfg.loss is not None and cfg.loss not in LOSSES and "distillation" in _names(cfg.loss)
+
+
+def _names(loss: str) -> list[str]:
+    return [name for _, name, _ in parse_sum(loss)]
 
 
 def check_calls(layer: dict, place: str) -> None:
@@ -213,6 +222,11 @@ _TRAINING: tuple[Clash, ...] = (
         ("correct_skipped", "sample_rate"),
         lambda cfg: cfg.correct_skipped and cfg.sample_rate == 1,
         "no class center is ever skipped; write correct_skipped=False",
+    ),
+    (
+        ("loss", "teacher"),
+        lambda cfg: uses_teacher(cfg) and cfg.teacher is None and not cfg.synthetic,
+        "name a teacher, such as the embeddings of the dataset that tools/embed.py makes",
     ),
     (
         ("head_store_path", "head_store"),

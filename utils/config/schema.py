@@ -148,6 +148,7 @@ SCHEMA: dict[str, Row] = {
     ),
     "logit_scale": _ABOVE_ZERO,
     "margin_gradient": _choice("exact", "straight_through"),
+    "teacher": _PATH,
     "label_smoothing": _BELOW_ONE,
     "centers_per_class": _count(1),
     "interclass_filtering_threshold": _BELOW_ONE,

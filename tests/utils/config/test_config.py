@@ -328,6 +328,7 @@ REFUSED = {
     "warmup_epoch": [-1],
     "lr_schedule": [None, "", 3],
     "optimizer": [None, "", 3],
+    "teacher": ["", 5],
     "label_smoothing": [-0.1, 1],
     "centers_per_class": [0, 1.5],
     "head_optimizer": ["", 3],
