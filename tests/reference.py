@@ -142,7 +142,7 @@ class Network:
 def train(
     start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, optimizer="sgd", optimizer_parameters=(),
     head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True, clip=5.0, sampled=None, state=(), random=None,
-    weight=1.0, terms=(), **head
+    weight=1.0, terms=(), teacher=None, distill=None, **head
 ):  # fmt: skip
     """Losses of every step, the final parameters by name, the network with its running statistics, and the final state
     of the loss.
@@ -150,7 +150,8 @@ def train(
     multipliers: beginning of names -> factor of the rate; frozen: beginnings of names; both may end with "*". sampled:
     for every step the classes whose centers take part and train, in order; None: all. state: the loss's at first.
     random: of every step, (n, 1). weight: of the loss over class centers; terms: of each loss on embeddings its weight,
-    and a function of (embeddings, labels) that gives value and gradient.
+    and a function of (embeddings, labels) that gives value and gradient. teacher: of every step, (n, T); distill: as a
+    term, of (student, teacher), a student of another length being projected by "projection.weight".
     """
     net = Network(start, ranks, batch_norm)
     slots = {name: {} for name in net.p}
@@ -173,6 +174,13 @@ def train(
             for share, term in terms:
                 value, gradient = term(out, labels[chosen])
                 part, d_out = part + share * value, d_out + share * gradient
+            if distill:
+                share, term = distill
+                projection = net.p.get("projection.weight", np.eye(out.shape[1]))
+                value, gradient = term(out @ projection.T, teacher[step][chosen].astype(np.float64))
+                part, d_out = part + share * value, d_out + share * gradient @ projection
+                if "projection.weight" in grads:
+                    grads["projection.weight"] += share * gradient.T @ out / gradient_acc
             states.append(after)
             loss += part / gradient_acc
             grads["head.weight"][classes] += d_centers / gradient_acc
@@ -181,7 +189,7 @@ def train(
         state = {name: np.mean([after[name] for after in states]) for name in states[0]}
         for name in [name for name in grads if name.startswith(tuple(pattern.rstrip("*") for pattern in frozen))]:
             del grads[name]
-        backbone = [name for name in grads if name.startswith("backbone")]
+        backbone = [name for name in grads if name.startswith(("backbone", "projection"))]
         if clip and backbone:
             norm = np.sqrt(sum((grads[name] ** 2).sum() for name in backbone))
             for name in backbone:

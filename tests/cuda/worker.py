@@ -74,6 +74,8 @@ if __name__ == "__main__":
         inputs = {"classes": labels, "records": labels} if case.terms else {}
         if case.margin().is_random:
             inputs["random"] = flow.empty(case.batch, 1, placement=placement, sbp=flow.sbp.split(0))
+        if case.teacher:
+            inputs["teacher"] = flow.empty(case.batch, case.teacher, placement=placement, sbp=flow.sbp.split(0))
         graph.build_graph(images, labels, state, inputs)
         kept.append((graph, images, labels, state, inputs))
         if rank == 0:

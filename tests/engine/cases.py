@@ -29,12 +29,15 @@ ADAPTIVEFACE = {"loss": "adaptiveface", "parameters": {"m": 0.05, "lambda_m": 25
 # Some images of a class, for others have no positives.
 TRIPLET = {"labels": "first", "terms": ((0.5, "triplet", {}),)}
 TRIPLET_ALL = {"labels": "first", "terms": ((2.0, "triplet", {"alpha": 0.6, "mining": "all"}),), "weight": 0.3}
+# A teacher's embeddings, of the student's length and of another.
+DISTILLED = {"terms": ((7.0, "distillation", {}),), "teacher": EMBEDDING}
+PROJECTED = {"terms": ((7.0, "distillation", {}),), "teacher": 5}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
 BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
     "loss": "arcface", "parameters": {}, "filtering": 0.0, "half": False, "loss_scale": False,
     "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True,
-    "centers": 1, "smoothing": 0.0, "weight": 1.0, "terms": (),
+    "centers": 1, "smoothing": 0.0, "weight": 1.0, "terms": (), "teacher": None,
     "optimizer": "sgd", "optimizer_parameters": {}, "head_optimizer": None,
     "multipliers": {}, "frozen": (), "decays_vectors": True,
 }  # fmt: skip
@@ -148,10 +151,22 @@ FULL_CASES = {
     "triplet_loss_scale": {"half": True, "loss_scale": True, **TRIPLET_ALL},
     "triplet_replicated": {"model_parallel": False, **TRIPLET, **RANDOM_ANGLE},
     "triplet_frozen": {"frozen": ("backbone.*",), **TRIPLET},
+    "distillation": DISTILLED,
+    "distillation_triplet": {
+        "batch_norm": True, **TRIPLET, **DISTILLED, "terms": (*DISTILLED["terms"], *TRIPLET["terms"]),
+    },
+    "distillation_projected": PROJECTED,
+    "distillation_projected_all": {
+        "gradient_acc": 2, "clip": 0.5, "optimizer": "adamw", "multipliers": {"projection.*": 0.5},
+        **PROJECTED, **DECAYED,
+    },
+    "distillation_projected_frozen": {**PROJECTED, "frozen": ("backbone.*",)},
+    "distillation_replicated": {**PROJECTED, "model_parallel": False},
+    "distillation_loss_scale": {**PROJECTED, "half": True, "loss_scale": True},
     "random_angle": RANDOM_ANGLE,
     "random_angle_accumulation": {"gradient_acc": 2, **RANDOM_ANGLE},
     "random_angle_replicated": {"model_parallel": False, "gradient_acc": 2, **RANDOM_ANGLE},
-}
+}  # fmt: skip
 SAMPLED_CASES = {
     **{f"{c}_{rate}": {"classes": c, "rate": rate} for c, rate in ((21, 0.1), (1001, 0.5), (1001, 0.1))},
     "more_positives": {"classes": 1001, "rate": 0.001},
@@ -194,6 +209,7 @@ SAMPLED_CASES = {
         **ADAPTIVEFACE,
     },
     "sampled_triplet": {"classes": 101, "rate": 0.3, **TRIPLET_ALL, "labels": "any"},
+    "sampled_distillation": {"classes": 101, "rate": 0.3, **PROJECTED},
     "sampled_hard_others": {"classes": 101, "rate": 0.3, **HARD_OTHERS},
     "sampled_random_angle": {"classes": 101, "rate": 0.3, "prefetch": True, **RANDOM_ANGLE},
 }
@@ -209,6 +225,7 @@ SHARED_CASES = [
     "sampled_random_angle", "triplet", "triplet_all", "triplet_accumulation", "triplet_replicated", "sampled_triplet",
     "npcface", "adacos_accumulation", "elastic_arcface_plus", "elastic_cosface_plus", "adaptiveface",
     "adaptiveface_replicated", "sampled_adaptiveface",
+    "distillation", "distillation_projected", "distillation_projected_all",
 ]  # fmt: skip
 
 
@@ -230,7 +247,7 @@ def center_shape(wanted):
     return (wanted["centers"], width) if wanted["centers"] > 1 else (width,)
 
 
-def initial_parameters(batch_norm, classes=CLASSES, shape=(EMBEDDING,)):
+def initial_parameters(batch_norm, classes=CLASSES, shape=(EMBEDDING,), teacher=None):
     rng = np.random.default_rng(7)
     p = {
         "backbone.0.weight": rng.normal(size=(HIDDEN, IN)) / np.sqrt(IN),
@@ -242,6 +259,8 @@ def initial_parameters(batch_norm, classes=CLASSES, shape=(EMBEDDING,)):
     if batch_norm:
         p["backbone.1.weight"] = 1 + rng.normal(size=HIDDEN) * 0.1
         p["backbone.1.bias"] = rng.normal(size=HIDDEN) * 0.1
+    if teacher not in (None, EMBEDDING):
+        p["projection.weight"] = rng.normal(size=(teacher, EMBEDDING)) / np.sqrt(EMBEDDING)
     return {name: array.astype(np.float32) for name, array in p.items()}
 
 
@@ -254,6 +273,14 @@ def batches(gradient_acc, classes=CLASSES, labels="any"):
         (rng.normal(size=(n, IN)).astype(np.float32), rng.integers(0, below, n).astype(np.int64)) for _ in range(STEPS)
     ]
     return [(*batch, np.random.default_rng([n, step]).permutation(1000)[:n]) for step, batch in enumerate(given)]
+
+
+def teacher_rows(given, size):
+    """Of each step, (n, size), or None without a teacher."""
+    return [
+        None if size is None else np.random.default_rng([29, step]).normal(size=(len(labels), size)).astype(np.float32)
+        for step, (_, labels, _) in enumerate(given)
+    ]
 
 
 def random_numbers(given):

@@ -25,6 +25,8 @@ if __name__ == "__main__":
         inputs = {"random": runtime.split_batch(np.ones((rows, 1), np.float32))} if case.margin().is_random else {}
         if case.terms:
             inputs |= {"classes": labels, "records": labels}
+        if case.teacher:
+            inputs["teacher"] = runtime.split_batch(np.ones((rows, case.teacher), np.float32))
         graph(images, labels, state, inputs)["losses"]["loss"].to_local().numpy()  # waits for the step
         kept.append((graph, images, labels, state, inputs))
         if runtime.is_main:

@@ -35,6 +35,7 @@ from tests.engine.cases import (
     center_shape,
     initial_parameters,
     settings,
+    teacher_rows,
 )
 from tests.losses.extra_margins import margin_of
 from utils.cpu_wait import sleep_while_waiting
@@ -60,8 +61,24 @@ def make_store(wanted: dict, share: tuple[int, int], folder: Path, runtime) -> R
     return store
 
 
+def make_projection(weight: np.ndarray | None, mode: str, runtime) -> nn.Module | None:
+    if weight is None:
+        return None
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    if mode == "graph":
+        layer.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+    write_local(layer.weight, weight)
+    return layer
+
+
 def make_step(wanted: dict, mode: str, folder: Path, runtime):
     """(backbone, head, the step that trains both), with the weights that every rank and NumPy begin with."""
+    backbone, head, _, step = make_parts(wanted, mode, folder, runtime)
+    return backbone, head, step
+
+
+def make_parts(wanted: dict, mode: str, folder: Path, runtime):
+    """The same, with the projection to the teacher's length, or None, before the step."""
     classes, acc = wanted["classes"], wanted["gradient_acc"]
     norm = nn.BatchNorm1d(HIDDEN) if wanted["batch_norm"] else nn.Identity()
     backbone = nn.Sequential(nn.Linear(IN, HIDDEN), norm, nn.Linear(HIDDEN, EMBEDDING))
@@ -70,7 +87,7 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
     ranks, rank = (runtime.ranks, runtime.rank) if wanted["model_parallel"] else (1, 0)
     share = shard_range(classes, ranks, rank)
     store = make_store(wanted, share, folder, runtime)
-    values = initial_parameters(wanted["batch_norm"], classes, center_shape(wanted))
+    values = initial_parameters(wanted["batch_norm"], classes, center_shape(wanted), wanted["teacher"])
     store.load("weight", values.pop("head.weight")[slice(*share)])
     for name, parameter in backbone.named_parameters():
         write_local(parameter, values[f"backbone.{name}"])
@@ -92,25 +109,29 @@ def make_step(wanted: dict, mode: str, folder: Path, runtime):
     optimizer = make_optimizer(wanted["optimizer"], **wanted["optimizer_parameters"])
     rules = ParameterRules(optimizer.weight_decay, wanted["multipliers"], wanted["frozen"], wanted["decays_vectors"])
     freeze(backbone, rules)
-    parts = Classifier(backbone, head, loss), optimizer, rules, runtime, wanted["clip"], acc
+    projection = make_projection(values.get("projection.weight"), mode, runtime)
+    if projection is not None:
+        freeze(projection, rules, "projection")
+    parts = Classifier(backbone, head, loss, projection), optimizer, rules, runtime, wanted["clip"], acc
     # AMP computes in float32 on a CPU, but its loss scale is at work.
     inner = GraphStep(*parts, fp16=wanted["loss_scale"]) if mode == "graph" else EagerStep(*parts)
-    return backbone, head, TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc, SEED, bool(terms))
+    return backbone, head, projection, TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc, SEED, bool(terms))
 
 
 def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     wanted = settings(case)
-    backbone, head, step = make_step(wanted, mode, folder / case, runtime)
+    backbone, head, projection, step = make_parts(wanted, mode, folder / case, runtime)
     results = {"start": np.array(head.store.start)}
-    shares = []
-    for x, y, records in batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"]):
-        shares.append(tuple(np.split(rows, runtime.ranks)[runtime.rank] for rows in (x, y, records)))
+    shares, given = [], batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
+    for (x, y, records), teacher in zip(given, teacher_rows(given, wanted["teacher"]), strict=True):
+        rows = (x, y, records, teacher) if teacher is not None else (x, y, records)
+        shares.append(tuple(np.split(each, runtime.ranks)[runtime.rank] for each in rows))
         drawn = np.arange(head.store.stop - head.store.start)[head.sampler.draw(len(shares) - 1, y).rows]
         results[f"classes/{len(shares) - 1}"] = drawn + head.store.start
     losses, accuracies = [], []
     for number, share in enumerate(shares):
         following = shares[number + 1][1] if number + 1 < len(shares) else None
-        found = step(*share, following, logged=number in LOGGED)
+        found = step(*share[:3], following, number in LOGGED, *share[3:])
         losses.append({n: v.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for n, v in found.items()})
         accuracies.append(step.accuracy)
     assert all((accuracy is not None) == (number in LOGGED) for number, accuracy in enumerate(accuracies))
@@ -120,6 +141,8 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     results |= {name: values for name, values in step.state().items() if name.startswith("loss.")}
     results |= {f"head.{name}": np.array(rows) for name, rows in head.store.arrays().items()}
     results |= {f"backbone.{name}": local_array(p) for name, p in backbone.named_parameters()}
+    if projection is not None:
+        results["projection.weight"] = local_array(projection.weight)
     results |= {f"averaged.{n}": a for n, a in averaged_state(backbone, runtime).items()}
     return results | {f"own.{n}": a for n, a in rank_statistics(backbone).items()}
 

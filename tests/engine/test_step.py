@@ -18,6 +18,7 @@ from tests.engine.cases import (
     initial_parameters,
     random_numbers,
     settings,
+    teacher_rows,
 )
 from tests.losses.embedding_formulas import with_gradient
 from tests.losses.extra_margins import margin_of
@@ -52,14 +53,17 @@ def trained(tmp_path_factory):
 def numpy_training(case, ranks, sampled=None, seen=None):
     wanted = settings(case)
     given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
-    terms = [(share, functools.partial(with_gradient, name, **own)) for share, name, own in wanted["terms"]]
+    terms = {name: (share, functools.partial(with_gradient, name, **own)) for share, name, own in wanted["terms"]}
+    distill = terms.pop("distillation", None)
     rates = [SCHEDULE.at(step) for step in range(STEPS)]
     return reference.train(
-        initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted)),
+        initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted), wanted["teacher"]),
         given,
         rates,
         random=random_numbers(given),
-        terms=terms,
+        terms=terms.values(),
+        distill=distill,
+        teacher=teacher_rows(given, wanted["teacher"]),
         seen=seen,
         ranks=ranks,
         sampled=sampled,
@@ -99,10 +103,11 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_a_sum_gives_each_loss_by_its_name(trained, mode, case):
     wanted, seen = settings(case), trained(mode, 2, case)[0]
-    named = {name: seen[f"{case}/named.{name}"] for name in ("loss", wanted["loss"], "triplet")}
-    ((share, _, _),) = wanted["terms"]
-    assert named["triplet"].min() > 0.01
-    expected = wanted["weight"] * named[wanted["loss"]] + share * named["triplet"]
+    names = [name for _, name, _ in wanted["terms"]]
+    named = {name: seen[f"{case}/named.{name}"] for name in ("loss", wanted["loss"], *names)}
+    assert all(named[name].min() > 0.01 for name in names)
+    expected = wanted["weight"] * named[wanted["loss"]]
+    expected = expected + sum(share * named[name] for share, name, _ in wanted["terms"])
     np.testing.assert_allclose(named["loss"], expected, rtol=1e-6)
 
 
@@ -110,7 +115,7 @@ def test_a_sum_gives_each_loss_by_its_name(trained, mode, case):
 def test_backbones_are_the_same_on_all_ranks(trained, mode, ranks, case):
     seen = trained(mode, ranks, case)
     for name in seen[0].files:
-        if name.startswith((f"{case}/backbone", f"{case}/averaged")):
+        if name.startswith((f"{case}/backbone", f"{case}/averaged", f"{case}/projection")):
             for other in seen[1:]:
                 np.testing.assert_array_equal(other[name], seen[0][name], err_msg=name)
 

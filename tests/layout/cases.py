@@ -31,6 +31,7 @@ class LayoutCase:
     smoothing: float = 0.0
     centers: int = 1  # of each class
     terms: tuple[str, ...] = ()  # losses on embeddings
+    teacher: int | None = None  # the length of a teacher's embeddings
     optimizer: str = "sgd"
     floats: int = 0
     bytes_per_logit: int = 0
@@ -124,6 +125,9 @@ VARIANTS = {
     "triplet": (0, {"terms": ("triplet",)}),
     "triplet_acc2": (0, {"terms": ("triplet",), "gradient_acc": 2}),
     "triplet_replicated": (0, {"terms": ("triplet",), "model_parallel": False}),
+    "distillation": (0, {"terms": ("distillation",), "teacher": EMBEDDING}),
+    "distillation_projected": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9}),
+    "distillation_acc2": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9, "gradient_acc": 2}),
     "sub_centers": (12, {"centers": 3}),
     "sub_centers_replicated": (15, {"centers": 3, "model_parallel": False}),
     "smoothing": (3, {"smoothing": 0.1}),

@@ -23,11 +23,12 @@ def _layouts(end: End, case: LayoutCase) -> tuple[str, ...]:
 
 def sent(operators: list[Operator], case: LayoutCase) -> list[str]:
     """What crosses the ranks and should not: anything but (B, 1) or (1, B), or one such column of each rank, (B, E),
-    labels (B,), scalars, and gradients of what every rank has whole, in the shape of a variable."""
+    a teacher's (B, T), labels (B,), scalars, and gradients of what every rank has whole, in the shape of a variable."""
     whole = {end.shape for op in operators if op.kind == "variable" for end in op.outputs if end.sbp == "B"}
     rows = case.micro_batch
     own = {(rows, case.centers), (rows, case.centers * case.width)}  # the centers of the targets
     allowed = whole | own | {(), (1,), (rows,), (rows, 1), (1, rows), (rows, case.ranks), (rows, case.width)}
+    allowed |= {(rows, case.teacher)} if case.teacher else set()
     return [str(crossing) for crossing in crossings(operators) if crossing.given.shape not in allowed]
 
 

@@ -36,5 +36,9 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
     rules = ParameterRules(5e-4)
     rate = LearningRate(runtime.placement)
     terms = tuple(Term(0.5, name, make_embedding_loss(name)) for name in case.terms)
-    model = Classifier(backbone, head, TotalLoss(1.0, case.loss, head.margin, terms))
+    projection = None
+    if case.teacher not in (None, EMBEDDING):
+        projection = nn.Linear(EMBEDDING, case.teacher, bias=False)
+        projection.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+    model = Classifier(backbone, head, TotalLoss(1.0, case.loss, head.margin, terms), projection)
     return TrainGraph(model, rate, make_optimizer(case.optimizer), rules, case.clip, case.gradient_acc, case.half)

@@ -15,11 +15,16 @@ def triplet(embedding, labels, alpha=0.35, mining="hard"):
     return np.mean(hard) if mining == "hard" else np.mean(positive) + np.sum(near) / (len(near) + 1)
 
 
-FORMULAS = {"triplet": triplet}
+def distillation(student, teacher):
+    lengths = np.linalg.norm(student, axis=1) * np.linalg.norm(teacher, axis=1)
+    return np.mean([1 - own @ wanted / length for own, wanted, length in zip(student, teacher, lengths, strict=True)])
+
+
+FORMULAS = {"triplet": triplet, "distillation": distillation}
 
 
 def with_gradient(name, embedding, labels, h=1e-6, **parameters):
-    """The value, and its gradient by the embeddings (B, E)."""
+    """The value, and its gradient by the embeddings (B, E). labels: or else a teacher's embeddings."""
     gradient = np.empty_like(embedding)
     for place in np.ndindex(embedding.shape):
         moved = [embedding.copy(), embedding.copy()]
