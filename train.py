@@ -15,7 +15,7 @@ enter_environment()
 from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
-from utils.config.rules import uses_teacher
+from utils.config.rules import teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
@@ -44,10 +44,10 @@ def build_loader(cfg, runtime):
     from deploy.teacher import open_teacher
 
     batch_size = cfg.batch_size * cfg.gradient_acc
-    distills = uses_teacher(cfg)
+    brings_teacher = uses_teacher(cfg) and not teacher_in_step(cfg)
     share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed}
     if cfg.synthetic:
-        teacher_size = cfg.embedding_size if distills else None
+        teacher_size = cfg.embedding_size if brings_teacher else None
         return SyntheticLoader(cfg.num_classes, cfg.num_image, batch_size, **share, teacher_size=teacher_size)
     return RecordLoader(
         cfg.ofrecord_path,
@@ -57,7 +57,7 @@ def build_loader(cfg, runtime):
         augment=cfg.augment,
         sampler=configured_sampler(cfg),
         gradient_acc=cfg.gradient_acc,
-        teacher=open_teacher(Path(cfg.teacher), Path(cfg.ofrecord_path)) if distills else None,
+        teacher=open_teacher(Path(cfg.teacher), Path(cfg.ofrecord_path)) if brings_teacher else None,
         num_workers=cfg.num_workers,
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,

@@ -16,14 +16,20 @@ class Classifier(nn.Module):
     loss: its losses on embeddings are added to the head's. inputs: what some losses need besides, a row for each image,
     S(0): "random" (B, 1) float32, standard normal numbers; "classes" (B,) int64, for `labels` are slots of a sample;
     "records" (B,) int64; "teacher" (B, T) float32. projection: of embeddings to a teacher's length, (B, E) -> (B, T),
-    if that is another one.
+    if that is another one. teacher: a frozen network that gives them in the step itself, images -> (B, T).
     """
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, loss: TotalLoss | None = None, projection: nn.Module | None = None
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        loss: TotalLoss | None = None,
+        projection: nn.Module | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.head, self.loss, self.projection = backbone, head, loss, projection
+        self.teacher = teacher
         self.frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
 
     def forward(
@@ -36,13 +42,17 @@ class Classifier(nn.Module):
         return self.objective(self.embed(images), labels, state, inputs)
 
     def embed(self, images: flow.Tensor) -> dict[str, flow.Tensor]:
-        """images (B, 3, 112, 112) -> "embedding" (B, E) and, if a loss wants a teacher, "student" (B, T)."""
+        """images (B, 3, 112, 112) -> "embedding" (B, E) and, if a loss wants a teacher, "student" (B, T), and "teacher"
+        (B, T) of one that is a part of the step.
+        """
         embedding = self.backbone(images)
         outputs = {"embedding": embedding.detach() if self.frozen else embedding}
         if self.loss is not None and self.loss.wants_teacher:
             outputs["student"] = outputs["embedding"]
             if self.projection is not None:
                 outputs["student"] = self.projection(outputs["embedding"])
+            if self.teacher is not None:
+                outputs["teacher"] = self.teacher(images).detach()
         return outputs
 
     def objective(

@@ -20,6 +20,24 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     return backbone.to(runtime.device)
 
 
+def build_teacher(path: Path, runtime: Runtime, graph: bool = True) -> tuple[nn.Module, int]:
+    """A trained backbone to learn from, frozen, laid out as `build_backbone` does, and the length of its embeddings.
+
+    Raises UserError if there is no model, or it is damaged.
+    """
+    state, about = load_backbone(path)
+    teacher = get_model(about["network"], about["embedding_size"]).eval()
+    own = teacher.state_dict()
+    check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of teacher={path}")
+    for name, tensor in own.items():
+        write_local(tensor, state[name])
+    for parameter in teacher.parameters():
+        parameter.requires_grad_(False)
+    if graph:
+        return teacher.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast), about["embedding_size"]
+    return teacher.to(runtime.device), about["embedding_size"]
+
+
 def load_pretrained(backbone: nn.Module, path: Path, cfg) -> None:
     """Takes the weights of a trained backbone. Raises UserError if they are of another network or embedding size."""
     state, about = load_backbone(path)

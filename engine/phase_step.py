@@ -39,11 +39,14 @@ def make_step(
     phase: Phase,
     backbone: nn.Module,
     projection: nn.Module | None,
+    teacher: nn.Module | None,
     store: RowStore,
     num_classes: int,
     runtime: Runtime,
 ) -> tuple[ClassParallelHead, TrainStep]:
-    """The head of a phase and the step that trains both, and the projection to a teacher's length."""
+    """The head of a phase and the step that trains it and the backbone; projection: to a teacher's length; teacher: one
+    that is a part of the step.
+    """
     cfg = phase.cfg
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
@@ -52,7 +55,7 @@ def make_step(
     loss = configured_loss(cfg)
     if projection is not None:
         freeze(projection, rules, "projection")
-    model = Classifier(backbone, head, loss, projection if loss.wants_teacher else None)
+    model = Classifier(backbone, head, loss, *((projection, teacher) if loss.wants_teacher else ()))
     parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
     step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms))

@@ -12,7 +12,7 @@ from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
 from engine.identity import check_same_classes, check_same_run, phase_of, written_with
 from engine.in_flight import StepsInFlight
-from engine.network import build_backbone, load_pretrained
+from engine.network import build_backbone, build_teacher, load_pretrained
 from engine.phase import Phase, make_phases, phase_at
 from engine.phase_step import carried_state, check_phase, make_step, trained_with
 from engine.projection import build_projection, load_projection, projection_state
@@ -20,7 +20,8 @@ from engine.stop import StopSignal
 from engine.upcoming import with_upcoming
 from heads.build import build_store, change_store
 from heads.stores.store import RowStore
-from utils.config.phases import resolve_phases
+from utils.config.phases import distills, resolve_phases
+from utils.config.rules import teacher_in_step
 from utils.runtime import Runtime, write_local
 
 
@@ -45,6 +46,10 @@ class Trainer:
         self.resume_note: str | None = None  # a warning of `resume` for the user
         self.backbone = build_backbone(cfg, runtime)
         sizes = [loader.teacher_size for loader in self.loaders if loader.teacher_size]
+        self.teacher = None
+        if distills(cfg) and teacher_in_step(cfg):
+            self.teacher, size = build_teacher(Path(cfg.teacher), runtime, cfg.graph)
+            sizes = [size]
         self.projection = build_projection(cfg, sizes[0], runtime) if sizes else None
         for phase in self.phases:
             check_phase(phase.cfg, self.backbone, self.projection)
@@ -54,7 +59,7 @@ class Trainer:
     def start_phase(self, phase: Phase) -> None:
         """Makes the step of a phase."""
         self.phase = phase
-        modules = self.backbone, self.projection
+        modules = self.backbone, self.projection, self.teacher
         self.head, self.train_step = make_step(phase, *modules, self.store, self.num_classes, self.runtime)
 
     def _next_phase(self, state: dict[str, np.ndarray]) -> None:

@@ -47,7 +47,7 @@ class TotalLoss:
         """The head's objective and named losses -> those of the sum: "loss", and each loss by its name, not weighted.
 
         outputs: as `Batch` has them, S(0); inputs: if there are terms, "classes" (B,) and "records" (B,), both int64
-        S(0), and "teacher" (B, T) float32 S(0) if one wants it.
+        S(0), and "teacher" (B, T) float32 S(0) if one wants it and it is not among the outputs.
         """
         if self.weight == 1 and not self.terms:
             return objective, losses
@@ -69,7 +69,7 @@ def _on_all_ranks(outputs: Mapping[str, flow.Tensor], inputs: Mapping[str, flow.
     gathered = {
         name: rows.to(flow.float32).to_global(sbp=whole, grad_sbp=flow.sbp.split(0)) for name, rows in outputs.items()
     }
-    teacher = inputs["teacher"].to_global(sbp=whole) if "teacher" in inputs else None
+    teacher = inputs["teacher"].to_global(sbp=whole) if "teacher" in inputs else gathered.pop("teacher", None)
     return Batch(gathered, *(inputs[name].to_global(sbp=whole) for name in ("classes", "records")), teacher)
 
 

@@ -5,6 +5,7 @@ and no memory. So this sees whatever a backbone or head really does, and costs s
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import oneflow as flow
@@ -15,12 +16,14 @@ from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
 from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
+from engine.network import build_teacher
 from heads.build import configured_head
 from heads.sampling import ClassSampler
 from losses import configured_loss
 from optim import configured_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
+from utils.config.rules import teacher_in_step
 from utils.runtime import Runtime
 
 _WIDTHS = {  # bytes
@@ -123,7 +126,8 @@ def _build(cfg, ranks: int, device: str):
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
     freeze(backbone, rules)
     loss = configured_loss(cfg)
-    model = Classifier(backbone, _Gathered(head, shared), loss)
+    teacher = build_teacher(Path(cfg.teacher), runtime)[0] if loss.wants_teacher and teacher_in_step(cfg) else None
+    model = Classifier(backbone, _Gathered(head, shared), loss, teacher=teacher)
     graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
@@ -131,7 +135,7 @@ def _build(cfg, ranks: int, device: str):
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
     state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}
     inputs = {"classes": labels, "records": labels} if loss.terms else {}
-    if loss.wants_teacher:
+    if loss.wants_teacher and teacher is None:
         inputs["teacher"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.margin.is_random:
         inputs["random"] = runtime.split_batch(np.zeros((batch, 1), np.float32))

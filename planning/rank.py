@@ -18,7 +18,7 @@ from launch.rendezvous import wait_for_first_rank
 from planning.memory import held
 from utils.cli import run_cli
 from utils.config import load_config
-from utils.config.rules import uses_teacher
+from utils.config.rules import teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     runtime = start_runtime(cfg.device, bool(usable))
     found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
-    teacher = cfg.embedding_size if uses_teacher(cfg) else None
+    teacher = cfg.embedding_size if uses_teacher(cfg) and not teacher_in_step(cfg) else None
     loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed, teacher)
     trainer = Trainer(cfg, runtime, lambda _: loader)
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does

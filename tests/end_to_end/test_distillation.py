@@ -100,13 +100,14 @@ def test_other_ranks_go_on(config, rows, straight, tmp_path, ranks):
         assert found[at] == pytest.approx(expected[at], rel=3e-4)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "run"])
-def test_a_teacher_that_runs_along_says_what_its_rows_say(config, model, straight, tmp_path, kind):
+@pytest.mark.parametrize(("kind", "mode"), [("onnx", "--graph"), ("weights", "--graph"), ("weights", "--eager")])
+def test_a_teacher_that_runs_along_says_what_its_rows_say(config, model, straight, tmp_path, kind, mode):
     teacher = model
     if kind == "onnx":
         teacher = tmp_path / "teacher.onnx"
         teacher.write_bytes(to_onnx(load_backbone_embedder(model).network).SerializeToString())
-    run(2, config, tmp_path / "out", *DISTILLING, f"teacher={teacher}", "batch_size=6")
+    run(2, config, tmp_path / "out", mode, *DISTILLING, f"teacher={teacher}", "batch_size=6")
+    assert set(checkpoint(tmp_path / "out", STEPS)) == set(checkpoint(straight("--graph"), STEPS))
     expected, found = lines(straight("--graph")), lines(tmp_path / "out")
     for at in (1, 2, 3, 4):
         assert found[at] == pytest.approx(expected[at], rel=3e-3)  # rows in float16
@@ -117,7 +118,7 @@ def test_a_teacher_that_runs_along_says_what_its_rows_say(config, model, straigh
     [
         (("loss=arcface + distillation",), "with teacher = None"),
         (("loss=arcface", "teacher={rows}"), "has no use in loss = 'arcface'"),
-        (("loss=arcface + distillation", "teacher={tmp}/none"), "there is no teacher at"),
+        (("loss=arcface + distillation", "teacher={tmp}/none"), "there is no model at"),
         (("loss=arcface + distillation", "teacher={tmp}/none.npy"), "none.npy are not there"),
         (("loss=arcface + distillation", "teacher={tmp}/other.npy"), "holds the embeddings of 47 images"),
         (("loss=arcface + distillation", "teacher={tmp}/same.npy"), "and the set's images are not those"),

@@ -55,9 +55,14 @@ def resolve_phases(cfg: EasyDict) -> list[EasyDict]:
     return [_resolved(cfg, dict(stated)) for stated in cfg.phases] or [cfg]
 
 
+def distills(cfg: EasyDict) -> bool:
+    """Whether any phase compares with a teacher."""
+    return any(map(uses_teacher, resolve_phases(cfg)))
+
+
 def check_teacher(cfg: EasyDict, places: dict[str, str]) -> None:
     """Raises UserError for a teacher that no phase has a use for."""
-    if cfg.teacher is not None and not any(map(uses_teacher, resolve_phases(cfg))):
+    if cfg.teacher is not None and not distills(cfg):
         advice = 'write a loss such as "arcface + 7 * distillation", or teacher=None'
         raise UserError(f"teacher = {cfg.teacher!r} {places['teacher']} has no use in loss = {cfg.loss!r}: {advice}.")
 

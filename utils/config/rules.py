@@ -140,6 +140,11 @@ def uses_teacher(cfg: EasyDict) -> bool:
     return cfg.loss is not None and cfg.loss not in LOSSES and "distillation" in _names(cfg.loss)
 
 
+def teacher_in_step(cfg: EasyDict) -> bool:
+    """Whether the teacher is a network of ours, and not its embeddings (.npy) or an ONNX model."""
+    return cfg.teacher is not None and Path(cfg.teacher).suffix not in (".npy", ".onnx")
+
+
 def _names(loss: str) -> list[str]:
     return [name for _, name, _ in parse_sum(loss)]
 
