@@ -41,7 +41,7 @@ def build_loader(cfg, runtime):
     """Where the run's batches come from; see data/loader.py."""
     from data.loader import RecordLoader, SyntheticLoader
     from data.samplers import configured_sampler
-    from deploy.teacher import open_teacher
+    from deploy.teacher import find_teacher, open_teacher
 
     batch_size = cfg.batch_size * cfg.gradient_acc
     brings_teacher = uses_teacher(cfg) and not teacher_in_step(cfg)
@@ -57,7 +57,7 @@ def build_loader(cfg, runtime):
         augment=cfg.augment,
         sampler=configured_sampler(cfg),
         gradient_acc=cfg.gradient_acc,
-        teacher=open_teacher(Path(cfg.teacher), Path(cfg.ofrecord_path)) if brings_teacher else None,
+        teacher=open_teacher(find_teacher(cfg.teacher), Path(cfg.ofrecord_path)) if brings_teacher else None,
         num_workers=cfg.num_workers,
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,

@@ -6,6 +6,15 @@ from data.teacher import LiveTeacher, StoredTeacher, Teacher
 from deploy.onnx_embedder import OnnxEmbedder
 from evaluation.saved import embeddings_of
 from evaluation.sources import RecordImages
+from utils.errors import UserError
+
+
+def find_teacher(name: str) -> Path:
+    """Where a config's teacher is. Raises UserError if there is nothing."""
+    if not Path(name).exists() and Path(name).suffix != ".npy":  # which may be unfinished
+        kinds = "embeddings that tools/embed.py made (.npy), an .onnx file, or the folder of a run"
+        raise UserError(f"there is no teacher at {name}; give {kinds}")
+    return Path(name)
 
 
 def open_teacher(path: Path, dataset: Path) -> Teacher:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
+from deploy.teacher import find_teacher
 from engine.batchnorm import averaged_state
 from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
@@ -48,7 +49,7 @@ class Trainer:
         sizes = [loader.teacher_size for loader in self.loaders if loader.teacher_size]
         self.teacher = None
         if distills(cfg) and teacher_in_step(cfg):
-            self.teacher, size = build_teacher(Path(cfg.teacher), runtime, cfg.graph)
+            self.teacher, size = build_teacher(find_teacher(cfg.teacher), runtime, cfg.graph)
             sizes = [size]
         self.projection = build_projection(cfg, sizes[0], runtime) if sizes else None
         for phase in self.phases:

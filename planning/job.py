@@ -5,7 +5,6 @@ and no memory. So this sees whatever a backbone or head really does, and costs s
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import oneflow as flow
@@ -14,6 +13,7 @@ from oneflow.core.common import data_type_pb2
 
 from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
+from deploy.teacher import find_teacher
 from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
 from engine.network import build_teacher
@@ -126,7 +126,8 @@ def _build(cfg, ranks: int, device: str):
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
     freeze(backbone, rules)
     loss = configured_loss(cfg)
-    teacher = build_teacher(Path(cfg.teacher), runtime)[0] if loss.wants_teacher and teacher_in_step(cfg) else None
+    in_step = loss.wants_teacher and teacher_in_step(cfg)
+    teacher = build_teacher(find_teacher(cfg.teacher), runtime)[0] if in_step else None
     model = Classifier(backbone, _Gathered(head, shared), loss, teacher=teacher)
     graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc

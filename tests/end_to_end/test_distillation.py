@@ -118,7 +118,8 @@ def test_a_teacher_that_runs_along_says_what_its_rows_say(config, model, straigh
     [
         (("loss=arcface + distillation",), "with teacher = None"),
         (("loss=arcface", "teacher={rows}"), "has no use in loss = 'arcface'"),
-        (("loss=arcface + distillation", "teacher={tmp}/none"), "there is no model at"),
+        (("loss=arcface + distillation", "teacher={tmp}/none"), "there is no teacher at"),
+        (("loss=arcface + distillation", "teacher={tmp}/none.onnx"), "there is no teacher at"),
         (("loss=arcface + distillation", "teacher={tmp}/none.npy"), "none.npy are not there"),
         (("loss=arcface + distillation", "teacher={tmp}/other.npy"), "holds the embeddings of 47 images"),
         (("loss=arcface + distillation", "teacher={tmp}/same.npy"), "and the set's images are not those"),
