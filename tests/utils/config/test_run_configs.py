@@ -16,6 +16,25 @@ SIZES = {
     "glint360k": (17091657, 360232),
     "emore": (5822653, 85742),
     "webface42m": (42474557, 2059906),
+    "casia": (490623, 10572),
+    "vgg2": (3137807, 8631),
+}
+# Other runs that the field publishes: loss, weight decay, epochs and those after which the rate falls.
+MAGFACE, ADAFACE = (5e-4, 25, (10, 18, 22)), (1e-4, 26, (12, 20, 24))
+RECIPES = {
+    "casia_r18_magface": ("magface", *MAGFACE),
+    "emore_r50_magface": ("magface", *MAGFACE),
+    "emore_r100_magface": ("magface", *MAGFACE),
+    "emore_r50_magcosface": ("magcosface", *MAGFACE),
+    "emore_r50_magface_finetune": ("magface(l_a=1, u_a=51, l_m=0.45, u_m=1, lambda_g=5)", 5e-4, 10, (5, 8)),
+    "casia_r50_adaface": ("adaface", *ADAFACE),
+    "vgg2_r18_adaface": ("adaface", *ADAFACE),
+    "emore_r50_adaface": ("adaface", *ADAFACE),
+    "emore_r100_adaface": ("adaface", *ADAFACE),
+    "emore_r100_curricularface": ("curricularface", 5e-4, 24, (10, 18, 22)),
+    "casia_r34_subcenter": ("arcface", 5e-4, 40, (20, 30)),
+    "casia_mbf_distill512": ("arcface + 128 * distillation", 5e-4, 40, (20, 30)),
+    "casia_mbf_distill256": ("arcface + 128 * distillation", 5e-4, 40, (20, 30)),
 }
 
 
@@ -24,6 +43,7 @@ def test_the_promised_runs_are_there() -> None:
     expected = {"demo", "synthetic", "emore_r100", "speed_r50", "speed_mbf", "speed_head"}
     expected |= {f"{dataset}_{network}" for dataset in ("ms1mv3", "glint360k") for network in networks}
     expected |= {f"webface42m_{network}_pfc02" for network in ("r50", "r100", "mbf")}
+    expected |= {*RECIPES, "casia_r34_keras", "casia_clean_r34"}
     assert set(RUNS) == expected
 
 
@@ -37,14 +57,28 @@ def test_loads_and_reads_back_from_its_dump(run: str, tmp_path: Path) -> None:
     assert load_config(dumped) == cfg
 
 
-@pytest.mark.parametrize("run", [run for run in RUNS if run.split("_")[0] in SIZES])
-def test_published_recipe(run: str) -> None:
+@pytest.mark.parametrize("run", RECIPES)
+def test_recipes_of_the_field(run: str) -> None:
+    cfg, (loss, decay, epochs, falls) = load_config(run), RECIPES[run]
+    dataset, network, *_ = run.split("_")
+    assert (cfg.network, cfg.loss, cfg.weight_decay) == (network, loss, decay)
+    assert (cfg.num_image, cfg.num_classes) == SIZES[dataset]
+    assert (cfg.batch_size * 8, cfg.num_epoch, cfg.decay_epoch, cfg.lr_schedule) == (512, epochs, falls, "multistep")
+    assert cfg.centers_per_class == (3 if "subcenter" in run else 1)
+    assert cfg.embedding_size == (256 if run.endswith("256") else 512)
+    assert ("http" in (CONFIGS / f"{run}.py").read_text()) == ("finetune" not in run)
+
+
+@pytest.mark.parametrize(
+    "run", [run for run in RUNS if run.split("_")[0] in SIZES and len(run.removesuffix("_pfc02").split("_")) == 2]
+)
+def test_arcface_torchs_recipe(run: str) -> None:
     cfg = load_config(run)
-    dataset, network, *partial = run.split("_")
+    dataset, network = run.removesuffix("_pfc02").split("_")
     assert (cfg.num_image, cfg.num_classes) == SIZES[dataset]
     assert cfg.network == network
     assert cfg.loss == ("arcface" if dataset in ("ms1mv3", "emore") else "cosface")
-    assert cfg.sample_rate == (0.2 if partial else 1.0)
+    assert cfg.sample_rate == (0.2 if run.endswith("_pfc02") else 1.0)
     assert cfg.num_epoch == (40 if run == "ms1mv3_mbf" else 20)
     assert cfg.weight_decay == (1e-4 if dataset == "glint360k" or network == "mbf" else 5e-4)
     assert cfg.val_targets == ("lfw", "cfp_fp", "agedb_30")
