@@ -1,5 +1,5 @@
-"""CASIA-WebFace, ResNet-34, ArcFace, as https://github.com/leondgarse/Keras_insightface trains it: an epoch at scale 32,
-then 40 at 64; the learning rate is meant for a batch of 512, such as 8 ranks.
+"""CASIA-WebFace, ResNet-34, ArcFace, as https://github.com/leondgarse/Keras_insightface trains it: an epoch at scale
+32, then 40 at 64; the learning rate is meant for a batch of 512, such as 8 ranks.
 
 Its author reports LFW 99.42, CFP-FP 95.09, AgeDB-30 94.73 %.
 """

@@ -1,5 +1,5 @@
-"""MS1MV2, ResNet-50, MagFace in CosFace's form, as https://github.com/IrvingMeng/MagFace trains it; the learning rate is
-meant for 8 ranks (a batch of 512).
+"""MS1MV2, ResNet-50, MagFace in CosFace's form, as https://github.com/IrvingMeng/MagFace trains it; the learning rate
+is meant for 8 ranks (a batch of 512).
 
 Its authors publish this model and its log without a table of figures.
 """
