@@ -12,6 +12,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+from launch.epoch_signal import hold_epoch_signal
 from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
@@ -21,10 +22,13 @@ from utils.errors import UserError
 
 
 def parse(arguments: list[str]):
-    """The resolved config of the command line."""
+    """The resolved config of the command line, and whether to print its phases alone."""
     parser = argparse.ArgumentParser(prog="train.py", description=__doc__.splitlines()[0])
     parser.add_argument("config", help="a file or its bare name, such as configs/ms1mv3_r50.py or ms1mv3_r50")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for this run")
+    parser.add_argument(
+        "--print_phases", action="store_true", help="show phases, steps, losses and a plot of the rate; train nothing"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--graph", dest="graph", action="store_true", default=None, help="compiled step (the default)")
     mode.add_argument("--eager", dest="graph", action="store_false", help="eager step")
@@ -34,7 +38,29 @@ def parse(arguments: list[str]):
         cfg.graph = args.graph
     if cfg.fp16 and not cfg.graph:
         raise UserError("fp16=True needs the compiled step, where its loss is scaled; use --graph, or add fp16=False")
-    return cfg
+    return cfg, args.print_phases
+
+
+def print_phases(cfg) -> None:
+    """What a run from the beginning would do, on as many ranks as there are of this process; one of them says it.
+
+    Raises UserError for a dataset that is not whole, or smaller than a global batch.
+    """
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if os.environ.get("RANK", "0") != "0":
+        return
+    for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        os.environ.pop(name, None)  # or OneFlow waits for the other ranks when it is imported
+    from data.manifest import Manifest
+    from engine.phase import make_phases
+    from engine.plan import describe_plan
+
+    num_image = cfg.num_image
+    if not cfg.synthetic:
+        manifest = Manifest.load(Path(cfg.ofrecord_path))
+        manifest.check(Path(cfg.ofrecord_path), num_ranks=ranks, num_classes=cfg.num_classes, num_image=cfg.num_image)
+        num_image = manifest.num_records
+    print(describe_plan(make_phases(cfg, num_image, ranks), num_image, ranks))
 
 
 def build_loader(cfg, runtime):
@@ -113,7 +139,11 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    cfg = parse(arguments)
+    hold_epoch_signal()
+    cfg, only_phases = parse(arguments)
+    if only_phases:
+        print_phases(cfg)
+        return 0
 
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
@@ -121,6 +151,7 @@ def main(arguments: list[str]) -> int:
     # OneFlow takes seconds to import, so a mistake in the config is told before.
     from backbones.cpu_kernels import use_cpu_kernels
     from engine.checkpoint import Checkpoint, check_shared
+    from engine.epoch_stop import STOP_FILE
     from engine.hooks import Checkpoints, DropoutSeeds, Progress, Verification
     from engine.records import Records
     from engine.trainer import Trainer
@@ -174,6 +205,8 @@ def main(arguments: list[str]) -> int:
     if trainer.finished:
         logger.info(f"The run is complete already; a larger num_epoch or another output starts a new one: {output}")
         return 0
+    if runtime.is_main and (output / STOP_FILE).exists():
+        logger.warning(f"{output / STOP_FILE} is there: this run ends after its first epoch; remove it to train on")
     records = Records(output, trainer.step, cfg.tensorboard, logger) if runtime.is_main else None
     saving = Checkpoints(cfg.save_interval, cfg.save_all_states, logger)
     verification = Verification(sets, cfg.verbose, logger, records)
@@ -183,6 +216,13 @@ def main(arguments: list[str]) -> int:
     runtime.wait_for_all()  # OneFlow aborts a rank that misses another, as while the main one still writes a model
     if not saving.saved:
         raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")
+    if trainer.after_epoch and not finished:
+        goes_on = "; the same command with resume=True goes on" if cfg.save_all_states else ""
+        epoch = trainer.phase.epoch(trainer.step - 1)
+        logger.info(
+            f"Ended after epoch {epoch}, at step {trainer.step}, as asked{goes_on}. Model and log are in {output}"
+        )
+        return 0
     if not finished:
         goes_on = "; the same command with resume=True goes on from there" if cfg.save_all_states else ""
         logger.info(f"Stopped at step {trainer.step}{goes_on}")

@@ -13,7 +13,7 @@ enter_environment()
 
 import numpy as np
 
-from utils.cli import run_cli
+from utils.cli import rate, run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     print(f"{model} on {args.pairs or folder}")
     for name, pairs in sets.items():
         embeddings = saved if args.embeddings else embed(embedder, pairs.images, cfg.val_batch_size)
-        found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out)
+        found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out, args.fmr)
         print("\n".join([*describe(name, found), *describe_curve(name, result)]))
     if args.out:
         from evaluation.report import write_report
@@ -76,6 +76,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="for results (.json, .csv, .md), pictures and a page")
     parser.add_argument("--folds", type=int, default=10, metavar="K", help="default: 10")
     parser.add_argument("--pca", type=int, default=0, metavar="N", help="accuracy of N principal components")
+    parser.add_argument(
+        "--fmr", type=rate, default=1e-3, metavar="RATE", help="of the error-versus-reject curve (default %(default)s)"
+    )
     parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="what runs the model")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="such as val_targets=lfw,agedb_30 val_path=DIR"

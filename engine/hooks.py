@@ -12,7 +12,7 @@ from tqdm import tqdm
 from deploy.embedder import Embedder
 from deploy.weights import save_backbone
 from engine.measures import mean_loss, mean_of
-from engine.phase_step import trained_with
+from engine.plan import describe_phase
 from engine.records import Records
 from engine.snapshot import save_run
 from engine.trainer import Trainer
@@ -60,13 +60,7 @@ class Progress(Hook):
             self._report(trainer)
 
     def on_phase(self, trainer: Trainer) -> None:
-        phase = trainer.phase
-        lr, last = phase.rate(phase.first), phase.rate(phase.stop - 1)
-        self._logger.info(
-            f"Phase {phase.number + 1} of {len(trainer.phases)}: steps {phase.first} to {phase.stop}, "
-            f"{trained_with(phase.cfg)['loss']}, {phase.cfg.optimizer} from lr {lr:g} to {last:g}"
-            + (f", frozen: {', '.join(phase.cfg.frozen)}" if phase.cfg.frozen else "")
-        )
+        self._logger.info(describe_phase(trainer.phase, trainer.phases))
 
     def on_end(self, trainer: Trainer) -> None:
         if self._losses:
@@ -96,6 +90,7 @@ class Progress(Hook):
         self._logger.info(
             f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
             f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}"
+            + (f"   Phase: {trainer.phase.number + 1}/{len(trainer.phases)}" if len(trainer.phases) > 1 else "")
             + "".join(f"   {name}: {value:.4f}" for name, value in parts.items())
             + (f"   Accuracy: {accuracy:.4f}" if accuracy is not None else "")
             + (f"   Skipped: {skipped}" if skipped else ""),
@@ -160,17 +155,16 @@ class DropoutSeeds(Hook):
 class Verification(Hook):
     """Accuracy on the verification sets every `verbose` steps (0: only at the end) and when the run is complete.
 
-    Each rank embeds a share of every set. The first set says which backbone is the best so far.
+    Each rank embeds a share of every set. The first set says which backbone is the best so far; each has its own, too.
     """
 
     def __init__(self, sets: dict[str, BinSet], verbose: int, logger: logging.Logger, records: Records | None) -> None:
         self._sets, self._verbose, self._logger, self._records = sets, verbose, logger, records
-        self._highest: dict[str, float] = {}
         self._embedder: Embedder | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        for first in list(self._sets)[:1]:  # the one whose best a checkpoint remembers
-            self._highest[first] = trainer.best
+        for first in list(self._sets)[:1]:  # older checkpoints remember its best alone
+            trainer.best_of[first] = trainer.best, trainer.best_step
 
     def after_step(self, trainer: Trainer) -> None:
         if trainer.finished or (self._verbose and trainer.step % self._verbose == 0):
@@ -188,23 +182,25 @@ class Verification(Hook):
             shared = {"rank": runtime.rank, "ranks": runtime.ranks, "gather": runtime.gather_rows}
             for number, (name, images) in enumerate(self._sets.items()):
                 result = verify_set(self._embedder, images, cfg.val_batch_size, **shared)
-                self._highest[name] = max(self._highest.get(name, 0.0), result.accuracy)
+                if result.accuracy > trainer.best_of.setdefault(name, (0.0, 0))[0]:
+                    trainer.best_of[name] = result.accuracy, trainer.step
+                    if number == 0:
+                        trainer.best, trainer.best_step = trainer.best_of[name]
                 for line in describe(name, result, trainer.step):
                     self._logger.info(line)
-                self._logger.info(f"[{name}][{trainer.step}]Accuracy-Highest: {self._highest[name]:.5f}")
+                self._logger.info(f"[{name}][{trainer.step}]Accuracy-Highest: {trainer.best_of[name][0]:.5f}")
                 if self._records:
                     figures = {"accuracy": float(result.accuracy), "tar_at_far_1e-3": float(result.tar)}
                     named = {f"verification/{name}/{figure}": value for figure, value in figures.items()}
                     self._records.add(trainer.step, named)
-                if number == 0 and result.accuracy > trainer.best:
-                    trainer.best, trainer.best_step = result.accuracy, trainer.step
 
 
 class Checkpoints(Hook):
     """A checkpoint every `save_interval` steps, at each epoch's end, at the best accuracy and when the run ends.
 
     The backbone alone (`output/backbone.safetensors`) is written at each epoch's end and at the run's, and the best
-    one into `output/best`. A disk that is full costs the checkpoint, not the run.
+    one into `output/best`; with several verification sets, the best one on each into `output/best/NAME`. A disk that is
+    full costs the checkpoint, not the run.
     """
 
     def __init__(self, save_interval: int, all_states: bool, logger: logging.Logger) -> None:
@@ -217,24 +213,36 @@ class Checkpoints(Hook):
         due = self._interval and trainer.step % self._interval == 0
         if ends_epoch or due or trainer.best_step == trainer.step:
             self._save(trainer, weights=ends_epoch)
+        elif any(step == trainer.step for _, step in trainer.best_of.values()):
+            self._save(trainer, weights=False, states=False)  # no checkpoint: with many sets there would be many
 
     def on_end(self, trainer: Trainer) -> None:
         if self._tried_at != trainer.step or not self.saved:
             self._save(trainer, weights=True)
 
-    def _save(self, trainer: Trainer, weights: bool) -> None:
-        self._tried_at, self.saved = trainer.step, True
+    def _save(self, trainer: Trainer, weights: bool, states: bool = True) -> None:
+        self.saved = True
+        if states:
+            self._tried_at = trainer.step
         with trainer.paused():
             # weights that are no numbers are not worth saving
             mean_loss([trainer.loss], trainer.runtime, trainer.step, trainer.cfg.fp16)
             state = trainer.backbone_state()
-            if self._all_states:
+            if self._all_states and states:
                 self._try(lambda: self._logger.info(f"Checkpoint: {save_run(trainer, state)}"), trainer)
             if trainer.runtime.is_main:
-                for folder, wanted in (("", weights), ("best", trainer.best_step == trainer.step)):
-                    if wanted:
-                        place, cfg = trainer.output / folder, trainer.cfg
-                        self._try(partial(save_backbone, place, state, cfg.network, cfg.embedding_size), trainer)
+                for folder in self._folders(trainer, weights):
+                    place, cfg = trainer.output / folder, trainer.cfg
+                    self._try(partial(save_backbone, place, state, cfg.network, cfg.embedding_size), trainer)
+
+    def _folders(self, trainer: Trainer, weights: bool) -> list[str]:
+        """Below the output, where the backbone of this step belongs."""
+        folders = [""] if weights else []
+        if trainer.best_step == trainer.step:
+            folders.append("best")
+        if len(trainer.best_of) > 1:
+            folders += [f"best/{name}" for name, (_, step) in trainer.best_of.items() if step == trainer.step]
+        return folders
 
     def _try(self, write: Callable[[], None], trainer: Trainer) -> None:
         try:

@@ -25,6 +25,7 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
         "phase": trainer.phase.number,
         "best": trainer.best,
         "best_step": trainer.best_step,
+        "best_of": trainer.best_of,
         **trained_with(trainer.phase.cfg),
         "config": dump_config(cfg),
     }

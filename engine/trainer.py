@@ -11,6 +11,7 @@ from deploy.teacher import find_teacher
 from engine.batchnorm import averaged_state
 from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
+from engine.epoch_stop import EpochStop
 from engine.identity import check_same_classes, check_same_run, phase_of, written_with
 from engine.in_flight import StepsInFlight
 from engine.network import build_backbone, build_teacher, load_pretrained
@@ -30,7 +31,8 @@ class Trainer:
     """Trains `cfg.network` in the phases of `cfg`, on what `make_loader(config of a phase)` gives.
 
     Hooks see it after every step: `step` (done so far), `losses` of the last step by name, and `loss`, still on the
-    device, `phase`, `best` and `best_step` (highest accuracy on the first verification set, and when), `finished`.
+    device, `phase`, `best` and `best_step` (highest accuracy on the first verification set, and when), `best_of` (the
+    same of every set by its name), `finished`, and `after_epoch` if the user has ended the run after an epoch.
     """
 
     def __init__(self, cfg, runtime: Runtime, make_loader: Callable) -> None:
@@ -42,6 +44,8 @@ class Trainer:
         self.loaders = [first, *(make_loader(phase.cfg) for phase in self.phases[1:])]  # so that each is checked now
         self.phase, self.total_steps = self.phases[0], self.phases[-1].stop
         self.step, self.best, self.best_step = 0, 0.0, 0
+        self.best_of: dict[str, tuple[float, int]] = {}
+        self.after_epoch = False
         self.losses: dict[str, flow.Tensor] = {}
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
         self.resume_note: str | None = None  # a warning of `resume` for the user
@@ -87,10 +91,10 @@ class Trainer:
 
     def fit(self, hooks: list) -> bool:
         """Trains to the end, or until the user stops it; says which by returning `finished`."""
-        with StopSignal(self.runtime) as stop:
+        with EpochStop(self.runtime, self.output) as epoch_stop, StopSignal(self.runtime) as stop:
             for hook in hooks:
                 hook.on_start(self)
-            while not self.finished and self._train_phase(hooks, stop) and not self.finished:
+            while not self.finished and self._train_phase(hooks, stop, epoch_stop) and not self.finished:
                 with self.paused():
                     self._next_phase(self.train_step.state())
                 for hook in hooks:
@@ -99,7 +103,7 @@ class Trainer:
                 hook.on_end(self)
         return self.finished
 
-    def _train_phase(self, hooks: list, stop: StopSignal) -> bool:
+    def _train_phase(self, hooks: list, stop: StopSignal, epoch_stop: EpochStop) -> bool:
         """Trains to the phase's end; False if the user has stopped the run before."""
         batches = self.loaders[self.phase.number].batches(*self.phase.batches(self.step))
         for (images, labels, records, *teacher), upcoming in with_upcoming(batches):
@@ -111,6 +115,9 @@ class Trainer:
             for hook in hooks:
                 hook.after_step(self)
             if stop.agreed(due):
+                return False
+            if self.phase.ends_epoch(done) and epoch_stop.agreed():
+                self.after_epoch = True
                 return False
         return True
 
@@ -140,6 +147,7 @@ class Trainer:
         for name, tensor in self.backbone.state_dict().items():
             write_local(tensor, weights[name])
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
+        self.best_of = {name: tuple(best) for name, best in about.get("best_of", {}).items()}
         self.store = build_store(self.phase.cfg, self.num_classes, runtime)
         notes.append(self.store.restore(checkpoint.centers()))
         self.resume_note = ". ".join(note for note in notes if note) or None

@@ -10,9 +10,10 @@ import numpy as np
 
 from evaluation.curves import Roc, roc
 from evaluation.ijb_meta import Ijb, Roster
+from evaluation.quality import FMR, error_versus_reject, magnitudes, pair_quality
 from evaluation.results import curve_facts
 from evaluation.search import Searches, identification, search
-from evaluation.templates import Setting, drop_pages, template_features
+from evaluation.templates import Setting, drop_pages, template_features, template_quality
 from utils.errors import UserError
 
 _CHECKED = 4096  # images looked through at a time
@@ -26,6 +27,7 @@ class IjbResult:
     setting: Setting
     roc: Roc  # of the cosines of pairs of templates
     galleries: dict[str, Searches]  # by the gallery's name; empty where there is no 1:N
+    rejects: dict  # the curve of `error_versus_reject`
 
 
 def check_embeddings(ijb: Ijb, embeddings: np.ndarray) -> None:
@@ -45,19 +47,31 @@ def check_embeddings(ijb: Ijb, embeddings: np.ndarray) -> None:
         raise UserError(f"the embeddings of {len(bad)} of {len(ijb.names)} images have NaN or infinity: {first}")
 
 
-def evaluate_ijb(ijb: Ijb, embeddings: np.ndarray, setting: Setting) -> IjbResult:
+def ijb_quality(ijb: Ijb, embeddings: np.ndarray) -> np.ndarray:
+    """The quality of the pairs of templates, (P,), from the magnitudes of their images without flip."""
+    quality = template_quality(magnitudes(embeddings), ijb.templates, ijb.medias)
+    return pair_quality(quality, ijb.first, ijb.second)
+
+
+def evaluate_ijb(
+    ijb: Ijb, embeddings: np.ndarray, setting: Setting, quality: np.ndarray | None = None, fmr: float = FMR
+) -> IjbResult:
     """Judges embeddings, as `check_embeddings` allows, in one setting; 1:N where galleries were read.
+
+    quality: `ijb_quality`, which is the same in all settings; fmr: of the error-versus-reject curve.
 
     Raises UserError where the setting needs mirror images and there are none.
     """
     features = template_features(embeddings, ijb.detector_scores, ijb.templates, ijb.medias, setting)
-    curve = roc(pair_scores(features, ijb.first, ijb.second), ijb.same)
+    scores = pair_scores(features, ijb.first, ijb.second)
+    curve = roc(scores, ijb.same)
+    rejects = error_versus_reject(scores, ijb.same, ijb_quality(ijb, embeddings) if quality is None else quality, fmr)
 
     def look_for(probes: Roster, gallery: Roster) -> Searches:
         return search(features[probes.templates], probes.subjects, features[gallery.templates], gallery.subjects)
 
     galleries = {name: look_for(ijb.probes, gallery) for name, gallery in ijb.galleries.items()}
-    return IjbResult(setting, curve, galleries)
+    return IjbResult(setting, curve, galleries, rejects)
 
 
 def ijb_result(target: str, model: str, found: IjbResult) -> dict:
@@ -68,6 +82,7 @@ def ijb_result(target: str, model: str, found: IjbResult) -> dict:
         "model": model,
         "setting": str(found.setting),
         **curve_facts(found.roc),
+        "error_versus_reject": found.rejects,
         "identification": identification(list(found.galleries.values())) if found.galleries else {},
         "galleries": {
             name: {

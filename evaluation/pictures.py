@@ -80,6 +80,30 @@ def histogram_figure(result: dict) -> Figure:
     return figure
 
 
+def reject_figure(results: Sequence[dict]) -> Figure:
+    """FNMR at a fixed FMR over the share of pairs dropped, of the models whose result has that curve."""
+    figure, axes = _figure(f"{title(results[0])}: error versus reject", len(results))
+    highest = 0.0
+    for number, result in enumerate(results):
+        curve = result.get("error_versus_reject", {"dropped": [], "fnmr": [], "fmr": 0})
+        points = [(u, fnmr) for u, fnmr in zip(curve["dropped"], curve["fnmr"], strict=True) if fnmr is not None]
+        if points:
+            dropped, fnmr = zip(*points, strict=True)
+            highest = max(highest, *fnmr)
+            label = f"{_plain(result['model'])}, FMR {curve['fmr']:g}"
+            axes.plot(dropped, fnmr, marker="o", ms=4, lw=1.8, label=label, **_style(number))
+    if not axes.lines:
+        return _empty(figure, axes, "no curve: too few pairs for the FMR, or results without it")
+    axes.set_xlim(-0.02, 1)
+    axes.set_ylim(-0.03 * max(highest, 0.01), 1.08 * max(highest, 0.01))
+    axes.set_xlabel("share of the pairs dropped, of the lowest quality first")
+    axes.set_ylabel("false non-match rate (FNMR)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=None))
+    figure.legend(loc="outside lower left", frameon=False)
+    return figure
+
+
 def folds_figure(results: Sequence[dict]) -> Figure:
     """Each fold's accuracy on one verification set, and each model's mean as a line."""
     figure, axes = _figure(f"{title(results[0])}: accuracy of each fold", len(results))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from evaluation.pictures import folds_figure, histogram_figure, png, roc_figure
+from evaluation.pictures import folds_figure, histogram_figure, png, reject_figure, roc_figure
 from evaluation.results import measures, read_result, title, variant
 from utils.errors import UserError
 from utils.files import write_whole
@@ -41,7 +41,9 @@ _TERMS = """<p class="note">TAR@FAR=f: the share of same pairs accepted (true ac
 accepts at most the share f of the different pairs (false accept rate). EER: the error rate where both kinds of error
 are equally frequent. AUC: area under the ROC curve. XNorm: mean length of an embedding. Accuracy: mean ± standard
 deviation over the folds, each at the threshold best on the others; thresholds are squared distances d of unit vectors,
-and their cosine is 1 - d/2.</p>
+and their cosine is 1 - d/2. Error versus reject: the share of same pairs refused (false non-match rate, FNMR) at the
+lowest threshold that accepts at most the share FMR of the different pairs (false match rate), chosen anew on the pairs
+that are left; the quality of a pair is the smaller magnitude of its two embeddings.</p>
 """
 
 
@@ -91,6 +93,8 @@ def _section(results: list[dict], folder: Path, stem: str) -> list[str]:
     pictures = {"roc": roc_figure(results)}
     if results[0]["kind"] == "verification":
         pictures["folds"] = folds_figure(results)
+    if any("error_versus_reject" in result for result in results):
+        pictures["error-versus-reject"] = reject_figure(results)
     for number, result in enumerate(results, 1):
         pictures[f"scores-{number}"] = histogram_figure(result)
 
@@ -109,6 +113,9 @@ def _section(results: list[dict], folder: Path, stem: str) -> list[str]:
     parts.append("</div>\n")
     if first["kind"] == "verification":
         parts += ["<details><summary>Every fold: accuracy (threshold)</summary>\n", _folds(results), "</details>\n"]
+    if "error-versus-reject" in pictures:
+        heading = "Error versus reject: FNMR by the share of pairs dropped"
+        parts += [f"<details><summary>{heading}</summary>\n", _rejects(results), "</details>\n"]
     for result in results:
         parts += _hardest(result)
     return parts
@@ -122,6 +129,20 @@ def _folds(results: list[dict]) -> str:
         cells = [f"{fold['accuracy']:.2%} ({fold['threshold']:.2f})" if fold else "" for fold in folds]
         rows.append([f"fold {number + 1}", *cells])
     return _table(["", *(result["model"] for result in results)], rows)
+
+
+def _rejects(results: list[dict]) -> str:
+    curves = [result["error_versus_reject"] for result in results if "error_versus_reject" in result]
+    models = [
+        f"{result['model']}, FMR {result['error_versus_reject']['fmr']:g}"
+        for result in results
+        if "error_versus_reject" in result
+    ]
+    found = [dict(zip(curve["dropped"], curve["fnmr"], strict=True)) for curve in curves]
+    shares = sorted({share for curve in found for share in curve})
+    cells = [[curve.get(share) for curve in found] for share in shares]
+    rows = [["n/a" if fnmr is None else f"{fnmr:.2%}" for fnmr in row] for row in cells]
+    return _table(["dropped", *models], [[f"{share:.0%}", *row] for share, row in zip(shares, rows, strict=True)])
 
 
 def _hardest(result: dict) -> list[str]:

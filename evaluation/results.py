@@ -159,8 +159,11 @@ def _well_formed(result: dict) -> bool:
         for pair in result.get("hardest", ()):
             shares.append(pair["score"])
             names += [pair["strip"], *pair["images"]]
+        rejects = result.get("error_versus_reject", {"fmr": 0, "dropped": [], "fnmr": []})
+        shares += [*rejects["fnmr"], float(rejects["fmr"]), *map(float, rejects["dropped"])]
         return (
             lengths[0] == lengths[1]
+            and len(rejects["dropped"]) == len(rejects["fnmr"])
             and counts == [edges - 1, edges - 1]
             and all(isinstance(share, int | float | None) for share in shares)
             and all(isinstance(name, str) for name in names)

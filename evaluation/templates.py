@@ -86,6 +86,19 @@ def template_features(
     return features
 
 
+def template_quality(magnitudes: np.ndarray, templates: np.ndarray, medias: np.ndarray) -> np.ndarray:
+    """The quality of each template, (T,) float64: the mean over its media of the mean magnitude of their images.
+
+    magnitudes: (N,), without flip; templates and medias: as in `template_features`, where a video too counts once.
+    """
+    sums, media = np.zeros((2, templates.max() + 1))
+    for first, last, images, weights in _blocks(templates, medias):
+        own = templates[images] - first
+        sums[first:last] = np.bincount(own, magnitudes[images] * weights, last - first)
+        media[first:last] = np.bincount(own, weights, last - first)
+    return sums / media
+
+
 def drop_pages(array: np.ndarray) -> None:
     """Gives back the memory of a memory-mapped file's pages, which would otherwise add up to all of the file."""
     if isinstance(array.base, mmap.mmap):

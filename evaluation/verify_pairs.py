@@ -7,6 +7,7 @@ import numpy as np
 from evaluation.curves import roc
 from evaluation.hardest import write_strips
 from evaluation.pairs import Pairs
+from evaluation.quality import FMR, error_versus_reject, magnitudes, pair_quality
 from evaluation.results import measures, verification_result, write_result
 from evaluation.verification import FOLDS, VerificationResult, judge
 
@@ -21,10 +22,12 @@ def verify_pairs(
     folds: int = FOLDS,
     pca: int = 0,
     out: Path | None = None,
+    fmr: float = FMR,
 ) -> tuple[VerificationResult, dict]:
     """What InsightFace's protocol says, and the whole result (evaluation/results.py), of a set's images (N, views, E).
 
-    out: a folder for `name`.json, .csv and .md, and the pictures of the hardest pairs.
+    out: a folder for `name`.json, .csv and .md, and the pictures of the hardest pairs. fmr: the false match rate of the
+    error-versus-reject curve, in which a pair is as good as the smaller magnitude of its two embeddings without flip.
 
     Raises UserError as `judge`, and where an image cannot be read or a file not written.
     """
@@ -32,6 +35,8 @@ def verify_pairs(
     cosines = 1 - judged.distances / 2
     strips = write_strips(pairs, cosines, _HARDEST, out, f"{name}-hardest") if out else ()
     result = verification_result(name, model, judged, roc(cosines, pairs.issame), strips, pca)
+    quality = pair_quality(magnitudes(embeddings), *pairs.pairs.T)
+    result["error_versus_reject"] = error_versus_reject(cosines, pairs.issame, quality, fmr)
     if out:
         write_result(result, out, name)
     return judged.result, result

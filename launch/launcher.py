@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.epoch_signal import hold_epoch_signal
 from launch.gpu import usable_cards
 from launch.nodes import Nodes, Place, gather, join
 from launch.process import Process
@@ -53,6 +54,7 @@ class Layout:
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    hold_epoch_signal()
     options = _parse(arguments, environ)
     try:
         usable, refused = usable_cards(environ.get("CUDA_VISIBLE_DEVICES"))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from launch.epoch_signal import EPOCH_SIGNAL
 from launch.process import ABORTED, STOPPED, USER_ERROR, Process
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -72,7 +73,7 @@ class _Watch:
         with _signals_held() as outer_mask:
             try:
                 for process in self.processes:
-                    process.start(outer_mask)
+                    process.start(outer_mask | {EPOCH_SIGNAL})
                     self.running.append(process)
                 readers = self._start_readers()
                 while self.running:
@@ -122,13 +123,16 @@ class _Watch:
 
     def _wait(self) -> None:
         """For a signal (a process' end is one) or the deadline; with others elsewhere, for a moment at most."""
-        held = _STOP_SIGNALS | {signal.SIGCHLD}
+        held = _STOP_SIGNALS | {EPOCH_SIGNAL, signal.SIGCHLD}
         moments = [] if self.others.look is None else [self.others.look]
         if self.deadline is not None:
             moments.append(max(0.0, self.deadline - time.monotonic()))
         info = signal.sigtimedwait(held, min(moments)) if moments else signal.sigwaitinfo(held)
         if info is not None and info.si_signo in _STOP_SIGNALS:
             self._stop(info.si_signo)
+        elif info is not None and info.si_signo == EPOCH_SIGNAL:
+            for process in self.running:
+                process.signal(EPOCH_SIGNAL)
         elif info is None and self.deadline is not None and time.monotonic() >= self.deadline:
             self.deadline = None
             self.at_deadline()
@@ -206,7 +210,7 @@ class _Watch:
 @contextmanager
 def _signals_held():
     """Inside, the signals of interest are fetched by sigwait instead of interrupting; yields the mask from outside."""
-    held = _STOP_SIGNALS | {signal.SIGCHLD}
+    held = _STOP_SIGNALS | {EPOCH_SIGNAL, signal.SIGCHLD}
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup
         held -= {signal.SIGHUP}
     outer_mask = signal.pthread_sigmask(signal.SIG_BLOCK, held)

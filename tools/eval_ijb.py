@@ -21,12 +21,12 @@ import numpy as np
 
 from evaluation.curves import pairs_needed
 from evaluation.embedding_file import load_embeddings
-from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_result
+from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_quality, ijb_result
 from evaluation.ijb_meta import GALLERIES, ijb_images, load_ijb
 from evaluation.results import write_result
 from evaluation.templates import ALL_SETTINGS, Setting
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import run_cli
+from utils.cli import rate, run_cli
 from utils.errors import UserError
 
 
@@ -52,9 +52,9 @@ def main(arguments: list[str]) -> int:
     embeddings = np.asarray(embeddings, np.float32)
     model = str(args.model_path or about.get("model", path))
     check_embeddings(ijb, embeddings)
-    results = []
+    results, quality = [], ijb_quality(ijb, embeddings)
     for setting in settings:
-        results.append(ijb_result(args.target, model, evaluate_ijb(ijb, embeddings, setting)))
+        results.append(ijb_result(args.target, model, evaluate_ijb(ijb, embeddings, setting, quality, args.fmr)))
         written = write_result(results[-1], out, f"{args.target}_{setting}")
     print(f"\n{model}\n\n{_table(results)}\n\n{written} (and .csv, .md); tools/report.py draws it")
     return 0
@@ -74,6 +74,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--setting", default="N1D1F2", help="norm, detector's score, flip test (default %(default)s)")
     modes.add_argument("--all_settings", action="store_true", help="N and D of 0 and 1, F of 0 and 2")
+    parser.add_argument(
+        "--fmr", type=rate, default=1e-3, metavar="RATE", help="of the error-versus-reject curve (default %(default)s)"
+    )
     parser.add_argument("--no_identification", action="store_true", help="for a release without 1:N files")
     add_options(parser)
     args = parser.parse_args(arguments)

@@ -1,5 +1,6 @@
 """The edge between a program and its user: errors become one sentence and an exit status."""
 
+import argparse
 import io
 import os
 import select
@@ -42,6 +43,17 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
             raise
         traceback.print_exc()
         _end(1, hard_exit)
+
+
+def rate(text: str) -> float:
+    """An argument that is a share of something, above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not possible: it must be above 0 and below 1, such as 1e-3")
+    return value
 
 
 def _note(sentence: str) -> None:

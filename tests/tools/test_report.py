@@ -85,7 +85,8 @@ def test_one_page_that_compares_models_and_needs_nothing_else(results, tmp_path)
     embedded = [base64.b64decode(re.fullmatch("data:image/png;base64,(.*)", source)[1]) for source in sources]
     pictures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
     assert sorted(pictures) == [
-        "1-lfw-folds.png", "1-lfw-roc.png", "1-lfw-scores-1.png", "1-lfw-scores-2.png",
+        "1-lfw-error-versus-reject.png", "1-lfw-folds.png", "1-lfw-roc.png",
+        "1-lfw-scores-1.png", "1-lfw-scores-2.png",
         "2-IJBC-N1D1F2-roc.png", "2-IJBC-N1D1F2-scores-1.png",
     ]  # fmt: skip
     strips = [path.read_bytes() for result in results for path in sorted(result.parent.glob("lfw-hardest/*.png"))]
