@@ -158,6 +158,6 @@ def test_the_papers_ranges_have_their_bounds():
 
 
 def test_impossible_ranges_are_refused():
-    for magnitudes, l_m, u_m, s in (([0, 1], 0.4, 0.8, 64), ([1, 2], 0.8, 0.4, 64), ([1, 2], 0.4, 0.8, 0)):
+    for norms, l_m, u_m, s in (([0, 1], 0.4, 0.8, 64), ([1, 2], 0.8, 0.4, 64), ([1, 2], 0.4, 0.8, 0)):
         with pytest.raises(UserError):
-            propose_range(np.array(magnitudes, float), l_m, u_m, s)
+            propose_range(np.array(norms, float), l_m, u_m, s)
