@@ -43,7 +43,7 @@ def test_scores_and_the_loss_to_paste(folder, tmp_path):
     assert rows[0]["image"] == f"a face {wanted.argmin():02}.png"
     assert {path.name for path in out.iterdir()} >= {"quality.csv", "sheet.png", "histogram.png", "embeddings.npy"}
     pasted = re.search(r"'(loss=magface\(.*\))'", said)[1]
-    assert load_config("base", [pasted, "synthetic=True", "num_classes=9", "num_image=99"]).loss == pasted[5:]
+    assert load_config("base", [pasted, "synthetic=True", "num_classes=9", "num_image=999"]).loss == pasted[5:]
 
     again = tmp_path / "again"
     said = score(folder, "--embeddings", out / "embeddings.npy", "--out", again, "--magface", "--lambda_g", 1e-6)
