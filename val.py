@@ -53,10 +53,17 @@ def main(arguments: list[str]) -> None:
         embedder = load_embedder(Path(model), start_runtime(cfg.device).device, args.backend)
 
     print(f"{model} on {args.pairs or folder}")
+    results = {}
     for name, pairs in sets.items():
         embeddings = saved if args.embeddings else embed(embedder, pairs.images, cfg.val_batch_size)
         found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out, args.fmr)
+        results[name] = result
         print("\n".join([*describe(name, found), *describe_curve(name, result)]))
+    if not args.embeddings and not args.pca:  # components have thresholds of their own
+        from deploy.embedder import model_digest
+        from deploy.thresholds import store_thresholds
+
+        print(store_thresholds(Path(model), model_digest(Path(model)), results))
     if args.out:
         from evaluation.report import write_report
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from recognition.detect import Face
+from recognition.face import Face
 from utils.errors import UserError
 
 KNOWN, UNKNOWN = (0, 114, 178), (213, 94, 0)  # blue and vermilion, which the color-blind tell apart

@@ -10,7 +10,7 @@ from evaluation.align import align
 from evaluation.bin_set import IMAGE_SHAPE
 from evaluation.sources import read_image
 from evaluation.verification import combine_flip
-from recognition.detect import Face
+from recognition.face import Detect, Face
 from recognition.gallery import Gallery
 from recognition.people import Labeled
 from recognition.search import Match, nearest
@@ -19,7 +19,6 @@ from utils.errors import UserError
 _BATCH = 16  # faces embedded at a time
 
 Embed = Callable[[np.ndarray], np.ndarray]
-Detect = Callable[[np.ndarray], list[Face]]
 
 
 @dataclass(frozen=True)

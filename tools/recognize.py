@@ -4,7 +4,8 @@
     python tools/recognize.py search party.jpg --gallery gallery.npz --model_path work_dirs/demo --out found
 
 PEOPLE is a folder that holds a folder of pictures for each person, or a list of lines `path<TAB>name`. For each picture
-`search` writes NAME.found.jpg, with its faces marked, and NAME.json.
+`search` writes NAME.found.jpg, with its faces marked, and NAME.json. A face is somebody's from the cosine on that
+verification (val.py) has found best for these weights and stored beside them.
 """
 
 import argparse
@@ -15,7 +16,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluation.sources import read_image
 from utils.environment import enter_environment
 
 enter_environment()
@@ -24,7 +24,9 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it says of a bad det
 import cv2
 import numpy as np
 
-from recognition.detect import load_detector
+from deploy.thresholds import measured_threshold
+from evaluation.sources import read_image
+from recognition.detectors.choose import DEFAULT, HELP, Detector, load_detector
 from recognition.draw import Font, Label, annotate
 from recognition.gallery import Gallery
 from recognition.people import labeled_pictures
@@ -34,8 +36,8 @@ from utils.errors import UserError
 from utils.files import write_whole
 
 # What OpenCV's model zoo states for SFace, another model of 112x112 faces, as the best on LFW.
-THRESHOLD = 0.363
-NEAREST = 2  # people listed for each face
+UNMEASURED = 0.363
+CANDIDATES = 2  # people listed for each face
 _QUALITY = 92  # of the pictures' JPEG
 
 
@@ -57,16 +59,22 @@ def main(arguments: list[str]) -> None:
     finding.add_argument(
         "--threshold",
         type=float,
-        default=THRESHOLD,
-        help="cosine from which on a face is somebody; default %(default)s, which OpenCV states for its model SFace. "
-        "For your model: 1 - d / 2, with the squared distance d that verification finds best",
+        help="cosine from which on a face is somebody; default: what val.py measured for these weights, or if it never "
+        f"verified them {UNMEASURED}, which OpenCV states for its model SFace",
+    )
+    finding.add_argument(
+        "--candidates",
+        type=int,
+        metavar="N",
+        help=f"list so many people for each face, with their scores (in NAME.json without this: {CANDIDATES})",
     )
     finding.add_argument("--font", type=Path, help="font of the names; default DejaVu Sans, which has no CJK")
     for command in (making, finding):
         command.add_argument("--model_path", type=Path, required=True, metavar="MODEL", help="of a run, or .onnx")
         command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default %(default)s")
+        command.add_argument("--detector", default=None, metavar="DETECTOR", help=HELP.replace("%(default)s", DEFAULT))
         command.add_argument(
-            "--detector", type=Path, metavar="FILE.onnx", help="a YuNet model; default: OpenCV's cascades"
+            "--detector_threshold", type=float, metavar="S", help="score from which on it is a face; default its own"
         )
     args = parser.parse_args(arguments)
     args.run(args)
@@ -82,12 +90,12 @@ def _load_model(args: argparse.Namespace):
 
 
 def _index(args: argparse.Namespace) -> None:
-    if args.aligned and args.detector:
-        raise UserError("--aligned looks for no faces; leave out --detector")
+    if args.aligned and (args.detector or args.detector_threshold is not None):
+        raise UserError("--aligned looks for no faces; leave out --detector and its threshold")
     if args.out.suffix != ".npz" or not args.out.absolute().parent.is_dir():
         raise UserError(f"the gallery cannot be written to {args.out}: give a .npz in a folder that exists")
     pictures = labeled_pictures(args.source)
-    detect = None if args.aligned else load_detector(args.detector)
+    detect = None if args.aligned else _load_detector(args)
     embed, digest = _load_model(args)
     about = {"model": str(args.model_path), "digest": digest, "detector": detect.name if detect else "none (aligned)"}
     made = index(embed, detect, pictures, about)
@@ -100,29 +108,32 @@ def _index(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> None:
-    if not -1 <= args.threshold <= 1:
+    if args.threshold is not None and not -1 <= args.threshold <= 1:
         raise UserError(f"--threshold {args.threshold} is not possible: a cosine is between -1 and 1")
+    if args.candidates is not None and args.candidates < 1:
+        raise UserError(f"--candidates {args.candidates} is not possible: list at least 1")
     outputs = _outputs(args.pictures, args.out)
-    gallery, font, detect = Gallery.load(args.gallery), Font(args.font), load_detector(args.detector)
+    gallery, font, detect = Gallery.load(args.gallery), Font(args.font), _load_detector(args)
     embed, digest = _load_model(args)
     if gallery.about.get("digest") != digest:
         raise UserError(
             f"{args.gallery} was made with another model, {gallery.about.get('model')}, than {args.model_path}; "
             "embeddings of two models cannot be compared, so make a gallery with this one"
         )
+    threshold, threshold_from = _threshold(args, digest)
     settings = {
         "gallery": str(args.gallery),
         "model": str(args.model_path),
         "detector": detect.name,
-        "threshold": args.threshold,
+        "threshold": threshold,
+        "threshold_from": threshold_from,
     }
     undrawable = ""
     for path, output in zip(args.pictures, outputs, strict=True):
         picture = read_image(path)
-        found = recognize(embed, detect, gallery, picture, NEAREST)
+        found = recognize(embed, detect, gallery, picture, args.candidates or CANDIDATES)
         labels = [
-            Label(one.face, number, one.name(args.threshold), one.matches[0].score)
-            for number, one in enumerate(found, 1)
+            Label(one.face, number, one.name(threshold), one.matches[0].score) for number, one in enumerate(found, 1)
         ]
         undrawable += font.lacks("".join(label.name or "" for label in labels))
         height, width = picture.shape[:2]
@@ -134,9 +145,35 @@ def _search(args: argparse.Namespace) -> None:
         write_whole(output.with_name(f"{output.name}.json"), json.dumps(report, ensure_ascii=False, indent=2).encode())
         who = ", ".join(f"{label.name or 'unknown'} ({label.score:.3f})" for label in labels)
         print(f"{path}: {who or 'no face found'}")
+        if args.candidates:
+            for number, one in enumerate(found, 1):
+                print(f"  face {number}: " + ", ".join(f"{match.name} {match.score:.3f}" for match in one.matches))
     if undrawable:
         some = "".join(dict.fromkeys(undrawable))[:20]
         print(f"Names with {some} are drawn as the face's number: {font.path.name} lacks these; give another --font")
+
+
+def _load_detector(args: argparse.Namespace) -> Detector:
+    detect = load_detector(args.detector or DEFAULT, args.detector_threshold)
+    if detect.warning:
+        print(f"warning: {detect.warning}", file=sys.stderr)
+    return detect
+
+
+def _threshold(args: argparse.Namespace, digest: str) -> tuple[float, str]:
+    """The cosine from which on a face is somebody, and where it is from. Says so where nobody chose it."""
+    if args.threshold is not None:
+        return args.threshold, "--threshold"
+    measured = measured_threshold(args.model_path, digest)
+    if measured is None:
+        print(
+            f"warning: {args.model_path} was never verified, so {UNMEASURED} of another model is the threshold; "
+            f"`val.py CONFIG --model_path {args.model_path}` measures its own",
+            file=sys.stderr,
+        )
+        return UNMEASURED, "SFace"
+    print(f"threshold {measured.cosine:.3f}, best for these weights on {measured.name} ({measured.accuracy:.2%} right)")
+    return measured.cosine, measured.name
 
 
 def _outputs(pictures: list[Path], folder: Path) -> list[Path]:

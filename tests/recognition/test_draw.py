@@ -4,8 +4,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from recognition.detect import Face
 from recognition.draw import KNOWN, UNKNOWN, Font, Label, annotate
+from recognition.face import Face
 from utils.errors import UserError
 
 SIZE = (300, 400)

@@ -13,7 +13,7 @@ import pytest
 from deploy.embedder import load_embedder
 from evaluation.align import align
 from evaluation.sources import read_image
-from recognition.detect import CascadeDetector
+from recognition.detectors.choose import load_detector
 from recognition.gallery import Gallery
 from tests.deploy.models import make_model
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, crop, save, scene
@@ -30,7 +30,7 @@ NAMES = ["王小明", "Ελένη Παπαδοπούλου", "José Núñez", "�
 def world(tmp_path_factory) -> Path:
     """people/NAME/{0,1}.png, party.png with NAMES in turn and a stranger, model.onnx, gallery.npz."""
     folder = tmp_path_factory.mktemp("world")
-    detect = CascadeDetector()
+    detect = load_detector()
     clear = (person for person in range(30) if all(len(detect(scene([crop(person, n)]))) == 1 for n in (0, 1)))
     seen = list(islice(clear, len(NAMES) + 1))
     for name, person in zip(NAMES, seen, strict=False):
@@ -97,7 +97,7 @@ def test_scores_are_cosines_of_embeddings_with_mirror_images(world, tmp_path):
 
     np.testing.assert_allclose(np.linalg.norm(gallery.embeddings, axis=1), 1, atol=1e-5)
     for face in party["faces"]:
-        (known,) = CascadeDetector()(read_image(Path(face["nearest"][0]["source"])))
+        (known,) = load_detector()(read_image(Path(face["nearest"][0]["source"])))
         theirs = unit(read_image(Path(face["nearest"][0]["source"])), known.landmarks)
         ours = unit(read_image(world / "party.png"), face["landmarks"])
         assert face["score"] == pytest.approx(ours @ theirs, abs=1e-3)  # landmarks are rounded

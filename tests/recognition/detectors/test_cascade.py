@@ -1,4 +1,4 @@
-"""Detectors on real photographs, which installed packages hold, on drawn faces, and on what is not a face."""
+"""The cascades on real photographs, which installed packages hold, on drawn faces, and on what is not a face."""
 
 import cv2
 import numpy as np
@@ -6,10 +6,8 @@ import pytest
 
 from evaluation.align import REFERENCE, align
 from evaluation.sources import read_image
-from recognition.detect import CascadeDetector, YuNetDetector, load_detector
+from recognition.detectors.cascade import CascadeDetector
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, crop, scene
-from tests.recognition.yunet import CENTER, LANDMARKS, SIDE, write_yunet
-from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -72,40 +70,3 @@ def test_large_pictures_are_searched_small_and_answered_large(cascade):
 @pytest.mark.parametrize("size", [(300, 400), (10, 10), (1, 3000)])
 def test_nobody_there(cascade, size):
     assert cascade(np.full((*size, 3), GRAY, np.uint8)) == []
-
-
-@pytest.fixture(scope="module")
-def yunet(tmp_path_factory):
-    return write_yunet(tmp_path_factory.mktemp("yunet") / "squares.onnx")
-
-
-@pytest.mark.parametrize("times", [1, 3])
-def test_yunet_says_where_landmarks_are(yunet, times):
-    """On a network that finds white squares; pictures beyond 1280 pixels are shrunk, answers are in theirs."""
-    picture = np.zeros((500, 1280, 3), np.uint8)
-    picture[64:96, 128:160] = 255
-    picture[320:352, 320:352] = 240
-    detect = load_detector(yunet)
-    assert isinstance(detect, YuNetDetector)
-    found = detect(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST))
-    assert [face.landmarks_from for face in found] == ["detector"] * 2
-    for face, (x, y), light in zip(sorted(found, key=lambda face: face.box[0]), ((128, 64), (320, 320)), (255, 240)):  # noqa: B905
-        corner = np.array([x, y])
-        middle = corner + np.multiply(32, CENTER)
-        np.testing.assert_allclose(face.box, times * np.array([*(middle - 16 * SIDE), 32 * SIDE, 32 * SIDE]), rtol=1e-5)
-        np.testing.assert_allclose(face.landmarks, times * (corner + 32 * LANDMARKS), rtol=1e-5)
-        assert face.score == pytest.approx(light / 255, abs=1e-5)
-
-
-def test_yunet_finds_nothing_and_takes_any_size(yunet):
-    detect = YuNetDetector(yunet)
-    for size in ((33, 57), (700, 31), (5, 5)):
-        assert detect(np.zeros((*size, 3), np.uint8)) == []
-
-
-def test_yunet_models_that_do_not_load(tmp_path):
-    with pytest.raises(UserError, match=r"there is no detector at .*missing\.onnx"):
-        load_detector(tmp_path / "missing.onnx")
-    (tmp_path / "bad.onnx").write_bytes(b"no model")
-    with pytest.raises(UserError, match=r"bad\.onnx is not a YuNet model"):
-        load_detector(tmp_path / "bad.onnx")

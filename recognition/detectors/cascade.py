@@ -1,66 +1,24 @@
-"""Faces in pictures, each with the five landmarks that alignment wants, by the detectors OpenCV runs.
+"""Faces by the Haar cascades (Viola and Jones, 2001) that come with OpenCV: a last resort that needs no model.
 
-- `YuNetDetector` (Wu et al., 2023) finds landmarks itself. Its model, `face_detection_yunet_*.onnx`, is a file of
-  OpenCV's model zoo, which OpenCV's wheel does not hold.
-- `CascadeDetector` needs no file: Haar cascades (Viola and Jones, 2001) for faces and eyes come with OpenCV. It finds
-  upright faces seen from the front and now and then something else. Where both eyes are found, they say where the
-  other landmarks are in an average face; else the box does.
-
-A detector is called with a picture (H, W, 3) uint8 RGB and returns its faces, the largest first.
+They find upright faces seen from the front and now and then something else. If both eyes are found, they say where the
+other landmarks are in an average face; else the box does.
 """
-
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from evaluation.align import REFERENCE
-from utils.errors import UserError
-
-LONGEST = 1280  # pictures are searched at this many pixels a side at most, for speed and as YuNet was trained on
-
-
-@dataclass(frozen=True)
-class Face:
-    """Where a face is; all in pixels of the picture."""
-
-    box: np.ndarray  # (4,) float32: left, top, width, height; parts may be outside
-    landmarks: np.ndarray  # (5, 2) float32 x and y, in REFERENCE's order
-    score: float | None  # of the detector, in [0, 1]; None where it has none
-    landmarks_from: str  # "detector", "eyes" or "box"
-
-
-class YuNetDetector:
-    """Faces and landmarks by YuNet."""
-
-    name = "yunet"
-
-    def __init__(self, model: Path, threshold: float = 0.7) -> None:
-        """threshold: of the score. Raises UserError where `model` is missing or OpenCV cannot run it."""
-        if not model.is_file():
-            raise UserError(f"there is no detector at {model}; leave --detector out to take OpenCV's own cascades")
-        try:
-            self._network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), threshold)
-            self._network.detect(np.zeros((320, 320, 3), np.uint8))
-        except cv2.error as error:
-            why = error.err.strip("> \n").partition("\n")[0]
-            raise UserError(f"{model} is not a YuNet model that OpenCV can run: {why}") from None
-
-    def __call__(self, picture: np.ndarray) -> list[Face]:
-        small, scale = _shrink(picture)
-        self._network.setInputSize(small.shape[1::-1])
-        _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        rows = np.empty((0, 15), np.float32) if rows is None else rows
-        return _largest_first(
-            [Face(row[:4] / scale, row[4:14].reshape(5, 2) / scale, float(row[14]), "detector") for row in rows]
-        )
+from recognition.face import Face, largest_first, shrink
 
 
 class CascadeDetector:
     """Faces by OpenCV's Haar cascades, landmarks from the eyes they find, or from the box alone."""
 
     name = "cascade"
+    warning = (
+        "OpenCV's cascades miss turned heads and now and then take a fist for a face; leave --detector out for the "
+        "neural detector"
+    )
 
     _SMALLEST = 24  # side of a face in pixels; the cascade's window is 20
     _WIDTH = 160  # to which a face is scaled before its eyes are looked for
@@ -76,7 +34,7 @@ class CascadeDetector:
         self._eyes = _cascade("haarcascade_eye.xml")
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        small, scale = _shrink(picture)
+        small, scale = shrink(picture)
         gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         boxes = self._faces.detectMultiScale(gray, 1.1, 4, minSize=(self._SMALLEST, self._SMALLEST))
         faces = []
@@ -90,7 +48,7 @@ class CascadeDetector:
             faces.append(
                 Face(box.astype(np.float32) / scale, landmarks.astype(np.float32) / scale, None, landmarks_from)
             )
-        return _largest_first(faces)
+        return largest_first(faces)
 
     def _find_eyes(self, gray: np.ndarray, left: int, top: int, width: int, height: int) -> np.ndarray | None:
         """The left and the right eye in the picture's pixels, (2, 2), or None unless there are two that look right."""
@@ -112,11 +70,6 @@ class CascadeDetector:
         return np.array(eyes) / scale + (left, top)
 
 
-def load_detector(model: Path | None) -> YuNetDetector | CascadeDetector:
-    """YuNet where there is a model of it, else OpenCV's cascades. Raises UserError where the model does not load."""
-    return YuNetDetector(model) if model else CascadeDetector()
-
-
 def _cascade(name: str) -> cv2.CascadeClassifier:
     return cv2.CascadeClassifier(cv2.data.haarcascades + name)
 
@@ -126,16 +79,3 @@ def _from_eyes(eyes: np.ndarray) -> np.ndarray:
     reference, (left, right) = REFERENCE @ (1, 1j), eyes @ (1, 1j)
     points = left + (reference - reference[0]) * (right - left) / (reference[1] - reference[0])
     return np.stack([points.real, points.imag], axis=1)
-
-
-def _shrink(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """The picture with no side above LONGEST, and its scale."""
-    scale = min(1.0, LONGEST / max(picture.shape[:2]))
-    if scale == 1.0:
-        return picture, scale
-    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), scale
-
-
-def _largest_first(faces: list[Face]) -> list[Face]:
-    return sorted(faces, key=lambda face: -float(face.box[2] * face.box[3]))
