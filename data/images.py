@@ -108,6 +108,11 @@ def repair(image: bytes) -> bytes:
     pixels, _ = _decode(image)
     if pixels is None:
         raise ValueError("the image does not decode")
+    return encode_jpeg(pixels)
+
+
+def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 BGR as an RGB JPEG of quality `REPAIR_QUALITY`, 4:4:4."""
     settings = [
         *(cv2.IMWRITE_JPEG_QUALITY, REPAIR_QUALITY),
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),

@@ -24,7 +24,7 @@ WORKSHOP = (
     ("preparation.workers", "preparation.record_sets"),
     ("preparation.sources",),
     ("preparation.convert",),
-    ("preparation.edit", "preparation.inspect", "preparation.drawn"),
+    ("preparation.edit", "preparation.inspect", "preparation.drawn", "preparation.align"),
 )
 APART = {"configs", "tests"}  # run files build on each other alone, and tests import whatever they test
 

@@ -132,14 +132,14 @@ class FileReader:
 
     def contents(self, keys: Iterable[int]) -> Iterator[bytes | None]:
         """The bytes of some files; None where the system does not give them."""
-        return (_read(_join(self.root, name)) for name in self.names(keys))
+        return (read_regular(_join(self.root, name)) for name in self.names(keys))
 
 
 def _join(root: Path, name: bytes) -> bytes:
     return os.path.join(os.fsencode(root), name)
 
 
-def _read(path: bytes) -> bytes | None:
+def read_regular(path: bytes) -> bytes | None:
     """A file's bytes; None where there is no such regular file, or a huge one. Never waits for a pipe's writer."""
     try:
         with open(path, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:

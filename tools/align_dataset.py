@@ -1,0 +1,78 @@
+"""Make a training set of photographs: find each person's face, align it to 112x112, and say what was left out and why.
+
+python tools/align_dataset.py PHOTOS --out DIR             person folders in DIR/faces
+python tools/align_dataset.py PHOTOS --out DIR --ofrecord  a set to train on in DIR/ofrecord
+
+PHOTOS holds a folder of photographs for each person, PHOTOS/PERSON/FILE. Of several faces the largest and most central
+is taken: the one with the largest area - 2 d^2, d being the distance of its center from the photograph's. DIR/report
+has a line for each photograph (photos.csv), the counts (summary.json) and a sheet of what was left out (rejects.png).
+A killed run goes on with the same command.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+
+from preparation.align.choose import Bounds
+from preparation.align.run import FACES, RECORDS, REPORT, Alignment, align_photos
+from recognition.detectors.cascade import CascadeDetector
+from recognition.detectors.choose import CASCADE, DEFAULT, HELP
+from utils.cli import run_cli
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="a folder of a folder for each person")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
+    parser.add_argument("--ofrecord", action="store_true", help="write an OFRecord set in place of person folders")
+    parser.add_argument("--num_part", type=int, default=96, help="of the set, at most one per face (%(default)s)")
+    parser.add_argument("--detector", default=DEFAULT, metavar="DETECTOR", help=HELP)
+    parser.add_argument(
+        "--min_size",
+        type=float,
+        default=Bounds.min_size,
+        metavar="PIXELS",
+        help="of the face's shorter side (%(default)s)",
+    )
+    parser.add_argument(
+        "--min_score", type=float, default=Bounds.min_score, metavar="S", help="of the detector (%(default)s)"
+    )
+    parser.add_argument("--single", action="store_true", help="leave out photographs with several faces that pass")
+    parser.add_argument(
+        "--max_pixels", type=int, default=Alignment.max_pixels, help="larger pictures are not decoded (%(default)s)"
+    )
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--workers", type=int, default=cores, help=f"processes; bytes do not depend on it ({cores})")
+    parser.add_argument("--force", action="store_true", help="replace what DIR holds of an alignment")
+    args = parser.parse_args(arguments)
+    if args.detector == CASCADE:
+        print(f"warning: {CascadeDetector.warning}", file=sys.stderr)
+    summary = align_photos(
+        Alignment(
+            args.photos,
+            args.out,
+            args.detector,
+            Bounds(args.min_size, args.min_score, args.single),
+            args.max_pixels,
+            args.ofrecord,
+            args.num_part,
+            args.workers,
+            args.force,
+        )
+    )
+    print(f"{summary['kept']} faces of {summary['photos']} photographs, {summary['several_faces']} with several faces")
+    print(f"{summary['people']} people, {summary['people_without_a_face']} of them without a face")
+    for reason, count in summary["left_out"].items():
+        print(f"left out: {count} ({reason})")
+    print(f"Done: {args.out / (RECORDS if args.ofrecord else FACES)}; report: {args.out / REPORT}")
+
+
+if __name__ == "__main__":
+    run_cli(main, stopped="Stopped; the same command goes on where it stopped.")
