@@ -21,7 +21,7 @@ from recognition.face import Face
 from utils.errors import UserError
 
 SIDE = 144  # of a thumbnail, in pixels
-THUMBNAILS = 4  # of a slice, so that a million rejects do not fill the disk
+ALL_SHOWN = 1024  # of the first photographs every reject has a thumbnail, later one of a slice, to spare the disk
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def align_slice(task: Task, first: int, photos: list[tuple[bytes, bytes]]) -> in
     """Aligns photographs `first` ..., and notes their rows; how many there are. What a killed worker left is redone."""
     rows: list[Row] = []
     for number, names in enumerate(photos):
-        shown = sum(not row.kept for row in rows) < THUMBNAILS
+        shown = first < ALL_SHOWN or not any(thumbnail_path(task.notes, first + one).exists() for one in range(number))
         rows.append(_align_one(task, first + number, *names, shown))
     write_file(note_path(task.notes, first), json.dumps([asdict(row) for row in rows]).encode())
     return len(rows)

@@ -1,5 +1,6 @@
 """Which detector: CenterFace, OpenCV's cascades, or a model file, whose outputs say what it is."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def load_detector(choice: str = DEFAULT, threshold: float | None = None, threads
         raise UserError(f"there is no detector at {path}; leave --detector out to take the one that is installed")
     settings = {} if threshold is None else {"threshold": threshold}
     try:
-        model = onnx.load(str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it says of a file that is no model is in our sentence
+            model = onnx.load(str(path))
     except (DecodeError, OSError, ValueError) as error:
         raise _unusable(path, error) from None
     kind = _KINDS.get(len(model.graph.output))
