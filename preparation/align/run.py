@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from data.storage import TEMPORARY_SUFFIX, write_file
@@ -61,7 +62,7 @@ def align_photos(settings: Alignment) -> dict:
         raise UserError(
             f"{settings.photos} holds no photographs; it takes a folder for each person: PHOTOS/PERSON/FILE"
         )
-    load_detector(settings.detector)  # a bad one is refused before anything is written
+    load_detector(settings.detector, threads=1)  # a bad one is refused before anything is written
     work = settings.output / _WORK
     try:
         with _locked(settings.output, work):
@@ -149,7 +150,11 @@ def _begin(settings: Alignment, work: Path, faces: Path, fingerprint: str) -> No
 def _align(task: Task, photos: list[tuple[bytes, bytes]], workers: int) -> list[Row]:
     """The rows of all photographs, by those that are noted and by workers for the others."""
     starts = range(0, len(photos), _SLICE)
-    with worker_pool(workers) as pool, tqdm(total=len(photos), desc="Aligning", unit="photo", smoothing=0) as bar:
+    with (
+        _one_thread_of_opencv(),
+        worker_pool(workers) as pool,
+        tqdm(total=len(photos), desc="Aligning", unit="photo", smoothing=0) as bar,
+    ):
         missing = [start for start in starts if not note_path(task.notes, start).exists()]
         bar.update(len(photos) - sum(len(photos[start : start + _SLICE]) for start in missing))
         for future in as_completed(
@@ -157,6 +162,17 @@ def _align(task: Task, photos: list[tuple[bytes, bytes]], workers: int) -> list[
         ):
             bar.update(future.result())
     return [row for start in starts for row in read_note(note_path(task.notes, start))]
+
+
+@contextmanager
+def _one_thread_of_opencv() -> Iterator[None]:
+    """In a forked process its threads are gone, and it would wait for them; besides, each worker has one core."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _convert(settings: Alignment, faces: Path, count: int) -> None:

@@ -101,7 +101,6 @@ def _align_one(task: Task, number: int, person: bytes, file: bytes, shown: bool)
 @functools.lru_cache(maxsize=1)
 def _detector(choice: str, threshold: float) -> Detector:
     """One in each worker, which has one core."""
-    cv2.setNumThreads(1)
     return load_detector(choice, None if choice == CASCADE else threshold, threads=1)
 
 
