@@ -27,7 +27,7 @@ REASONS = {
     "Eileen/huge.png": "60000x60000 pixels, beyond --max_pixels",
     "Eileen/link.jpg": "cannot be read",
     "Eileen/pipe.jpg": "cannot be read",
-    "Eileen/small.png": "size 27 is below 40 pixels",
+    "Eileen/small.png": "size 26 is below 40 pixels",
     "Eileen/folder": "a folder inside a person's folder",
     "things/coffee.png": "no face",
     "things/coins.png": "no face",
