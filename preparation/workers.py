@@ -18,8 +18,11 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[Executor]:
+def worker_pool(workers: int, start: str = "fork") -> Iterator[Executor]:
     """`workers` processes. When the body raises (Ctrl-C too) they are killed at once, in the middle of their tasks.
+
+    start: "fork"; or "spawn", for tasks that use a library with threads of its own, as ONNX Runtime: if the parent has
+    used it too, a forked process may wait for threads that it does not have.
 
     Tasks and results must stay below a pipe's 64 KiB, or Ctrl-C can hang: large ones go through files.
 
@@ -29,7 +32,7 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     with (
         garbage_kept(),
         ProcessPoolExecutor(
-            workers, multiprocessing.get_context("fork"), initializer=_start_worker, initargs=(os.getpid(),)
+            workers, multiprocessing.get_context(start), initializer=_start_worker, initargs=(os.getpid(),)
         ) as pool,
     ):
         try:

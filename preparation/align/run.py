@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from data.storage import TEMPORARY_SUFFIX, write_file
@@ -151,8 +150,7 @@ def _align(task: Task, photos: list[tuple[bytes, bytes]], workers: int) -> list[
     """The rows of all photographs, by those that are noted and by workers for the others."""
     starts = range(0, len(photos), _SLICE)
     with (
-        _one_thread_of_opencv(),
-        worker_pool(workers) as pool,
+        worker_pool(workers, start="spawn") as pool,
         tqdm(total=len(photos), desc="Aligning", unit="photo", smoothing=0) as bar,
     ):
         missing = [start for start in starts if not note_path(task.notes, start).exists()]
@@ -162,17 +160,6 @@ def _align(task: Task, photos: list[tuple[bytes, bytes]], workers: int) -> list[
         ):
             bar.update(future.result())
     return [row for start in starts for row in read_note(note_path(task.notes, start))]
-
-
-@contextmanager
-def _one_thread_of_opencv() -> Iterator[None]:
-    """In a forked process its threads are gone, and it would wait for them; besides, each worker has one core."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _convert(settings: Alignment, faces: Path, count: int) -> None:
