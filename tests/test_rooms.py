@@ -25,6 +25,7 @@ WORKSHOP = (
     ("preparation.sources",),
     ("preparation.convert",),
     ("preparation.edit", "preparation.inspect", "preparation.drawn", "preparation.align"),
+    ("preparation.clean",),
 )
 APART = {"configs", "tests"}  # run files build on each other alone, and tests import whatever they test
 

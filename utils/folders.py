@@ -38,7 +38,7 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
         try:
             if replaced.exists() and not output.exists():  # killed between the two renames below
                 replaced.rename(output)
-            _refuse(output, sources, force, marker)
+            refuse_output(output, sources, force, marker)
             for left in unfinished.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield unfinished
@@ -82,8 +82,9 @@ def _lock(folder: Path, output: Path) -> int:
     raise UserError(f"Another run is writing {output}.")
 
 
-def _refuse(output: Path, sources: Sequence[Path], force: bool, marker: str) -> None:
-    """Refuse to write over what is read, or over what nobody said may go."""
+def refuse_output(output: Path, sources: Sequence[Path], force: bool, marker: str) -> None:
+    """Raises UserError where `new_folder` would write over what is read, or over what nobody said may go."""
+    output = Path(os.path.realpath(output))
     if output.is_symlink():  # after all that could be followed
         raise UserError(f"{output} is a link that leads to itself; remove it, or give another --out.")
     for source in sources:

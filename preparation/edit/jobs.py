@@ -62,10 +62,36 @@ def write_subset(
     records = select(labels, sets.manifests[0].num_classes, rules)
     drawn = {name: value for name, value in vars(rules).items() if name not in ("drop", "identities")}
     lists = {"dropped": 0 if rules.drop is None else len(rules.drop), "identities_listed": rules.identities is not None}
-    with new_folder(output.folder, [source], output.force, MANIFEST_NAME) as folder:
+    return write_records(sets, records, labels, output, {"subset": drawn | lists}, keep_labels)
+
+
+def write_records(
+    sets: RecordSets,
+    records: np.ndarray,
+    labels: np.ndarray,
+    output: Output,
+    how: dict[str, object],
+    keep_labels: bool = False,
+    origins: np.ndarray | None = None,
+    finish: Callable[[Path], object] = lambda folder: None,
+) -> Manifest:
+    """Write `records` (n,) of one set, in that order, and its verification sets.
+
+    Args:
+        labels: (N,) int32, of every record of the set, in its classes or in those of `origins`.
+        how: what the manifest says of the choice.
+        keep_labels: as in `write_subset`.
+        origins: (labels,) the class of the set that each label was; None: they are the same.
+        finish: called with the new folder before the parts are written, to add to it.
+
+    Raises:
+        UserError: anything that the user can put right.
+    """
+    with new_folder(output.folder, sets.folders, output.force, MANIFEST_NAME) as folder:
         refuse_full_disk(folder, sets, records)
-        copy_verification_sets([source], folder)
-        return _write(sets, records, labels, folder, output, keep_labels, {"subset": drawn | lists})
+        copy_verification_sets(sets.folders, folder)
+        finish(folder)
+        return _write(sets, records, labels, folder, output, keep_labels, how, origins)
 
 
 def write_merged(sources: Sequence[Path], output: Output, same_identities: bool, seed: int | None) -> Manifest:
@@ -137,14 +163,17 @@ def _write(
     output: Output,
     keep_labels: bool,
     how: dict[str, object],
+    origins: np.ndarray | None = None,
 ) -> Manifest:
     """Write records of one set, with their labels renumbered or as they are."""
     num_classes, (names,) = sets.manifests[0].num_classes, read_names(sets)
+    if origins is None:
+        origins = np.arange(num_classes)
     chosen = labels[records]
     folder.mkdir(exist_ok=True)
     if not keep_labels:
-        chosen, old = renumber(chosen, num_classes)
-        num_classes = len(old)
+        chosen, old = renumber(chosen, len(origins))
+        num_classes, old = len(old), origins[old]
         write_table(folder / TABLE_NAME, ("old", "new"), zip(old.tolist(), range(num_classes), strict=True))
         names = names and [names[label] for label in old]
     if names is not None:

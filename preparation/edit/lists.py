@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,24 @@ def read_records(path: Path, sets: RecordSets) -> np.ndarray:
             raise UserError(f"{path}, line {line}: the set has no record {record}, only 0 to {len(sets) - 1}.")
         found.add(record)
     return np.array(sorted(found), np.int64)
+
+
+def read_columns(path: Path, columns: Sequence[str], num_classes: int) -> np.ndarray:
+    """The labels in these columns of a CSV file whose first line names its columns, (n, columns) int64; n may be 0.
+
+    Raises:
+        UserError: it cannot be read, has not these columns, or names a label that is not in [0, num_classes).
+    """
+    rows = csv.DictReader(_text(path).splitlines())
+    if not set(columns) <= set(rows.fieldnames or []):
+        raise UserError(f"{path} needs a first line with the column(s) `{','.join(columns)}`.")
+    found = []
+    for row in rows:
+        found.append([_integer(row[column] or "", path, rows.line_num, "label") for column in columns])
+        for label in found[-1]:
+            if not 0 <= label < num_classes:
+                raise UserError(f"{path}, line {rows.line_num}: the set has no identity {label}.")
+    return np.array(found, np.int64).reshape(-1, len(columns))
 
 
 def _text(path: Path) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from preparation.inspect.table import RecordTable
-
 _BINS = 40
 _TITLE_WIDTH = 150  # pixels
+
+
+class Pictures(Protocol):
+    def picture(self, record: int) -> np.ndarray:
+        """(112, 112, 3) uint8 BGR."""
 
 
 def histogram_png(counts: np.ndarray) -> bytes:
@@ -40,11 +44,11 @@ def histogram_png(counts: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def sheet_png(table: RecordTable, rows: Sequence[tuple[Sequence[str], Sequence[int]]]) -> bytes:
+def sheet_png(table: Pictures, rows: Sequence[tuple[Sequence[str], Sequence[int | None]]]) -> bytes:
     """Rows of images, each beside a few lines of words, as a PNG.
 
     Args:
-        rows: (lines, records) of each row.
+        rows: (lines, records) of each row; None leaves a place empty.
     """
     width = max(len(records) for _, records in rows)
     sheet = np.full((112 * len(rows), _TITLE_WIDTH + 112 * width, 3), 255, np.uint8)
@@ -53,6 +57,8 @@ def sheet_png(table: RecordTable, rows: Sequence[tuple[Sequence[str], Sequence[i
         for i, line in enumerate(lines):
             cv2.putText(sheet, line, (6, top + 22 + 18 * i), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
         for column, record in enumerate(records):
+            if record is None:
+                continue
             left = _TITLE_WIDTH + 112 * column
             sheet[top : top + 112, left : left + 112] = table.picture(record)
     return cv2.imencode(".png", sheet)[1].tobytes()
