@@ -50,7 +50,6 @@ class CheckpointCenters:
     """The class centers of a checkpoint, whole and of `num_classes` classes, or a UserError says why not."""
 
     def __init__(self, folder: Path, num_classes: int) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "3")
         choose_blas_kernels(os.environ)  # before OneFlow is imported
         from engine.checkpoint import Checkpoint
         from utils.runtime import start_runtime
@@ -69,6 +68,7 @@ class CheckpointCenters:
 
 
 def main(arguments: list[str]) -> int:
+    os.environ.setdefault("GLOG_minloglevel", "3")  # OneFlow complains of missing cards
     args = _parse(arguments)
     limits = Limits(args.angle, args.duplicate_angle, args.mixed_angle, args.mixed_share)
     output = Output(args.out, args.num_part, args.force, args.workers)
@@ -76,14 +76,13 @@ def main(arguments: list[str]) -> int:
     if args.checkpoint:
         args.checkpoint = _newest(args.checkpoint)
     args.model_path = args.model_path or args.checkpoint
-    embeds = args.embeddings is None
     if not is_rank():  # what can be refused is refused before hours of embedding
         sets = RecordSets(args.source)
         refuse_output(args.out, [args.source], args.force, MANIFEST_NAME)
         classes = sets.manifests[0].num_classes
         lists = Lists.read(args.merge, args.split, classes)
         centers = CheckpointCenters(args.checkpoint, classes) if args.checkpoint else None
-    if embeds:
+    if args.embeddings is None:
         status = embed_together(
             args, lambda: RecordImages(args.source), path, args.source, False, __file__, arguments
         )  # fmt: skip
@@ -105,7 +104,10 @@ def _newest(folder: Path) -> Path:
     inside = folder / "checkpoints"
     if not inside.is_dir():
         return folder
-    found = sorted(path for path in inside.glob("step-*") if path.suffix != ".partial")
+    choose_blas_kernels(os.environ)  # before OneFlow is imported
+    from engine.checkpoint import list_checkpoints
+
+    found = list_checkpoints(inside)
     if not found:
         raise UserError(f"{inside} holds no checkpoint")
     return found[-1]

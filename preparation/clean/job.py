@@ -82,8 +82,9 @@ def write_cleaned(
     members = Members(embeddings, labels, classes)
     centers = centers or MeanCenters(members)
     if len(lists.split) and centers.per_class == 1:
-        raise UserError("there is one center a class, so no class can be split; clean with the checkpoint of a run with "
-                        "centers_per_class above 1")  # fmt: skip
+        raise UserError(
+            "--split needs a checkpoint with centers_per_class above 1: one center a class votes for nobody"
+        )
     votes = vote(members, centers)
     cleaned = clean(labels, votes, limits.angle, lists.merge, lists.split)
     pairs, total = duplicates(votes, limits.duplicate_angle)

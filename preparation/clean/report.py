@@ -89,7 +89,7 @@ def _sheet(
     kept: np.ndarray,
     rows: int,
 ) -> bytes:
-    """Classes at even steps from the one that lost most: a few images that stay, a gap, and those that went farthest."""
+    """Classes at even steps from the one that lost most: a few images that stay, a gap, and the farthest that went."""
     losers = np.argsort(kept - images, kind="stable")[: np.count_nonzero(kept < images)]
     shown = losers[np.linspace(0, len(losers) - 1, min(rows, len(losers))).round().astype(int)].tolist()
     lines = []

@@ -1,4 +1,4 @@
-"""What a cleaned set holds: which images stay, and under which label, after merging and splitting what a person says."""
+"""What a cleaned set holds: images that stay, and their labels after merging and splitting what a person says."""
 
 from dataclasses import dataclass
 
