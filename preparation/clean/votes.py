@@ -2,7 +2,7 @@
 
 Each image votes for the nearest of its class's centers. The one with the most votes is dominant; images far from it
 most likely show somebody else. Classes are worked on by the block, so that neither centers nor embeddings need to fit
-into memory: about 30 bytes an image stay there, and 1 KiB a class for 512 numbers.
+into memory: about 40 bytes an image stay there, and 1 KiB a class for 512 numbers.
 """
 
 from collections.abc import Iterator
