@@ -4,7 +4,8 @@
         checkpoint.json             step, ranks, best score, config; size and checksum of every other file
         backbone.safetensors        weights, BatchNorm statistics averaged over the ranks (+ config.json: a model)
         optimizer.safetensors       the backbone's momentum, and what else the compiled step keeps
-        rank-00000.safetensors      that rank's rows of the class centers and their momentum; its BatchNorm statistics
+        rank-00000.safetensors      that rank's rows of the class centers, their momentum and running class means; its
+                                    BatchNorm statistics
 
 The position in the data and the learning rate follow from the step, the order of the data from config.seed, the masks
 of the eager step's dropout from both; those of the compiled step cannot be set (see `DropoutSeeds` in engine/hooks.py).
@@ -22,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
-from engine.checkpoint_names import present_state
-from engine.saved_centers import SavedCenters
+from engine.checkpoint_names import MEANS, present_state
+from engine.saved_centers import SavedCenters, read_shards
+from heads.class_means import ClassMeans
 from utils.errors import UserError
 from utils.files import sync
 from utils.runtime import Runtime
@@ -215,8 +217,16 @@ class Checkpoint:
 
     def centers(self) -> SavedCenters:
         """Raises UserError if they are in files of their own that are gone."""
-        shards = [self._shard(rank) for rank in range(self.about["ranks"])]
-        return SavedCenters(self.folder, shards, self.about)
+        return SavedCenters(self.folder, self._shards(), self.about)
+
+    def read_class_means(self, means: ClassMeans) -> None:
+        """Has them go on as they were saved, by any number of ranks; they stay as they are if none were."""
+        saved = read_shards(self._shards(), MEANS, means.start, means.stop)
+        if saved is not None:
+            means.rows[:] = saved
+
+    def _shards(self) -> list[Path]:
+        return [self._shard(rank) for rank in range(self.about["ranks"])]
 
     def _shard(self, rank: int) -> Path:
         return self.folder / f"rank-{rank:05d}.safetensors"

@@ -9,6 +9,7 @@ import numpy as np
 
 from optim.parameters import CENTERS
 
+MEANS = "class_means"  # each rank's rows of them
 _OWN_NAMES = {  # ends of OneFlow's names
     "System-Train-TrainStep": "updates",
     "-LossScale": "loss_scale",

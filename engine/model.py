@@ -15,8 +15,9 @@ class Classifier(nn.Module):
 
     loss: its losses on embeddings are added to the head's. inputs: what some losses need besides, a row for each image,
     S(0): "random" (B, 1) float32, standard normal numbers; "classes" (B,) int64, for `labels` are slots of a sample;
-    "records" (B,) int64; "teacher" (B, T) float32. projection: of embeddings to a teacher's length, (B, E) -> (B, T),
-    if that is another one. teacher: a frozen network that gives them in the step itself, images -> (B, T).
+    "records" (B,) int64; "teacher" (B, T) float32; "means" (B, E) float32, of classes. projection: of embeddings to a
+    teacher's length, (B, E) -> (B, T), if that is another one. teacher: a frozen network that gives them in the step
+    itself, images -> (B, T).
     """
 
     def __init__(
@@ -62,10 +63,15 @@ class Classifier(nn.Module):
         state: dict[str, flow.Tensor],
         inputs: Mapping[str, flow.Tensor],
     ) -> tuple[flow.Tensor, dict]:
-        """As `forward`, from what `embed` gives, S(0)."""
+        """As `forward`, from what `embed` gives, S(0). If a loss wants class means, the results have "embeddings" too,
+        (B, E) float32 broadcast, for them to follow.
+        """
         objective, outputs = self.head(embedded["embedding"], labels, state, inputs.get("random"))
         if self.loss is not None:
             objective, outputs["losses"] = self.loss.add(objective, outputs["losses"], embedded, inputs)
+            if self.loss.means_rate is not None:
+                whole = embedded["embedding"].detach().to(flow.float32).to_global(sbp=flow.sbp.broadcast)
+                outputs["results"]["embeddings"] = whole
         return objective, outputs
 
 

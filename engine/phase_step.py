@@ -10,6 +10,7 @@ from engine.phase import Phase
 from engine.projection import WEIGHT
 from engine.step import TrainStep
 from heads.build import build_head, row_optimizer
+from heads.class_means import ClassMeans
 from heads.class_parallel import ClassParallelHead
 from heads.stores.store import RowStore
 from losses import configured_loss
@@ -41,11 +42,12 @@ def make_step(
     projection: nn.Module | None,
     teacher: nn.Module | None,
     store: RowStore,
+    means: ClassMeans | None,
     num_classes: int,
     runtime: Runtime,
 ) -> tuple[ClassParallelHead, TrainStep]:
     """The head of a phase and the step that trains it and the backbone; projection: to a teacher's length; teacher: one
-    that is a part of the step.
+    that is a part of the step; means: `phase_means`.
     """
     cfg = phase.cfg
     optimizer = configured_optimizer(cfg)
@@ -58,8 +60,18 @@ def make_step(
     model = Classifier(backbone, head, loss, *((projection, teacher) if loss.wants_teacher else ()))
     parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
-    step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms))
+    step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms), means)
     return head, step
+
+
+def phase_means(before: ClassMeans | None, cfg, num_classes: int, runtime: Runtime) -> ClassMeans | None:
+    """The class means of a phase, if its loss compares with some: those of the phase before go on."""
+    rate = configured_loss(cfg).means_rate
+    if rate is None:
+        return None
+    means = before or ClassMeans(num_classes, cfg.embedding_size, rate, runtime)
+    means.rate = rate
+    return means
 
 
 def trained_with(cfg) -> dict[str, str]:

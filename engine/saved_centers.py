@@ -10,6 +10,22 @@ from utils.errors import UserError
 from utils.tensor_file import read_rows, tensor_shape, tensor_type
 
 
+def read_shards(shards: list[Path], name: str, start: int, stop: int) -> np.ndarray | None:
+    """Rows [start, stop) of an array whose parts lie in the files of all ranks, in order; None if no file has it."""
+    rows, first = None, 0
+    for path in shards:
+        shape = tensor_shape(path, name)
+        if shape is None:
+            continue
+        if rows is None:
+            rows = np.empty((stop - start, *shape[1:]), tensor_type(path, name))
+        lo, hi = max(start, first), min(stop, first + shape[0])
+        if lo < hi:
+            read_rows(path, name, lo - first, rows[lo - start : hi - start])
+        first += shape[0]
+    return rows
+
+
 class SavedCenters:
     """The class centers of a checkpoint, as a store reads them (`heads.stores.store.SavedRows`): rows that no rank has
     asked for stay on the disk.
@@ -45,18 +61,7 @@ class SavedCenters:
         """
         if self._files:
             return np.load(self._mapped(name), mmap_mode="c")[start:stop]
-        saved, rows, first = self._saved_name(name), None, 0
-        for path in self._shards:
-            shape = tensor_shape(path, saved)
-            if shape is None:
-                continue
-            if rows is None:
-                rows = np.empty((stop - start, *shape[1:]), tensor_type(path, saved))
-            lo, hi = max(start, first), min(stop, first + shape[0])
-            if lo < hi:
-                read_rows(path, saved, lo - first, rows[lo - start : hi - start])
-            first += shape[0]
-        return rows
+        return read_shards(self._shards, self._saved_name(name), start, stop)
 
     def _saved_name(self, name: str) -> str | None:
         names = (saved for saved in of_centers(name) if any(tensor_shape(path, saved) for path in self._shards))

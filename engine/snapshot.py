@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.batchnorm import rank_statistics
 from engine.checkpoint import save_checkpoint
-from engine.checkpoint_names import of_centers
+from engine.checkpoint_names import MEANS, of_centers
 from engine.identity import run_identity
 from engine.phase_step import trained_with
 from engine.trainer import Trainer
@@ -31,13 +31,16 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
     }
     if saving.about:
         about["head_files"] = saving.about
+    arrays = {MEANS: trainer.class_means.rows} if trainer.class_means else {}
     saves_centers = cfg.model_parallel or runtime.is_main  # else every rank has all of them
+    if saves_centers:
+        arrays |= {of_centers(name)[0]: rows for name, rows in saving.arrays.items()}
     return save_checkpoint(
         trainer.output / "checkpoints",
         about,
         backbone,
         trainer.step_state(),
-        {of_centers(name)[0]: rows for name, rows in saving.arrays.items()} if saves_centers else {},
+        arrays,
         rank_statistics(trainer.backbone),
         runtime,
         cfg.keep_checkpoints,

@@ -7,7 +7,9 @@ import oneflow as flow
 
 from engine.eager import EagerStep
 from engine.graph import GraphStep
+from heads.class_means import ClassMeans
 from heads.class_parallel import ClassParallelHead
+from heads.gradients import by_micro_batch
 from heads.sampling import Sample
 from optim.parameters import CENTERS, ParameterRules
 from utils.random_places import standard_normal
@@ -23,7 +25,7 @@ class TrainStep:
     out of each, since a compiled step cannot write them down. rate: the learning rate of a step, counted from 0, by
     which both backbone and centers train. rules: of `CENTERS` here. gradient_acc: micro-batches that `inner` returns,
     one below the other. seed: of the random numbers of a margin that wants some; wants_classes: whether there are
-    losses that look at classes and records.
+    losses that look at classes and records; means: of classes, for a loss that compares with them.
 
     Where a store is worth it, the centers of the next step are fetched while the device is busy with this one, if the
     next labels are known; the few that this step trains are then fetched again.
@@ -39,8 +41,9 @@ class TrainStep:
         gradient_acc: int = 1,
         seed: int = 0,
         wants_classes: bool = False,
+        means: ClassMeans | None = None,
     ) -> None:
-        self.rate = rate
+        self.rate, self.means = rate, means
         self._inner, self._head, self._runtime, self._gradient_acc = inner, head, runtime, gradient_acc
         self._prefetch = head.store.prefetches and not head.sampler.takes_all
         self._trains_centers, self._centers_rate = rules.trains(CENTERS), rules.terms(CENTERS, 2).rate
@@ -76,12 +79,18 @@ class TrainStep:
         following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
         slots = np.split(sample.labels, runtime.ranks)[runtime.rank]
         inputs = self._inputs(labels, records, teacher)
+        if self.means:
+            classes = runtime.exchange(labels).reshape(-1)
+            inputs["means"] = np.split(self.means.of(classes), runtime.ranks)[runtime.rank]
         outputs = self._inner.run(images, slots, self._loss_state, inputs, self.rate(step))
         self._loss_state = {name: self._averaged(values) for name, values in outputs["state"].items()}
         self._ahead = None
         if following:
             self._ahead = following, self._head.fetch(following, step + 1, next_lr)
-        results = outputs["results"]
+        results = dict(outputs["results"])
+        if self.means:
+            embeddings = results.pop("embeddings").to_local().numpy()
+            self.means.follow(by_micro_batch(classes, runtime.ranks, self._gradient_acc), embeddings)
         self.accuracy = self._head.accuracy(sample, results, runtime, self._gradient_acc) if logged else None
         if self._trains_centers:
             self._head.update(sample, results, step, lr, self._center_updates, self._gradient_acc)

@@ -16,11 +16,12 @@ from engine.identity import check_same_classes, check_same_run, phase_of, writte
 from engine.in_flight import StepsInFlight
 from engine.network import build_backbone, build_teacher, load_pretrained
 from engine.phase import Phase, make_phases, phase_at
-from engine.phase_step import carried_state, check_phase, make_step, trained_with
+from engine.phase_step import carried_state, check_phase, make_step, phase_means, trained_with
 from engine.projection import build_projection, load_projection, projection_state
 from engine.stop import StopSignal
 from engine.upcoming import with_upcoming
 from heads.build import build_store, change_store
+from heads.class_means import ClassMeans
 from heads.stores.store import RowStore
 from utils.config.phases import distills, resolve_phases
 from utils.config.rules import teacher_in_step
@@ -59,13 +60,15 @@ class Trainer:
         for phase in self.phases:
             check_phase(phase.cfg, self.backbone, self.projection)
         self.store: RowStore | None = None
+        self.class_means: ClassMeans | None = None  # of a loss that compares with them
         self.train_step = None
 
     def start_phase(self, phase: Phase) -> None:
         """Makes the step of a phase."""
         self.phase = phase
-        modules = self.backbone, self.projection, self.teacher
-        self.head, self.train_step = make_step(phase, *modules, self.store, self.num_classes, self.runtime)
+        self.class_means = phase_means(self.class_means, phase.cfg, self.num_classes, self.runtime)
+        parts = self.backbone, self.projection, self.teacher, self.store, self.class_means
+        self.head, self.train_step = make_step(phase, *parts, self.num_classes, self.runtime)
 
     def _next_phase(self, state: dict[str, np.ndarray]) -> None:
         """Goes over into the phase after the present one, which ended with `state` (`TrainStep.state`)."""
@@ -151,6 +154,9 @@ class Trainer:
         self.store = build_store(self.phase.cfg, self.num_classes, runtime)
         notes.append(self.store.restore(checkpoint.centers()))
         self.resume_note = ". ".join(note for note in notes if note) or None
+        self.class_means = phase_means(None, self.phase.cfg, self.num_classes, runtime)
+        if self.class_means:
+            checkpoint.read_class_means(self.class_means)
         state = checkpoint.state()
         load_projection(self.projection, state, checkpoint.folder)
         state = carried_state(state, written_with(about, self.phase), trained_with(self.phase.cfg))

@@ -15,12 +15,16 @@ class Batch:
 
     For losses that want a teacher, teacher: its embeddings, (B, T) float32, and of the outputs "student", (B, T)
     float32: the embedding, or its projection if T is not E.
+
+    For losses that ask for them by `means_rate`, means: the running mean of each image's class, (B, E) float32, as it
+    was before the step.
     """
 
     outputs: Mapping[str, flow.Tensor]
     labels: flow.Tensor
     records: flow.Tensor
     teacher: flow.Tensor | None = None
+    means: flow.Tensor | None = None
 
 
 class EmbeddingLoss:
@@ -30,6 +34,7 @@ class EmbeddingLoss:
     """
 
     wants_teacher = False
+    means_rate: float | None = None  # how fast `Batch.means` follow, if they are wanted
 
     def __call__(self, batch: Batch) -> flow.Tensor:
         raise NotImplementedError

@@ -37,6 +37,11 @@ class TotalLoss:
     def wants_teacher(self) -> bool:
         return any(term.loss.wants_teacher for term in self.terms)
 
+    @property
+    def means_rate(self) -> float | None:
+        """Of running class means, if a loss compares with them."""
+        return next((term.loss.means_rate for term in self.terms if term.loss.means_rate is not None), None)
+
     def add(
         self,
         objective: flow.Tensor,
@@ -47,7 +52,7 @@ class TotalLoss:
         """The head's objective and named losses -> those of the sum: "loss", and each loss by its name, not weighted.
 
         outputs: as `Batch` has them, S(0); inputs: if there are terms, "classes" (B,) and "records" (B,), both int64
-        S(0), and "teacher" (B, T) float32 S(0) if one wants it and it is not among the outputs.
+        S(0), and if one wants them, float32 S(0): "teacher" (B, T), unless it is among the outputs, and "means" (B, E).
         """
         if self.weight == 1 and not self.terms:
             return objective, losses
@@ -70,7 +75,8 @@ def _on_all_ranks(outputs: Mapping[str, flow.Tensor], inputs: Mapping[str, flow.
         name: rows.to(flow.float32).to_global(sbp=whole, grad_sbp=flow.sbp.split(0)) for name, rows in outputs.items()
     }
     teacher = inputs["teacher"].to_global(sbp=whole) if "teacher" in inputs else gathered.pop("teacher", None)
-    return Batch(gathered, *(inputs[name].to_global(sbp=whole) for name in ("classes", "records")), teacher)
+    means = inputs["means"].to_global(sbp=whole) if "means" in inputs else None
+    return Batch(gathered, *(inputs[name].to_global(sbp=whole) for name in ("classes", "records")), teacher, means)
 
 
 def configured_loss(cfg) -> TotalLoss:

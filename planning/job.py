@@ -136,6 +136,8 @@ def _build(cfg, ranks: int, device: str):
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
     state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}
     inputs = {"classes": labels, "records": labels} if loss.terms else {}
+    if loss.means_rate is not None:
+        inputs["means"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.wants_teacher and teacher is None:
         inputs["teacher"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.margin.is_random:

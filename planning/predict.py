@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from heads.build import kept_bytes, row_shape, store_class
 from heads.sampling import ClassSampler
+from losses import configured_loss
 from optim import configured_head_optimizer
 from planning.job import Blob, Job
 
@@ -75,6 +76,8 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
         host["sampling"] = columns * _SAMPLING_BYTES
     for share in store.besides(configured_head_optimizer(cfg), sample, sampled, device == "cuda"):
         places[share.place][share.part] += share.bytes
+    if configured_loss(cfg).means_rate is not None:
+        host["class means"] = -(-num_classes // ranks) * cfg.embedding_size * 4
     files = sum(places["files"].values()) * ranks
     return Prediction({k: int(v) for k, v in host.items()}, {k: int(v) for k, v in card.items()}, int(files))
 

@@ -186,6 +186,8 @@ def train(
             grads["head.weight"][classes] += d_centers / gradient_acc
             for name, grad in net.backward(d_out).items():
                 grads[name] += grad / gradient_acc
+        for _, term in terms:
+            getattr(term, "end_step", lambda: None)()
         state = {name: np.mean([after[name] for after in states]) for name in states[0]}
         for name in [name for name in grads if name.startswith(tuple(pattern.rstrip("*") for pattern in frozen))]:
             del grads[name]

@@ -11,7 +11,7 @@ from pathlib import Path
 import oneflow as flow
 from oneflow._oneflow_internal import lazy_mode
 
-from tests.layout.cases import CUDA_CASES, IN, on_ranks
+from tests.layout.cases import CUDA_CASES, EMBEDDING, IN, on_ranks
 from tests.layout.step import build_step
 from utils.runtime import Runtime
 
@@ -74,6 +74,8 @@ if __name__ == "__main__":
         inputs = {"classes": labels, "records": labels} if case.terms else {}
         if case.margin().is_random:
             inputs["random"] = flow.empty(case.batch, 1, placement=placement, sbp=flow.sbp.split(0))
+        if "center" in case.terms:
+            inputs["means"] = flow.empty(case.batch, EMBEDDING, placement=placement, sbp=flow.sbp.split(0))
         if case.teacher:
             inputs["teacher"] = flow.empty(case.batch, case.teacher, placement=placement, sbp=flow.sbp.split(0))
         graph.build_graph(images, labels, state, inputs)

@@ -30,6 +30,7 @@ ADAPTIVEFACE = {"loss": "adaptiveface", "parameters": {"m": 0.05, "lambda_m": 25
 TRIPLET = {"labels": "first", "terms": ((0.5, "triplet", {}),)}
 TRIPLET_ALL = {"labels": "first", "terms": ((2.0, "triplet", {"alpha": 0.6, "mining": "all"}),), "weight": 0.3}
 # A teacher's embeddings, of the student's length and of another.
+CENTER = {"terms": ((0.3, "center", {}),)}
 DISTILLED = {"terms": ((7.0, "distillation", {}),), "teacher": EMBEDDING}
 PROJECTED = {"terms": ((7.0, "distillation", {}),), "teacher": 5}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
@@ -163,6 +164,14 @@ FULL_CASES = {
     "distillation_projected_frozen": {**PROJECTED, "frozen": ("backbone.*",)},
     "distillation_replicated": {**PROJECTED, "model_parallel": False},
     "distillation_loss_scale": {**PROJECTED, "half": True, "loss_scale": True},
+    "center": CENTER,
+    "center_accumulation": {"gradient_acc": 2, "batch_norm": True, "terms": ((1.5, "center", {"alpha": 0.9}),)},
+    "center_triplet": {
+        "model_parallel": False,
+        "half": True,
+        **TRIPLET,
+        "terms": (*CENTER["terms"], *TRIPLET["terms"]),
+    },
     "random_angle": RANDOM_ANGLE,
     "random_angle_accumulation": {"gradient_acc": 2, **RANDOM_ANGLE},
     "random_angle_replicated": {"model_parallel": False, "gradient_acc": 2, **RANDOM_ANGLE},
@@ -210,6 +219,7 @@ SAMPLED_CASES = {
     },
     "sampled_triplet": {"classes": 101, "rate": 0.3, **TRIPLET_ALL, "labels": "any"},
     "sampled_distillation": {"classes": 101, "rate": 0.3, **PROJECTED},
+    "sampled_center": {"classes": 101, "rate": 0.3, **CENTER},
     "sampled_hard_others": {"classes": 101, "rate": 0.3, **HARD_OTHERS},
     "sampled_random_angle": {"classes": 101, "rate": 0.3, "prefetch": True, **RANDOM_ANGLE},
 }
@@ -217,6 +227,7 @@ CASES = FULL_CASES | SAMPLED_CASES
 # A formula is tried on two ranks, where a class's center may be another rank's; one and three are for how classes and
 # batches are shared.
 SHARED_CASES = [
+    "center_accumulation", "center_triplet", "sampled_center",
     "arcface", "batch_norm", "accumulation_norm", "replicated", "replicated_norm", "replicated_all", "scale_32",
     "scale_128", "device", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive",
     "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface", "frozen_part", "frozen_centers",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
-from tests.layout.cases import CPU_CASES, IN, on_ranks
+from tests.layout.cases import CPU_CASES, EMBEDDING, IN, on_ranks
 from tests.layout.step import build_step
 from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import start_runtime
@@ -25,6 +25,8 @@ if __name__ == "__main__":
         inputs = {"random": runtime.split_batch(np.ones((rows, 1), np.float32))} if case.margin().is_random else {}
         if case.terms:
             inputs |= {"classes": labels, "records": labels}
+        if "center" in case.terms:
+            inputs["means"] = runtime.split_batch(np.ones((rows, EMBEDDING), np.float32))
         if case.teacher:
             inputs["teacher"] = runtime.split_batch(np.ones((rows, case.teacher), np.float32))
         graph(images, labels, state, inputs)["losses"]["loss"].to_local().numpy()  # waits for the step

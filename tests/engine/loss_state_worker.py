@@ -22,6 +22,8 @@ def train(step, shares) -> np.ndarray:
 def everything(backbone, head, step) -> dict[str, np.ndarray]:
     """Copies of what a checkpoint keeps."""
     kept = {f"state/{name}": np.array(array) for name, array in step.state().items()}
+    if step.means:
+        kept["means"] = step.means.rows.copy()
     kept |= {f"head/{name}": np.array(rows) for name, rows in head.store.arrays().items()}
     return kept | {f"backbone/{name}": local_array(value).copy() for name, value in backbone.named_parameters()}
 
@@ -32,6 +34,8 @@ def restored(wanted, mode, folder, runtime, saved):
         write_local(parameter, saved[f"backbone/{name}"])
     for name in head.store.arrays():
         head.store.load(name, saved[f"head/{name}"])
+    if step.means:
+        step.means.rows[:] = saved["means"]
     step.restore(HALF, {name[len("state/") :]: array for name, array in saved.items() if name.startswith("state/")})
     return parts
 

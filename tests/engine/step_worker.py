@@ -12,6 +12,7 @@ from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier, freeze
 from engine.step import TrainStep
+from heads.class_means import ClassMeans
 from heads.class_parallel import ClassParallelHead
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
@@ -115,7 +116,10 @@ def make_parts(wanted: dict, mode: str, folder: Path, runtime):
     parts = Classifier(backbone, head, loss, projection), optimizer, rules, runtime, wanted["clip"], acc
     # AMP computes in float32 on a CPU, but its loss scale is at work.
     inner = GraphStep(*parts, fp16=wanted["loss_scale"]) if mode == "graph" else EagerStep(*parts)
-    return backbone, head, projection, TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc, SEED, bool(terms))
+    rate = loss.means_rate
+    means = None if rate is None else ClassMeans(classes, EMBEDDING, rate, runtime)
+    step = TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc, SEED, bool(terms), means)
+    return backbone, head, projection, step
 
 
 def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
@@ -143,6 +147,8 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     results |= {f"backbone.{name}": local_array(p) for name, p in backbone.named_parameters()}
     if projection is not None:
         results["projection.weight"] = local_array(projection.weight)
+    if step.means:
+        results["means"] = step.means.rows
     results |= {f"averaged.{n}": a for n, a in averaged_state(backbone, runtime).items()}
     return results | {f"own.{n}": a for n, a in rank_statistics(backbone).items()}
 

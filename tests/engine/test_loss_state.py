@@ -15,6 +15,7 @@ STATES = {
     "hard_others_accumulation": {"hardness": 0.1},
     "sampled_random_angle": {},
     "triplet_accumulation": {},
+    "center_accumulation": {},
 }
 
 

@@ -9,6 +9,7 @@ from tests import reference
 from tests.engine.cases import (
     CASES,
     CLASSES,
+    EMBEDDING,
     LOGGED,
     SCHEDULE,
     STEPS,
@@ -20,7 +21,7 @@ from tests.engine.cases import (
     settings,
     teacher_rows,
 )
-from tests.losses.embedding_formulas import with_gradient
+from tests.losses.embedding_formulas import Center, with_gradient
 from tests.losses.extra_margins import margin_of
 from tests.ranks import run_ranks
 
@@ -54,6 +55,9 @@ def numpy_training(case, ranks, sampled=None, seen=None):
     wanted = settings(case)
     given = batches(wanted["gradient_acc"], wanted["classes"], wanted["labels"])
     terms = {name: (share, functools.partial(with_gradient, name, **own)) for share, name, own in wanted["terms"]}
+    for share, name, own in wanted["terms"]:
+        if name == "center":
+            terms[name] = share, Center(wanted["classes"], EMBEDDING, **own)
     distill = terms.pop("distillation", None)
     rates = [SCHEDULE.at(step) for step in range(STEPS)]
     return reference.train(
@@ -61,7 +65,7 @@ def numpy_training(case, ranks, sampled=None, seen=None):
         given,
         rates,
         random=random_numbers(given),
-        terms=terms.values(),
+        terms=list(terms.values()),
         distill=distill,
         teacher=teacher_rows(given, wanted["teacher"]),
         seen=seen,
@@ -97,6 +101,15 @@ def test_losses_and_weights_equal_numpy(trained, mode, ranks, case):
     untouched = np.setdiff1d(np.arange(wanted["classes"]), np.concatenate(drawn))
     start = initial_parameters(wanted["batch_norm"], wanted["classes"], center_shape(wanted))["head.weight"]
     np.testing.assert_array_equal(trained_weights["head.weight"][untouched], start[untouched])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "center" in str(settings(case)["terms"])])
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_class_means_are_split_over_the_ranks(trained, mode, case):
+    """That they are right shows in the losses."""
+    rows = [f[f"{case}/means"] for f in trained(mode, 2, case)]
+    assert sum(map(len, rows)) == settings(case)["classes"] and abs(len(rows[0]) - len(rows[1])) <= 1
+    assert all(part.any() for part in rows)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if settings(case)["terms"]])

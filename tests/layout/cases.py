@@ -125,6 +125,8 @@ VARIANTS = {
     "triplet": (0, {"terms": ("triplet",)}),
     "triplet_acc2": (0, {"terms": ("triplet",), "gradient_acc": 2}),
     "triplet_replicated": (0, {"terms": ("triplet",), "model_parallel": False}),
+    "center": (0, {"terms": ("center",)}),
+    "center_acc2": (0, {"terms": ("center",), "gradient_acc": 2}),
     "distillation": (0, {"terms": ("distillation",), "teacher": EMBEDDING}),
     "distillation_projected": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9}),
     "distillation_acc2": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9, "gradient_acc": 2}),

@@ -20,6 +20,25 @@ def distillation(student, teacher):
     return np.mean([1 - own @ wanted / length for own, wanted, length in zip(student, teacher, lengths, strict=True)])
 
 
+class Center:
+    """Center loss of a run: called with the embeddings and labels of each micro-batch; `end_step` moves the means."""
+
+    def __init__(self, classes, size, alpha=0.5):
+        self.means, self._alpha, self._seen = np.zeros((classes, size)), alpha, []
+
+    def __call__(self, embedding, labels):
+        self._seen += list(zip(labels, embedding, strict=True))
+        apart = embedding - self.means[labels]
+        return (apart**2).sum(axis=1).mean() / 2, apart / len(labels)
+
+    def end_step(self):
+        before = self.means.copy()
+        for label in {label for label, _ in self._seen}:
+            own = [row for other, row in self._seen if other == label]
+            self.means[label] -= self._alpha * sum(before[label] - row for row in own) / (1 + len(own))
+        self._seen = []
+
+
 FORMULAS = {"triplet": triplet, "distillation": distillation}
 
 
