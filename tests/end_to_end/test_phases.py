@@ -15,9 +15,9 @@ FLAT = "tests/engine/flat_worker.py"
 # 48 images: 4 steps of 12, then 8 of 6 and 4 of 12.
 PHASES = [
     {"num_epoch": 1, "loss": "cosface", "frozen": ("backbone.*",)},
-    {"num_epoch": 1, "loss": "curricularface", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3, "batch_size": 6},
+    {"num_epoch": 1, "loss": "curricularface + 0.01 * center", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3, "batch_size": 6},
     {
-        "num_epoch": 1, "loss": "curricularface", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3,
+        "num_epoch": 1, "loss": "curricularface + 0.01 * center", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3,
         "lr_schedule": "constant", "sample_rate": 0.5, "lr_multipliers": {"backbone.*": 0.1},
     },
 ]  # fmt: skip
@@ -72,6 +72,7 @@ def test_each_phase_trains_as_it_says(straight):
     np.testing.assert_array_equal(first["fc.weight"], checkpoint(output, 1)["fc.weight"])
     assert not np.array_equal(second["fc.weight"], first["fc.weight"])
     assert {"backbone.fc.weight/m", "backbone.fc.weight/v", "head.weight/m", "head.weight/v", "loss.t"} <= set(second)
+    assert "class_means" not in first and second["class_means"].any()
     assert "head.weight/momentum" in first and "head.weight/momentum" not in second
     # Of the backbone 0 updates at the beginning of phase 2 and of the centers too: the optimizer is another.
     assert (second["updates"], second["center_updates"], third["updates"], third["center_updates"]) == (8, 8, 12, 12)
@@ -81,7 +82,7 @@ def test_each_phase_trains_as_it_says(straight):
     assert rates == [0.1, 0.001, 0.001, 0.001]  # each phase begins its schedule
     log = (output / "training.log").read_text()
     assert log.count("Phase 1 of 3: steps 0 to 4, loss cosface, sgd") == 1
-    assert log.count("Phase 3 of 3: steps 12 to 16, loss curricularface, adamw") == 1
+    assert log.count("Phase 3 of 3: steps 12 to 16, loss curricularface + 0.01 * center, adamw") == 1
     epochs = [int(epoch) for epoch in re.findall(r"Epoch: (\d+)", log)]
     assert epochs == [0] * 4 + [1] * 8 + [2] * 4
 

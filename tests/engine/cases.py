@@ -29,8 +29,8 @@ ADAPTIVEFACE = {"loss": "adaptiveface", "parameters": {"m": 0.05, "lambda_m": 25
 # Some images of a class, for others have no positives.
 TRIPLET = {"labels": "first", "terms": ((0.5, "triplet", {}),)}
 TRIPLET_ALL = {"labels": "first", "terms": ((2.0, "triplet", {"alpha": 0.6, "mining": "all"}),), "weight": 0.3}
-# A teacher's embeddings, of the student's length and of another.
 CENTER = {"terms": ((0.3, "center", {}),)}
+# A teacher's embeddings, of the student's length and of another.
 DISTILLED = {"terms": ((7.0, "distillation", {}),), "teacher": EMBEDDING}
 PROJECTED = {"terms": ((7.0, "distillation", {}),), "teacher": 5}
 # "rate": of sampling; "labels" may say that they are all one class, or all of the first classes.
@@ -213,8 +213,6 @@ SAMPLED_CASES = {
         "rate": 0.3,
         "store": "mmap",
         "prefetch": True,
-        "optimizer": "adamw",
-        **DECAYED,
         **ADAPTIVEFACE,
     },
     "sampled_triplet": {"classes": 101, "rate": 0.3, **TRIPLET_ALL, "labels": "any"},

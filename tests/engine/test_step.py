@@ -30,7 +30,7 @@ EACH_RUN = pytest.mark.parametrize(("mode", "ranks"), RUNS)
 EACH_CASE = pytest.mark.parametrize(
     ("mode", "ranks", "case"), [(*run, case) for run in RUNS for case in cases_on(run[1])]
 )
-TOGETHER = 32  # cases of one run of the ranks; all of them would take minutes on a busy machine
+TOGETHER = 20  # cases of one run of the ranks; all of them would take minutes on a busy machine
 FORMULA = ("loss", "parameters", "filtering", "smoothing")
 TRAINING = (
     *("batch_norm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),

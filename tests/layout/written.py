@@ -8,7 +8,7 @@ from oneflow.core.job.job_pb2 import Job
 from tests.layout.cases import LayoutCase
 from tests.ranks import run_ranks
 
-_SECONDS = 150  # for all cases of a number of ranks; a compiler that hangs is killed then
+_SECONDS = 280  # for all cases of a number of ranks; a compiler that hangs is killed then
 
 
 def written_jobs(
