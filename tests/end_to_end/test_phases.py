@@ -15,7 +15,10 @@ FLAT = "tests/engine/flat_worker.py"
 # 48 images: 4 steps of 12, then 8 of 6 and 4 of 12.
 PHASES = [
     {"num_epoch": 1, "loss": "cosface", "frozen": ("backbone.*",)},
-    {"num_epoch": 1, "loss": "curricularface + 0.01 * center", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3, "batch_size": 6},
+    {
+        "num_epoch": 1, "loss": "curricularface + 0.01 * center", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3,
+        "batch_size": 6,
+    },
     {
         "num_epoch": 1, "loss": "curricularface + 0.01 * center", "optimizer": "adamw(weight_decay=0.1)", "lr": 1e-3,
         "lr_schedule": "constant", "sample_rate": 0.5, "lr_multipliers": {"backbone.*": 0.1},
