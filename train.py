@@ -178,9 +178,8 @@ def main(arguments: list[str]) -> int:
         if cfg.graph:
             sleep_while_waiting()
     if checkpoint:
-        trainer.resume(checkpoint)
-        if trainer.resume_note:
-            logger.warning(trainer.resume_note)
+        if note := trainer.resume(checkpoint):
+            logger.warning(note)
     else:
         head = Checkpoint(Path(cfg.pretrained_head), runtime) if cfg.pretrained_head else None
         trainer.start_from(Path(cfg.pretrained) if cfg.pretrained else None, head)
@@ -194,9 +193,10 @@ def main(arguments: list[str]) -> int:
     for card in refused:
         logger.warning(card.refusal)
     logger.info("Configuration:\n" + format_config(cfg))
+    epochs = trainer.phases[-1].epoch(trainer.total_steps)
     logger.info(
         f"{trainer.loaders[0].num_image} images of {trainer.num_classes} identities; {runtime.ranks} {runtime.device} "
-        f"rank(s), global batch {trainer.phase.global_batch}, {trainer.total_steps} steps in {trainer.epochs} epoch(s)"
+        f"rank(s), global batch {trainer.phase.global_batch}, {trainer.total_steps} steps in {epochs} epoch(s)"
     )
 
     for note in dict.fromkeys(loader.note for loader in trainer.loaders if loader.note):

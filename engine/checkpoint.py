@@ -26,6 +26,7 @@ from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
 from engine.checkpoint_names import MEANS, present_state
 from engine.saved_centers import SavedCenters, read_shards
 from heads.class_means import ClassMeans
+from heads.shards import shard_range
 from utils.errors import UserError
 from utils.files import sync
 from utils.runtime import Runtime
@@ -219,11 +220,11 @@ class Checkpoint:
         """Raises UserError if they are in files of their own that are gone."""
         return SavedCenters(self.folder, self._shards(), self.about)
 
-    def read_class_means(self, means: ClassMeans) -> None:
-        """Has them go on as they were saved, by any number of ranks; they stay as they are if none were."""
-        saved = read_shards(self._shards(), MEANS, means.start, means.stop)
-        if saved is not None:
-            means.rows[:] = saved
+    def class_means(self, num_classes: int, runtime: Runtime) -> ClassMeans | None:
+        """This rank's, written by any number of ranks; None if there were none. Their rate is to be set."""
+        start, stop = shard_range(num_classes, runtime.ranks, runtime.rank)
+        rows = read_shards(self._shards(), MEANS, start, stop)
+        return None if rows is None else ClassMeans(num_classes, runtime, rows)
 
     def _shards(self) -> list[Path]:
         return [self._shard(rank) for rank in range(self.about["ranks"])]

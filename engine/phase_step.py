@@ -1,11 +1,11 @@
 """The training step of a phase, and what of the last one it goes on with."""
 
 import numpy as np
-from oneflow import nn
 
 from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier, freeze
+from engine.modules import Modules
 from engine.phase import Phase
 from engine.projection import WEIGHT
 from engine.step import TrainStep
@@ -20,13 +20,13 @@ from utils.errors import UserError
 from utils.runtime import Runtime
 
 
-def check_phase(cfg, backbone: nn.Module, projection: nn.Module | None = None) -> None:
+def check_phase(cfg, modules: Modules) -> None:
     """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it, and for a pattern that no
     parameter matches.
     """
     row_optimizer(cfg)
-    names = [CENTERS, *(f"backbone.{name}" for name, _ in backbone.named_parameters())]
-    names += [WEIGHT] if projection else []
+    names = [CENTERS, *(f"backbone.{name}" for name, _ in modules.backbone.named_parameters())]
+    names += [WEIGHT] if modules.projection else []
     for pattern in ParameterRules.from_config(cfg, configured_optimizer(cfg).weight_decay).unused(names):
         raise UserError(f'no parameter is called as the pattern "{pattern}" says; there are {names[0]}, {names[1]} ...')
     if cfg.interclass_filtering_threshold and not configured_loss(cfg).margin.normalized:
@@ -38,38 +38,38 @@ def check_phase(cfg, backbone: nn.Module, projection: nn.Module | None = None) -
 
 def make_step(
     phase: Phase,
-    backbone: nn.Module,
-    projection: nn.Module | None,
-    teacher: nn.Module | None,
+    modules: Modules,
     store: RowStore,
     means: ClassMeans | None,
     num_classes: int,
     runtime: Runtime,
 ) -> tuple[ClassParallelHead, TrainStep]:
-    """The head of a phase and the step that trains it and the backbone; projection: to a teacher's length; teacher: one
-    that is a part of the step; means: `phase_means`.
+    """The head of a phase and the step that trains it and the backbone. means: of the phase before, with which it goes
+    on if its loss compares with some.
     """
     cfg = phase.cfg
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
-    freeze(backbone, rules)
+    freeze(modules.backbone, rules)
     head = build_head(cfg, num_classes, phase.global_batch, runtime, store)
     loss = configured_loss(cfg)
-    if projection is not None:
-        freeze(projection, rules, "projection")
-    model = Classifier(backbone, head, loss, *((projection, teacher) if loss.wants_teacher else ()))
+    if modules.projection is not None:
+        freeze(modules.projection, rules, "projection")
+    taught = (modules.projection, modules.teacher) if loss.wants_teacher else ()
+    model = Classifier(modules.backbone, head, loss, *taught)
     parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
+    means = _phase_means(means, cfg, num_classes, runtime)
     step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms), means)
     return head, step
 
 
-def phase_means(before: ClassMeans | None, cfg, num_classes: int, runtime: Runtime) -> ClassMeans | None:
+def _phase_means(before: ClassMeans | None, cfg, num_classes: int, runtime: Runtime) -> ClassMeans | None:
     """The class means of a phase, if its loss compares with some: those of the phase before go on."""
     rate = configured_loss(cfg).means_rate
     if rate is None:
         return None
-    means = before or ClassMeans(num_classes, cfg.embedding_size, rate, runtime)
+    means = before or ClassMeans.zeros(num_classes, cfg.embedding_size, runtime, rate)
     means.rate = rate
     return means
 

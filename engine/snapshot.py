@@ -39,7 +39,7 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
         trainer.output / "checkpoints",
         about,
         backbone,
-        trainer.step_state(),
+        trainer.train_step.state() | trainer.modules.state(),
         arrays,
         rank_statistics(trainer.backbone),
         runtime,

@@ -7,25 +7,23 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
-from deploy.teacher import find_teacher
 from engine.batchnorm import averaged_state
 from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
 from engine.epoch_stop import EpochStop
 from engine.identity import check_same_classes, check_same_run, phase_of, written_with
 from engine.in_flight import StepsInFlight
-from engine.network import build_backbone, build_teacher, load_pretrained
+from engine.modules import build_modules
+from engine.network import load_pretrained
 from engine.phase import Phase, make_phases, phase_at
-from engine.phase_step import carried_state, check_phase, make_step, phase_means, trained_with
-from engine.projection import build_projection, load_projection, projection_state
+from engine.phase_step import carried_state, check_phase, make_step, trained_with
 from engine.stop import StopSignal
 from engine.upcoming import with_upcoming
 from heads.build import build_store, change_store
 from heads.class_means import ClassMeans
 from heads.stores.store import RowStore
-from utils.config.phases import distills, resolve_phases
-from utils.config.rules import teacher_in_step
-from utils.runtime import Runtime, write_local
+from utils.config.phases import resolve_phases
+from utils.runtime import Runtime
 
 
 class Trainer:
@@ -49,16 +47,10 @@ class Trainer:
         self.after_epoch = False
         self.losses: dict[str, flow.Tensor] = {}
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
-        self.resume_note: str | None = None  # a warning of `resume` for the user
-        self.backbone = build_backbone(cfg, runtime)
-        sizes = [loader.teacher_size for loader in self.loaders if loader.teacher_size]
-        self.teacher = None
-        if distills(cfg) and teacher_in_step(cfg):
-            self.teacher, size = build_teacher(find_teacher(cfg.teacher), runtime, cfg.graph)
-            sizes = [size]
-        self.projection = build_projection(cfg, sizes[0], runtime) if sizes else None
+        self.modules = build_modules(cfg, runtime, self.loaders)
+        self.backbone = self.modules.backbone
         for phase in self.phases:
-            check_phase(phase.cfg, self.backbone, self.projection)
+            check_phase(phase.cfg, self.modules)
         self.store: RowStore | None = None
         self.class_means: ClassMeans | None = None  # of a loss that compares with them
         self.train_step = None
@@ -66,9 +58,9 @@ class Trainer:
     def start_phase(self, phase: Phase) -> None:
         """Makes the step of a phase."""
         self.phase = phase
-        self.class_means = phase_means(self.class_means, phase.cfg, self.num_classes, self.runtime)
-        parts = self.backbone, self.projection, self.teacher, self.store, self.class_means
+        parts = self.modules, self.store, self.class_means
         self.head, self.train_step = make_step(phase, *parts, self.num_classes, self.runtime)
+        self.class_means = self.train_step.means
 
     def _next_phase(self, state: dict[str, np.ndarray]) -> None:
         """Goes over into the phase after the present one, which ended with `state` (`TrainStep.state`)."""
@@ -78,11 +70,6 @@ class Trainer:
         kept = carried_state(state, trained_with(before.cfg), trained_with(after.cfg), centers)
         self.train_step.restore(self.step, kept)
         self.in_flight = StepsInFlight(self.runtime)
-
-    @property
-    def epochs(self) -> int:
-        """Of all phases."""
-        return self.phases[-1].epoch(self.total_steps)
 
     @property
     def finished(self) -> bool:
@@ -134,37 +121,27 @@ class Trainer:
         """The backbone for evaluation and others, equal on all ranks. A collective."""
         return averaged_state(self.backbone, self.runtime)
 
-    def step_state(self) -> dict[str, np.ndarray]:
-        """As `TrainStep.state`, and the projection to the teacher's length, if there is one. A collective."""
-        return self.train_step.state() | projection_state(self.projection)
-
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Goes on from a checkpoint, written by any number of ranks; before the first step.
+    def resume(self, checkpoint: Checkpoint) -> str | None:
+        """Goes on from a checkpoint, written by any number of ranks; before the first step. Returns a warning or None.
 
         Raises UserError if it is of another run: other network, classes, global batch, data or seed.
         """
-        about, runtime = checkpoint.about, self.runtime
+        about, state = checkpoint.about, checkpoint.state()
         self.phase = phase_of(about, self.phases)
         notes = [check_same_run(checkpoint, self.cfg, self.num_classes, self.phase)]
-        weights = checkpoint.backbone(runtime.rank, runtime.ranks)
-        for name, tensor in self.backbone.state_dict().items():
-            write_local(tensor, weights[name])
+        self.modules.restore(checkpoint, state, self.runtime)
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
         self.best_of = {name: tuple(best) for name, best in about.get("best_of", {}).items()}
-        self.store = build_store(self.phase.cfg, self.num_classes, runtime)
+        self.store = build_store(self.phase.cfg, self.num_classes, self.runtime)
+        self.class_means = checkpoint.class_means(self.num_classes, self.runtime)
         notes.append(self.store.restore(checkpoint.centers()))
-        self.resume_note = ". ".join(note for note in notes if note) or None
-        self.class_means = phase_means(None, self.phase.cfg, self.num_classes, runtime)
-        if self.class_means:
-            checkpoint.read_class_means(self.class_means)
-        state = checkpoint.state()
-        load_projection(self.projection, state, checkpoint.folder)
         state = carried_state(state, written_with(about, self.phase), trained_with(self.phase.cfg))
         if self.step == self.phase.stop and not self.finished:
             self._next_phase(state)
-            return
-        self.start_phase(self.phase)
-        self.train_step.restore(self.step, state)
+        else:
+            self.start_phase(self.phase)
+            self.train_step.restore(self.step, state)
+        return ". ".join(note for note in notes if note) or None
 
     def start_from(self, backbone: Path | None, head: Checkpoint | None) -> None:
         """Takes the weights of a trained backbone, and the class centers of a checkpoint; before the first step.

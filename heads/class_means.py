@@ -7,13 +7,17 @@ from utils.runtime import Runtime
 
 
 class ClassMeans:
-    """rows: (C / ranks, width) float32 in host memory, those of this rank's classes; zeros at first, which take no
-    memory until they are written. rate: how fast they follow; it may be set anew.
-    """
+    """rows: (C / ranks, width) float32 in host memory, those of this rank's classes. rate: how fast they follow."""
 
-    def __init__(self, num_classes: int, width: int, rate: float, runtime: Runtime) -> None:
+    def __init__(self, num_classes: int, runtime: Runtime, rows: np.ndarray, rate: float = 0.0) -> None:
         self.start, self.stop = shard_range(num_classes, runtime.ranks, runtime.rank)
-        self.rows, self.rate, self._runtime = np.zeros((self.stop - self.start, width), np.float32), rate, runtime
+        self.rows, self.rate, self._runtime = rows, rate, runtime
+
+    @classmethod
+    def zeros(cls, num_classes: int, width: int, runtime: Runtime, rate: float) -> "ClassMeans":
+        """At the beginning; they take no memory until they are written."""
+        start, stop = shard_range(num_classes, runtime.ranks, runtime.rank)
+        return cls(num_classes, runtime, np.zeros((stop - start, width), np.float32), rate)
 
     def of(self, classes: np.ndarray) -> np.ndarray:
         """(B,) classes of the global batch -> (B, width), on every rank. A collective, of B width numbers a rank."""

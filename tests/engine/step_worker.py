@@ -117,7 +117,7 @@ def make_parts(wanted: dict, mode: str, folder: Path, runtime):
     # AMP computes in float32 on a CPU, but its loss scale is at work.
     inner = GraphStep(*parts, fp16=wanted["loss_scale"]) if mode == "graph" else EagerStep(*parts)
     rate = loss.means_rate
-    means = None if rate is None else ClassMeans(classes, EMBEDDING, rate, runtime)
+    means = None if rate is None else ClassMeans.zeros(classes, EMBEDDING, runtime, rate)
     step = TrainStep(inner, head, SCHEDULE.at, rules, runtime, acc, SEED, bool(terms), means)
     return backbone, head, projection, step
 
