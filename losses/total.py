@@ -70,9 +70,11 @@ class TotalLoss:
 def _on_all_ranks(outputs: Mapping[str, flow.Tensor], inputs: Mapping[str, flow.Tensor]) -> Batch:
     whole = flow.sbp.broadcast
     # Every rank computes the same gradient of all rows, and each keeps its own rows of it; without grad_sbp the
-    # backbone's gradients would differ between the ranks.
+    # backbone's gradients would differ between the ranks. Mixed precision would go on in float16 from the backbone's
+    # last operator, through a cast too, and square and sum in it: only this operator stops it.
     gathered = {
-        name: rows.to(flow.float32).to_global(sbp=whole, grad_sbp=flow.sbp.split(0)) for name, rows in outputs.items()
+        name: flow._C.amp_black_identity(rows.to(flow.float32)).to_global(sbp=whole, grad_sbp=flow.sbp.split(0))
+        for name, rows in outputs.items()
     }
     teacher = inputs["teacher"].to_global(sbp=whole) if "teacher" in inputs else gathered.pop("teacher", None)
     means = inputs["means"].to_global(sbp=whole) if "means" in inputs else None
