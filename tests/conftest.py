@@ -11,13 +11,16 @@ _SLOW = (
     *("run_ranks", "subprocess", "two_nodes", "written_jobs", "kernel_registry", "spark", "planner("),
     *("measure(", "make_model", "pool"),
 )
+# Folders whose tests train, draw, detect and convert, which takes its time.
+_WORKSHOP = ("deploy", "end_to_end", "evaluation", "planning", "preparation", "recognition", "tools")
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of files that start no processes: `./test.sh -m fast` answers in about a minute."""
+    """Marks the tests of files that start no processes, for `./test.sh -m fast`, which answers within a minute."""
     texts = {path: path.read_text() for path in {Path(item.path) for item in items}}
     for item in items:
-        if not any(word in texts[Path(item.path)] for word in _SLOW):
+        apart = any(f"tests/{folder}/" in str(item.path) for folder in _WORKSHOP)
+        if not apart and not any(word in texts[Path(item.path)] for word in _SLOW):
             item.add_marker("fast")
 
 
