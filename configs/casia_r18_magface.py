@@ -1,15 +1,10 @@
-"""CASIA-WebFace, ResNet-18, MagFace, as https://github.com/IrvingMeng/MagFace trains it; the learning rate is meant for
-8 ranks (a batch of 512).
+"""CASIA-WebFace, ResNet-18, MagFace; see configs/recipes/magface.py.
 
 Its authors publish this model and its log without a table of figures.
 """
 
 from configs.datasets.casia import config
+from configs.recipes.magface import recipe
 
+config.update(recipe)
 config.network = "r18"
-config.loss = "magface"
-config.batch_size = 64
-config.num_epoch = 25
-config.lr_schedule = "multistep"
-config.decay_epoch = (10, 18, 22)
-config.clip_grad_norm = 0

@@ -1,17 +1,10 @@
-"""CASIA-WebFace, ResNet-50, AdaFace, as https://github.com/mk-minchul/AdaFace trains it; the learning rate is meant for
-8 ranks (a batch of 512). Statistics of norms are the global batch's, there each card's.
+"""CASIA-WebFace, ResNet-50, AdaFace; see configs/recipes/adaface.py.
 
 Its authors report LFW 99.42, CFP-FP 96.41, AgeDB-30 94.38 %.
 """
 
 from configs.datasets.casia import config
+from configs.recipes.adaface import recipe
 
+config.update(recipe)
 config.network = "r50"
-config.loss = "adaface"
-config.batch_size = 64
-config.weight_decay = 1e-4
-config.num_epoch = 26
-config.lr_schedule = "multistep"
-config.decay_epoch = (12, 20, 24)
-config.clip_grad_norm = 0
-config.augment = {"crop_pad": 0.2, "low_resolution": 0.2, "color": 0.2}

@@ -1,15 +1,11 @@
-"""MS1MV2, ResNet-50, MagFace in CosFace's form, as https://github.com/IrvingMeng/MagFace trains it; the learning rate
-is meant for 8 ranks (a batch of 512).
+"""MS1MV2, ResNet-50, MagFace in CosFace's form; see configs/recipes/magface.py.
 
 Its authors publish this model and its log without a table of figures.
 """
 
 from configs.datasets.emore import config
+from configs.recipes.magface import recipe
 
+config.update(recipe)
 config.network = "r50"
 config.loss = "magcosface"
-config.batch_size = 64
-config.num_epoch = 25
-config.lr_schedule = "multistep"
-config.decay_epoch = (10, 18, 22)
-config.clip_grad_norm = 0
