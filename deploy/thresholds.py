@@ -45,7 +45,7 @@ def store_thresholds(model: Path, digest: str, results: Mapping[str, dict]) -> s
     new = [
         Threshold(name, result["cosine"], result["accuracy"], result["pairs"])
         for name, result in results.items()
-        if result["pairs"] > result["same"] > 0  # else nothing is to be told apart
+        if result["pairs"] > result["same"] > 0  # else there are no two kinds to separate
     ]
     try:
         known = _read(path, digest)

@@ -36,8 +36,8 @@ def error_versus_reject(scores: np.ndarray, same: np.ndarray, quality: np.ndarra
 
     scores: of pairs (P,), higher for more alike; same: (P,) bool; quality: (P,), of equals the earlier pair goes first.
 
-    The threshold is chosen anew on the pairs that are left, the lowest one whose false match rate is at most `fmr`: the
-    FMR is what is fixed. None stands for what the pairs that are left do not allow, as `Roc.tar_at` has it.
+    The FMR is what is fixed: each share has a threshold of its own, the lowest one whose false match rate on the pairs
+    that are left is at most `fmr`. None stands for what these do not allow, as `Roc.tar_at` has it.
     """
     order = np.argsort(quality, kind="stable")
     scores, same = scores[order], np.asarray(same, bool)[order]

@@ -42,8 +42,8 @@ accepts at most the share f of the different pairs (false accept rate). EER: the
 are equally frequent. AUC: area under the ROC curve. XNorm: mean length of an embedding. Accuracy: mean ± standard
 deviation over the folds, each at the threshold best on the others; thresholds are squared distances d of unit vectors,
 and their cosine is 1 - d/2. Error versus reject: the share of same pairs refused (false non-match rate, FNMR) at the
-lowest threshold that accepts at most the share FMR of the different pairs (false match rate), chosen anew on the pairs
-that are left; the quality of a pair is the smaller magnitude of its two embeddings.</p>
+lowest threshold that accepts at most the share FMR of the different pairs (false match rate), on the pairs that are
+left; the quality of a pair is the smaller magnitude of its two embeddings.</p>
 """
 
 

@@ -11,6 +11,7 @@ import oneflow as flow
 from oneflow import nn
 
 from heads.accuracy import batch_accuracy
+from heads.class_parameters import parameter_gradient, parameters_of
 from heads.columns import Columns
 from heads.gradients import by_micro_batch, factored_gradient, whole_gradient
 from heads.sampling import ClassSampler, Sample
@@ -124,7 +125,9 @@ class ClassParallelHead(nn.Module):
 
         random = None if random is None else random.to_global(sbp=rows_sbp)
         state = {name: value.unsqueeze(0) for name, value in state.items()}  # (1, 1): beside it (B, C) stays split
-        seen = Rows(cosine, norm.detach().to_global(sbp=rows_sbp), state, (), random, self._learned(own))
+        seen = Rows(
+            cosine, norm.detach().to_global(sbp=rows_sbp), state, (), random, parameters_of(margin.parameters, own)
+        )
         seen = self._with_statistics(seen, products, is_target, rows_sbp)
         if state:
             columns = (column.to_global(sbp=flow.sbp.broadcast) for column in (seen.cosine, seen.norm))
@@ -170,55 +173,29 @@ class ClassParallelHead(nn.Module):
 
         norm_slope, penalty = margin.norm_slope(seen), margin.penalty(seen) or Penalty()
         by_target = target_slope / total * (self.weight * scale / batch)
-        for by_norm in (
-            None if norm_slope is None else norm_slope * by_target,
-            None if penalty.by_norm is None else penalty.by_norm * (self.weight / batch),
-        ):
-            if by_norm is not None:
-                objective = objective + (norm * by_norm.to_global(sbp=flow.sbp.split(0))).sum()
+        by_norm = [] if norm_slope is None else [norm_slope * by_target]
+        by_norm += [] if penalty.by_norm is None else [penalty.by_norm * (self.weight / batch)]
+        for slope_of_norm in by_norm:
+            objective = objective + (norm * slope_of_norm.to_global(sbp=flow.sbp.split(0))).sum()
         if penalty.value is not None:
             losses = {"softmax": losses["loss"], "penalty": penalty.value.mean()}
             losses["loss"] = losses["softmax"] + losses["penalty"]
-        by_parameters = self._by_parameters(seen, by_target, penalty, batch)
+        by_parameters = parameter_gradient(margin, seen, penalty, by_target, self.weight / batch)
 
         directions = directions.to(self.dtype) if self.half else directions * ratio
+        results = {"directions": directions}
+        results |= {} if by_parameters is None else {"parameters": by_parameters}
+        results |= {} if nearest is None else {"nearest": nearest}
         if self.model_parallel:
-            results = {"slopes": others, "directions": directions, "target_slopes": slope}
-            if number is not None:
-                results |= {"nearest": nearest, "number": number.to(flow.int8)}
-            if by_parameters is not None:
-                results["parameters"] = by_parameters
+            results |= {"slopes": others, "target_slopes": slope}
+            results |= {} if number is None else {"number": number.to(flow.int8)}
         else:
             slope = slope.to(self.dtype)
             gradient = self.columns.gradient(others, number, is_target, slope, nearest, directions).to(flow.float32)
-            gradient = gradient * self._half_weight(batch) if self.half else gradient
-            results = {"gradient": gradient, "directions": directions}
-            if by_parameters is not None:
-                results["parameters"] = by_parameters
-            if by_parameters is not None and nearest is not None:
-                results["nearest"] = nearest
+            results["gradient"] = gradient * self._half_weight(batch) if self.half else gradient
             results = {name: tensor.to_global(sbp=flow.sbp.broadcast) for name, tensor in results.items()}
         state = {name: number.reshape(1) for name, number in state.items()}
         return objective, {"losses": losses, "state": state, "results": results}
-
-    def _learned(self, own: flow.Tensor) -> dict[str, flow.Tensor]:
-        """The margin's of each row's class, (B, 1) by name, of its center (B, width)."""
-        names = list(self.margin.parameters)
-        first = self.columns.width - len(names)
-        return {name: own[:, first + i : first + i + 1] for i, name in enumerate(names)}
-
-    def _by_parameters(self, seen: Rows, by_target: flow.Tensor, penalty: Penalty, batch: int) -> flow.Tensor | None:
-        """(B, n): the loss's derivatives by the parameters of each row's class; None if there are none."""
-        if not self.margin.parameters:
-            return None
-        slopes = self.margin.parameter_slopes(seen)
-        columns = []
-        for name in self.margin.parameters:
-            slope = slopes[name] * by_target
-            if name in penalty.by_parameters:
-                slope = slope + penalty.by_parameters[name] * (self.weight / batch)
-            columns.append(slope)
-        return flow.cat(columns, dim=1)
 
     def _with_statistics(
         self, seen: Rows, cosines: flow.Tensor, is_target: flow.Tensor, rows_sbp: flow.sbp.sbp

@@ -1,4 +1,4 @@
-"""ElasticFace (Boutros et al., CVPR Workshops 2022): the margin of each image is drawn anew in every step."""
+"""ElasticFace (Boutros et al., CVPR Workshops 2022): the margin of each image is drawn in every step."""
 
 import oneflow as flow
 

@@ -33,9 +33,9 @@ class MagCosFace(Margin):
         self.scale = s
         self._l_a, self._u_a, self._l_m, self._lambda = l_a, u_a, l_m, lambda_g
         self._k = (u_m - l_m) / (u_a - l_a)  # the slope of m(a)
-        least = s * self._k * u_a**2 * l_a**2 / (u_a**2 - l_a**2)
-        if lambda_g < least:
-            self.advice = f"lambda_g = {lambda_g:g} may let norms fall to l_a; use at least {least:.4g}"
+        self.least_lambda = s * self._k * u_a**2 * l_a**2 / (u_a**2 - l_a**2)  # the paper's bound
+        if lambda_g < self.least_lambda:
+            self.advice = f"lambda_g = {lambda_g:g} may let norms fall to l_a; use at least {self.least_lambda:.4g}"
 
     def target(self, rows: Rows) -> flow.Tensor:
         return rows.cosine - self._m(rows.norm)

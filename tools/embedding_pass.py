@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="auto: ONNX Runtime on a CPU, OneFlow on a card",
     )  # fmt: skip
     parser.add_argument("--nproc", type=_positive, help="processes that share the work; default: one for each card")
-    parser.add_argument("--force", action="store_true", help="start anew, and replace embeddings of something else")
+    parser.add_argument("--force", action="store_true", help="start over, and replace embeddings of something else")
 
 
 def _positive(text: str) -> int:

@@ -22,7 +22,6 @@ enter_environment()
 
 import numpy as np
 
-from evaluation.magnitude_range import propose_range
 from evaluation.quality import magnitudes
 from evaluation.quality_files import write_quality
 from evaluation.saved import embeddings_of
@@ -60,6 +59,8 @@ def main(arguments: list[str]) -> int:
 
 def _advice(args: argparse.Namespace, quality: np.ndarray) -> list[str]:
     """What to fine-tune with."""
+    from losses.magnitude_range import propose_range  # brings OneFlow
+
     l_m = _LOWEST_MARGIN[args.magface] if args.l_m is None else args.l_m
     found = propose_range(quality, l_m, args.u_m, args.s)
     least = found.least_lambda
@@ -104,7 +105,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if args.faces < 0:
         raise UserError(f"--faces {args.faces} is not possible: it must be 0 (no sheet) or more")
     if args.force and args.embeddings:
-        raise UserError("--force embeds anew, which takes a --model_path")
+        raise UserError("--force embeds again, which takes a --model_path")
     return args
 
 

@@ -130,7 +130,7 @@ def _fingerprint(settings: Alignment, photos: list[tuple[bytes, bytes]]) -> str:
 
 
 def _begin(settings: Alignment, work: Path, faces: Path, fingerprint: str) -> None:
-    """Keep what an unfinished run with these photographs and settings has done, else begin anew."""
+    """Keep what an unfinished run with these photographs and settings has done, else start from scratch."""
     job = work / _JOB
     going_on = not settings.force and job.is_file() and job.read_text() == json.dumps(fingerprint)
     if going_on:

@@ -55,7 +55,7 @@ class Members:
             norms = np.linalg.norm(rows, axis=1)
             bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
             if bad.size:
-                raise UserError(f"the embedding of image {records[bad[0]]} is zero, NaN or infinite; embed anew")
+                raise UserError(f"the embedding of image {records[bad[0]]} is zero, NaN or infinite; embed again")
             yield records, rows / norms[:, None]
 
 

@@ -5,14 +5,15 @@ it. Nothing of a step runs while it is compiled, but its parameters and inputs h
 left empty.
 """
 
+import functools
 import sys
 from pathlib import Path
 
 import oneflow as flow
 from oneflow._oneflow_internal import lazy_mode
 
-from tests.layout.cases import CUDA_CASES, EMBEDDING, IN, on_ranks
-from tests.layout.step import build_step
+from tests.layout.cases import CUDA_CASES, IN, on_ranks
+from tests.layout.step import build_step, step_inputs
 from utils.runtime import Runtime
 
 
@@ -71,13 +72,8 @@ if __name__ == "__main__":
             name: flow.empty(case.gradient_acc, placement=placement, sbp=flow.sbp.broadcast)
             for name in case.margin().state
         }
-        inputs = {"classes": labels, "records": labels} if case.terms else {}
-        if case.margin().is_random:
-            inputs["random"] = flow.empty(case.batch, 1, placement=placement, sbp=flow.sbp.split(0))
-        if "center" in case.terms:
-            inputs["means"] = flow.empty(case.batch, EMBEDDING, placement=placement, sbp=flow.sbp.split(0))
-        if case.teacher:
-            inputs["teacher"] = flow.empty(case.batch, case.teacher, placement=placement, sbp=flow.sbp.split(0))
+        empty = functools.partial(flow.empty, placement=placement, sbp=flow.sbp.split(0))
+        inputs = step_inputs(case, case.batch, labels, empty)
         graph.build_graph(images, labels, state, inputs)
         kept.append((graph, images, labels, state, inputs))
         if rank == 0:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
-from tests.layout.cases import CPU_CASES, EMBEDDING, IN, on_ranks
-from tests.layout.step import build_step
+from tests.layout.cases import CPU_CASES, IN, on_ranks
+from tests.layout.step import build_step, step_inputs
 from utils.cpu_wait import sleep_while_waiting
 from utils.runtime import start_runtime
 
@@ -22,13 +22,7 @@ if __name__ == "__main__":
         labels = runtime.split_batch(np.arange(rows, dtype=np.int64))
         whole = {"placement": runtime.placement, "sbp": flow.sbp.broadcast}
         state = {name: flow.full((case.gradient_acc,), value, **whole) for name, value in case.margin().state.items()}
-        inputs = {"random": runtime.split_batch(np.ones((rows, 1), np.float32))} if case.margin().is_random else {}
-        if case.terms:
-            inputs |= {"classes": labels, "records": labels}
-        if "center" in case.terms:
-            inputs["means"] = runtime.split_batch(np.ones((rows, EMBEDDING), np.float32))
-        if case.teacher:
-            inputs["teacher"] = runtime.split_batch(np.ones((rows, case.teacher), np.float32))
+        inputs = step_inputs(case, rows, labels, lambda *shape: runtime.split_batch(np.ones(shape, np.float32)))
         graph(images, labels, state, inputs)["losses"]["loss"].to_local().numpy()  # waits for the step
         kept.append((graph, images, labels, state, inputs))
         if runtime.is_main:

@@ -1,5 +1,7 @@
 """The training step of a case, as the project builds it."""
 
+from collections.abc import Callable
+
 import oneflow as flow
 from oneflow import nn
 
@@ -13,6 +15,17 @@ from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
 from tests.layout.cases import EMBEDDING, IN, LayoutCase
 from utils.runtime import Runtime
+
+
+def step_inputs(case: LayoutCase, rows: int, labels: flow.Tensor, made: Callable) -> dict[str, flow.Tensor]:
+    """What the losses of a case need besides images and labels; made: a shape (rows, n) -> a float32 tensor S(0)."""
+    inputs = {"classes": labels, "records": labels} if case.terms else {}
+    widths = {
+        "random": int(case.margin().is_random),
+        "means": EMBEDDING * ("center" in case.terms),
+        "teacher": case.teacher or 0,
+    }
+    return inputs | {name: made(rows, width) for name, width in widths.items() if width}
 
 
 def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:

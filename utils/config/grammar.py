@@ -63,14 +63,30 @@ def read_signatures(folder: Path, decorator: str = "register") -> Signatures:
 
     They are those of its `__init__`, or of the class of the same file that it inherits that from.
     """
-    signatures = {}
+    return {
+        ast.literal_eval(call.args[0]): _parameters(node, classes)
+        for node, call, classes in _registered(folder, decorator)
+    }
+
+
+@cache
+def registered_with(folder: Path, decorator: str, attribute: str) -> frozenset[str]:
+    """The names that `read_signatures` finds whose class sets `attribute = True` in its body."""
+    return frozenset(
+        ast.literal_eval(call.args[0])
+        for node, call, _ in _registered(folder, decorator)
+        if any(ast.unparse(part) == f"{attribute} = True" for part in node.body)
+    )
+
+
+def _registered(folder: Path, decorator: str) -> Iterator[tuple[ast.ClassDef, ast.Call, dict[str, ast.ClassDef]]]:
+    """Each class that a file of `folder` registers, the decorator by which it does, and all classes of the file."""
     for file in sorted(folder.glob("*.py")):
         classes = {node.name: node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)}
         for node in classes.values():
             for call in node.decorator_list:
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
-                    signatures[ast.literal_eval(call.args[0])] = _parameters(node, classes)
-    return signatures
+                    yield node, call, classes
 
 
 def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, object]:

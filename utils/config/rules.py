@@ -6,7 +6,15 @@ from pathlib import Path
 
 from easydict import EasyDict
 
-from utils.config.grammar import Signatures, check_call, check_sum, parse_call, parse_sum, read_signatures
+from utils.config.grammar import (
+    Signatures,
+    check_call,
+    check_sum,
+    parse_call,
+    parse_sum,
+    read_signatures,
+    registered_with,
+)
 from utils.config.schema import AUGMENTATIONS, LOSSES, OLD_KEYS, SCHEMA
 from utils.errors import UserError
 
@@ -137,7 +145,8 @@ def _has_gradient_choice(loss: str) -> bool:
 
 def uses_teacher(cfg: EasyDict) -> bool:
     """Whether a loss of the config compares with a teacher."""
-    return cfg.loss is not None and cfg.loss not in LOSSES and "distillation" in _names(cfg.loss)
+    taught = registered_with(LOSSES_FOLDER, "register_on_embeddings", "wants_teacher")
+    return cfg.loss is not None and cfg.loss not in LOSSES and not taught.isdisjoint(_names(cfg.loss))
 
 
 def teacher_in_step(cfg: EasyDict) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losses.magface import MagCosFace
 from utils.errors import UserError
 
 _ROOM = 0.1  # of the smallest and of the largest magnitude, below and above which the range ends
@@ -22,11 +23,8 @@ class MagFaceRange:
 
     @property
     def least_lambda(self) -> float:
-        """Below this weight of the penalty, magnitudes may fall to l_a: s k u_a^2 l_a^2 / (u_a^2 - l_a^2), k the slope
-        of the margin over magnitudes.
-        """
-        slope = (self.u_m - self.l_m) / (self.u_a - self.l_a)
-        return self.s * slope * self.u_a**2 * self.l_a**2 / (self.u_a**2 - self.l_a**2)
+        """Below this weight of the penalty, magnitudes may fall to l_a; the same in either form of the margin."""
+        return MagCosFace(self.l_a, self.u_a, self.l_m, self.u_m, s=self.s).least_lambda
 
     @property
     def proposed_lambda(self) -> float:
