@@ -3,22 +3,14 @@
 Structure, initial values and parameter names are those of InsightFace's arcface_torch, so that weights move either way.
 """
 
-from functools import partial
+import math
 
 import oneflow as flow
 from oneflow import nn
 
-from backbones.registry import register
+from backbones.registry import Sizes, register
 
-_STAGES = {
-    "r18": (2, 2, 2, 2),
-    "r34": (3, 4, 6, 3),
-    "r50": (3, 4, 14, 3),
-    "r100": (3, 13, 30, 3),
-    "r200": (6, 26, 60, 6),
-}
 _WIDTHS = (64, 128, 256, 512)
-_FINAL_SIZE = 7  # 112 halved by each of the four stages
 
 
 class IBasicBlock(nn.Module):
@@ -48,11 +40,11 @@ def _stage(inplanes: int, planes: int, blocks: int) -> nn.Sequential:
 
 
 class IResNet(nn.Module):
-    """Images (B, 3, 112, 112) to embeddings (B, embedding_size), with `stages[i]` blocks of `64 * 2**i` channels."""
+    """Images (B, 3, 112, 112) to embeddings (B, E), or other `sizes`; `stages[i]` blocks of `64 * 2**i` channels."""
 
-    def __init__(self, stages: tuple[int, int, int, int], embedding_size: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dropout: float, stages: tuple[int, int, int, int]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, _WIDTHS[0], 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(sizes.channels, _WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(_WIDTHS[0])
         self.prelu = nn.PReLU(_WIDTHS[0])
         self.layer1 = _stage(_WIDTHS[0], _WIDTHS[0], stages[0])
@@ -61,8 +53,8 @@ class IResNet(nn.Module):
         self.layer4 = _stage(_WIDTHS[2], _WIDTHS[3], stages[3])
         self.bn2 = nn.BatchNorm2d(_WIDTHS[3])
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
-        self.fc = nn.Linear(_WIDTHS[3] * _FINAL_SIZE**2, embedding_size)
-        self.features = nn.BatchNorm1d(embedding_size)
+        self.fc = nn.Linear(_WIDTHS[3] * math.prod(sizes.final_map(halvings=4)), sizes.embedding)
+        self.features = nn.BatchNorm1d(sizes.embedding)
         # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False
         for module in self.modules():
@@ -76,5 +68,11 @@ class IResNet(nn.Module):
         return self.features(self.fc(x))
 
 
-for _name, _blocks in _STAGES.items():
-    register(_name)(partial(IResNet, _blocks))
+@register("r18", stages=(2, 2, 2, 2))
+@register("r34", stages=(3, 4, 6, 3))
+@register("r50", stages=(3, 4, 14, 3))
+@register("r100", stages=(3, 13, 30, 3))
+@register("r200", stages=(6, 26, 60, 6))
+def iresnet(sizes: Sizes, dropout: float, stages: tuple[int, int, int, int]) -> IResNet:
+    """24.0, 34.1, 43.6, 65.2 and 118.8 million parameters at 512 dimensions."""
+    return IResNet(sizes, dropout, stages)

@@ -7,9 +7,8 @@ Its widths and expansions are wider than the paper's.
 import oneflow as flow
 from oneflow import nn
 
-from backbones.registry import register
+from backbones.registry import Sizes, register
 
-_FINAL_SIZE = 7  # 112 halved four times
 _FINAL_WIDTH = 512
 
 
@@ -17,7 +16,13 @@ class LinearBlock(nn.Module):
     """Convolution and BatchNorm, "same" padding unless stated."""
 
     def __init__(
-        self, inplanes: int, planes: int, kernel: int = 1, stride: int = 1, groups: int = 1, padding: int | None = None
+        self,
+        inplanes: int,
+        planes: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        groups: int = 1,
+        padding: int | None = None,
     ) -> None:
         super().__init__()
         padding = kernel // 2 if padding is None else padding
@@ -66,14 +71,14 @@ class Residual(nn.Module):
 class GDC(nn.Module):
     """Global depthwise convolution (a learned spatial weighting per channel), then a projection to the embedding."""
 
-    def __init__(self, embedding_size: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            LinearBlock(_FINAL_WIDTH, _FINAL_WIDTH, kernel=_FINAL_SIZE, groups=_FINAL_WIDTH, padding=0),
+            LinearBlock(_FINAL_WIDTH, _FINAL_WIDTH, kernel=sizes.final_map(halvings=4), groups=_FINAL_WIDTH, padding=0),
             # Dropout shares the place of the flattening, so that the names of what follows stay arcface_torch's.
             nn.Sequential(nn.Flatten(), nn.Dropout(dropout)) if dropout > 0 else nn.Flatten(),
-            nn.Linear(_FINAL_WIDTH, embedding_size, bias=False),
-            nn.BatchNorm1d(embedding_size),
+            nn.Linear(_FINAL_WIDTH, sizes.embedding, bias=False),
+            nn.BatchNorm1d(sizes.embedding),
         )
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
@@ -81,18 +86,18 @@ class GDC(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """Images (B, 3, 112, 112) to embeddings (B, embedding_size).
+    """Images (B, 3, 112, 112) to embeddings (B, E), or other `sizes`.
 
     `blocks` counts the residual blocks at 56, 28, 14 and 7 pixels (one at 56 pixels means a plain grouped
     convolution instead); `scale` multiplies the widths.
     """
 
-    def __init__(self, embedding_size: int, dropout: float, blocks: tuple[int, int, int, int], scale: int) -> None:
+    def __init__(self, sizes: Sizes, dropout: float, blocks: tuple[int, int, int, int], scale: int) -> None:
         super().__init__()
         narrow, wide = 64 * scale, 128 * scale
         self.layers = nn.ModuleList(
             [
-                ConvBlock(3, narrow, kernel=3, stride=2),
+                ConvBlock(sizes.channels, narrow, kernel=3, stride=2),
                 ConvBlock(narrow, narrow, kernel=3, groups=64) if blocks[0] == 1 else Residual(narrow, blocks[0], 128),
                 DepthWise(narrow, narrow, hidden=128, residual=False),
                 Residual(narrow, blocks[1], hidden=128),
@@ -103,7 +108,7 @@ class MobileFaceNet(nn.Module):
             ]
         )
         self.conv_sep = ConvBlock(wide, _FINAL_WIDTH)
-        self.features = GDC(embedding_size, dropout)
+        self.features = GDC(sizes, dropout)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -114,13 +119,8 @@ class MobileFaceNet(nn.Module):
         return self.features(self.conv_sep(x))
 
 
-@register("mbf")
-def mbf(embedding_size: int, dropout: float) -> MobileFaceNet:
-    """2.06 million parameters at 512 dimensions."""
-    return MobileFaceNet(embedding_size, dropout, blocks=(1, 4, 6, 2), scale=2)
-
-
-@register("mbf_large")
-def mbf_large(embedding_size: int, dropout: float) -> MobileFaceNet:
-    """6.3 million parameters at 512 dimensions."""
-    return MobileFaceNet(embedding_size, dropout, blocks=(2, 8, 12, 4), scale=4)
+@register("mbf", blocks=(1, 4, 6, 2), scale=2)
+@register("mbf_large", blocks=(2, 8, 12, 4), scale=4)
+def mobilefacenet(sizes: Sizes, dropout: float, blocks: tuple[int, int, int, int], scale: int) -> MobileFaceNet:
+    """2.06 and 6.3 million parameters at 512 dimensions."""
+    return MobileFaceNet(sizes, dropout, blocks, scale)

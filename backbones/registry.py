@@ -1,44 +1,73 @@
-"""Backbones by name: `@register("r50")` on a builder, `get_model("r50")` for a network."""
+"""Backbones by name: `@register("r50", stages=...)` on a builder, `get_model("r50")` for a network."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
 
 from oneflow import nn
 
+from utils.config.grammar import check_call, parse_call, read_signatures
 from utils.errors import UserError
 
-Builder = Callable[[int, float], nn.Module]
+Builder = Callable[..., nn.Module]
 
+FOLDER = Path(__file__).parent
 _builders: dict[str, Builder] = {}
 
 
-def register(name: str) -> Callable[[Builder], Builder]:
-    """Makes the decorated `builder(embedding_size, dropout) -> nn.Module` known as `name`.
+@dataclass(frozen=True)
+class Sizes:
+    """What a network takes and gives: images (B, channels, height, width) to embeddings (B, embedding)."""
 
-    Raises ValueError where the name is taken.
+    embedding: int = 512
+    height: int = 112
+    width: int = 112
+    channels: int = 3
+
+    def final_map(self, halvings: int) -> tuple[int, int]:
+        """Height and width after so many layers of stride 2, each of which rounds up."""
+        height, width = self.height, self.width
+        for _ in range(halvings):
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return height, width
+
+
+def register(name: str, **fixed) -> Callable[[Builder], Builder]:
+    """Makes the decorated `builder(sizes, dropout, ...) -> nn.Module` known as `name`; `fixed` are arguments of it.
+
+    What of its other parameters has a default, a literal, is an option that users may write: `name(option=value)`.
+    Names may be stacked. Raises ValueError if the name is taken.
     """
 
     def add(builder: Builder) -> Builder:
         if name in _builders:
             raise ValueError(f"a backbone named {name!r} is registered already")
-        _builders[name] = builder
+        _builders[name] = partial(builder, **fixed)
         return builder
 
     return add
 
 
 def list_models() -> list[str]:
-    """Every registered name, in the order of registration."""
-    return list(_builders)
+    """Every registered name, in order."""
+    return sorted(_builders)
 
 
-def get_model(name: str, embedding_size: int = 512, dropout: float = 0.0) -> nn.Module:
-    """A freshly initialized backbone: images (B, 3, 112, 112) in [-1, 1] to embeddings (B, embedding_size).
+def get_model(
+    network: str, embedding_size: int = 512, dropout: float = 0.0, image_size: tuple[int, int] = (112, 112), channels=3
+) -> nn.Module:
+    """A freshly initialized backbone: images (B, channels, *image_size) in [-1, 1] to embeddings (B, embedding_size).
 
-    `dropout` is the probability, in [0, 1), before the last fully connected layer. Raises UserError where the name is
-    unknown.
+    network: a name, or one with options, such as "mobilenet_v2(output='gdc')". `dropout` is the probability, in [0, 1),
+    before the last fully connected layer. Raises UserError if there is no such network or option, or if the network
+    cannot take images of that size.
     """
+    name = network.partition("(")[0].strip()
     if name not in _builders:
-        nearest = get_close_matches(str(name), _builders, n=1, cutoff=0.0)[0]
-        raise UserError(f"there is no backbone {name!r}, did you mean {nearest!r}? Known: {', '.join(_builders)}")
-    return _builders[name](embedding_size, dropout)
+        nearest = get_close_matches(name, _builders, n=1, cutoff=0.0)[0]
+        raise UserError(f"there is no backbone {name!r}, did you mean {nearest!r}? Known: {', '.join(list_models())}")
+    if "(" in network:
+        check_call(network, read_signatures(FOLDER), "network", "")
+    return _builders[name](Sizes(embedding_size, *image_size, channels), dropout, **parse_call(network)[1])

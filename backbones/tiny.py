@@ -12,12 +12,12 @@ It is built for how OneFlow 0.9.0 spends time on a CPU, not for few multiplicati
 8.5 million multiplications an image; forward and backward take about 3 ms on one core, BatchNorm included.
 """
 
+import math
+
 import oneflow as flow
 from oneflow import nn
 
-from backbones.registry import register
-
-_FINAL_SIZE = 7  # 112 / 4 / 2 / 2
+from backbones.registry import Sizes, register
 
 
 def _conv(inplanes: int, planes: int, kernel: int, stride: int) -> nn.Sequential:
@@ -28,18 +28,18 @@ def _conv(inplanes: int, planes: int, kernel: int, stride: int) -> nn.Sequential
 
 
 class TinyNet(nn.Module):
-    """Images (B, 3, 112, 112) to embeddings (B, embedding_size): three strided convolutions, one linear layer."""
+    """Images (B, 3, 112, 112) to embeddings (B, E), or other `sizes`: three strided convolutions, one linear layer."""
 
-    def __init__(self, embedding_size: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            _conv(3, 24, kernel=5, stride=4),
+            _conv(sizes.channels, 24, kernel=5, stride=4),
             _conv(24, 64, kernel=3, stride=2),
             _conv(64, 128, kernel=3, stride=2),
         )
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
-        self.fc = nn.Linear(128 * _FINAL_SIZE**2, embedding_size)
-        self.features = nn.BatchNorm1d(embedding_size)
+        self.fc = nn.Linear(128 * math.prod(sizes.final_map(halvings=4)), sizes.embedding)
+        self.features = nn.BatchNorm1d(sizes.embedding)
         # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False
 
@@ -49,6 +49,6 @@ class TinyNet(nn.Module):
 
 
 @register("mbf_tiny")
-def mbf_tiny(embedding_size: int, dropout: float) -> TinyNet:
+def mbf_tiny(sizes: Sizes, dropout: float) -> TinyNet:
     """0.9 million parameters at 128 dimensions."""
-    return TinyNet(embedding_size, dropout)
+    return TinyNet(sizes, dropout)

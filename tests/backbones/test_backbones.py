@@ -204,7 +204,7 @@ def test_basic_block_equals_numpy(inplanes, stride):
 
 
 def test_known_names():
-    assert list_models() == [*STAGES, *MBF, "mbf_tiny"]
+    assert {*STAGES, *MBF, "mbf_tiny"} <= set(list_models())
 
 
 @pytest.mark.parametrize(("unknown", "nearest"), [("r51", "r50"), ("mbf-tiny", "mbf_tiny"), ("R100", "r100")])
@@ -217,4 +217,4 @@ def test_unknown_name_lists_the_known(unknown, nearest):
 
 def test_a_name_is_taken_once():
     with pytest.raises(ValueError, match="'r50' is registered already"):
-        register("r50")(lambda embedding_size, dropout: None)
+        register("r50")(lambda sizes, dropout: None)

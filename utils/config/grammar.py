@@ -58,13 +58,14 @@ def _call(tree: ast.expr) -> Call:
 
 @cache
 def read_signatures(folder: Path, decorator: str = "register") -> Signatures:
-    """Parameters and defaults of each class that a file of `folder` registers by `@register("name")`, or by another
-    decorator; none is executed.
+    """Parameters and defaults of each class or function that a file of `folder` registers by `@register("name")`, or by
+    another decorator; none is executed.
 
-    They are those of its `__init__`, or of the class of the same file that it inherits that from.
+    Those of a class are of its `__init__`, or of the class of the same file that it inherits that from. Parameters
+    without a default, and those that the decorator fixes, are not users' to write.
     """
     return {
-        ast.literal_eval(call.args[0]): _parameters(node, classes)
+        ast.literal_eval(call.args[0]): _parameters(node, classes, {keyword.arg for keyword in call.keywords})
         for node, call, classes in _registered(folder, decorator)
     }
 
@@ -79,23 +80,38 @@ def registered_with(folder: Path, decorator: str, attribute: str) -> frozenset[s
     )
 
 
-def _registered(folder: Path, decorator: str) -> Iterator[tuple[ast.ClassDef, ast.Call, dict[str, ast.ClassDef]]]:
-    """Each class that a file of `folder` registers, the decorator by which it does, and all classes of the file."""
+_Registered = ast.ClassDef | ast.FunctionDef
+
+
+def _registered(folder: Path, decorator: str) -> Iterator[tuple[_Registered, ast.Call, dict[str, ast.ClassDef]]]:
+    """Each class or function that a file of `folder` registers, the decorator by which it does, and all classes of the
+    file.
+    """
     for file in sorted(folder.glob("*.py")):
-        classes = {node.name: node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)}
-        for node in classes.values():
+        nodes = [node for node in ast.parse(file.read_text()).body if isinstance(node, _Registered)]
+        classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+        for node in nodes:
             for call in node.decorator_list:
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
                     yield node, call, classes
 
 
-def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, object]:
+def _parameters(node: _Registered, classes: dict[str, ast.ClassDef], fixed: set[str | None]) -> dict[str, object]:
+    if isinstance(node, ast.FunctionDef):
+        return {name: value for name, value in _defaults(node.args).items() if name not in fixed}
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-            names = [argument.arg for argument in part.args.args[1:]]
-            return dict(zip(names, map(ast.literal_eval, part.args.defaults), strict=True))
+            return _parameters(part, classes, fixed)
     inherited = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
-    return _parameters(inherited[0], classes) if inherited else {}
+    return _parameters(inherited[0], classes, fixed) if inherited else {}
+
+
+def _defaults(arguments: ast.arguments) -> dict[str, object]:
+    """The parameters that have a default, which must be a literal."""
+    with_default = arguments.args[len(arguments.args) - len(arguments.defaults) :]
+    return {
+        argument.arg: ast.literal_eval(value) for argument, value in zip(with_default, arguments.defaults, strict=True)
+    }
 
 
 def check_call(text: str, signatures: Signatures, key: str, place: str) -> None:

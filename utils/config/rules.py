@@ -23,6 +23,7 @@ LOSSES_FOLDER, OPTIMIZERS_FOLDER, SCHEDULES_FOLDER = _REPO / "losses", _REPO / "
 SAMPLERS_FOLDER = _REPO / "data" / "samplers"
 # Keys that hold a name with or without parameters, and where the names are registered.
 _CALLS = {
+    "network": _REPO / "backbones",
     "optimizer": OPTIMIZERS_FOLDER,
     "head_optimizer": OPTIMIZERS_FOLDER,
     "lr_schedule": SCHEDULES_FOLDER,

@@ -4,7 +4,7 @@ import pytest
 
 from losses import configured_loss, list_embedding_losses, list_losses
 from utils.config import dump_config, load_config
-from utils.config.grammar import parse_call, parse_sum
+from utils.config.grammar import parse_call, parse_sum, read_signatures
 from utils.config.rules import center_losses, embedding_losses
 from utils.errors import UserError
 
@@ -64,9 +64,29 @@ def test_signatures_are_those_of_the_registered_losses():
     assert list(signatures["combined"])[:3] == ["m1", "m2", "m3"] and signatures["magface"]["easy_margin"] is True
 
 
+_NETWORKS = """
+@register("small", depth=2, groups=1)
+@register("large", depth=9)
+def build(sizes, dropout: float, depth: int, width: float = 1.0, groups=4, output="gdc"):
+    raise RuntimeError("executed")
+
+
+@other("no")
+def helper(a=1): ...
+"""
+
+
+def test_functions_have_signatures_too_without_what_a_name_fixes(tmp_path):
+    (tmp_path / "networks.py").write_text(_NETWORKS)
+    both = {"width": 1.0, "output": "gdc"}
+    assert read_signatures(tmp_path) == {"small": both, "large": both | {"groups": 4}}
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        (["network=r51"], "There is no network r51 .*: did you mean r50"),
+        (["network=r50(depth=3)"], "r50 has no parameter depth"),
         (["loss=arcfase"], "did you mean arcface"),
         (["loss=arcface(margin=0.5)"], "arcface has no parameter margin"),
         (["loss=arcface(0.5)"], "cannot be read"),

@@ -1,0 +1,94 @@
+"""What networks of several families are made of."""
+
+from dataclasses import dataclass
+
+import oneflow as flow
+from oneflow import nn
+
+from utils.errors import UserError
+
+
+class Relu6(nn.Module):
+    """min(max(x, 0), 6), elementwise; OneFlow's own does not export to ONNX."""
+
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        return flow.clamp(x, 0.0, 6.0)
+
+
+_ACTIVATIONS = {
+    "relu": lambda channels: nn.ReLU(),
+    "relu6": lambda channels: Relu6(),
+    "prelu": nn.PReLU,
+    "swish": lambda channels: nn.SiLU(),
+    "hard_swish": lambda channels: nn.Hardswish(),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the layers of a network have in common.
+
+    activation: "relu", "relu6", "prelu" (a slope for each channel), "swish", "hard_swish" or "none". bn_momentum: the
+    newest batch's weight in BatchNorm's running statistics (0.1; Keras writes 1 - 0.1). bn_eps: added to variances.
+    """
+
+    activation: str = "relu"
+    bn_momentum: float = 0.1
+    bn_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.activation not in _ACTIVATIONS:
+            raise UserError(f"there is no activation {self.activation!r}; there are {', '.join(_ACTIVATIONS)}")
+
+    def norm(self, channels: int) -> nn.BatchNorm2d:
+        return nn.BatchNorm2d(channels, self.bn_eps, self.bn_momentum)
+
+    def norm_of_rows(self, size: int) -> nn.BatchNorm1d:
+        return nn.BatchNorm1d(size, self.bn_eps, self.bn_momentum)
+
+    def activate(self, channels: int) -> nn.Module:
+        return _ACTIVATIONS[self.activation](channels)
+
+
+def conv(
+    inplanes: int, planes: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = False
+) -> nn.Conv2d:
+    """(B, inplanes, H, W) -> (B, planes, H/stride, W/stride), rounded up ("same" padding of odd kernels)."""
+    layer = nn.Conv2d(inplanes, planes, kernel, stride, kernel // 2, groups=groups, bias=bias)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def conv_norm(
+    style: Style, inplanes: int, planes: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True
+) -> nn.Sequential:
+    """Convolution, BatchNorm and, if `active`, the style's activation: shapes as `conv`."""
+    layers = [conv(inplanes, planes, kernel, stride, groups), style.norm(planes)]
+    return nn.Sequential(*layers, style.activate(planes)) if active else nn.Sequential(*layers)
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention (Hu et al., CVPR 2018): (B, C, H, W) times a gate (B, C, 1, 1) from their means.
+
+    hidden: channels between its two 1x1 convolutions; between: the activation after the first; gate: "sigmoid" or
+    "hard_sigmoid".
+    """
+
+    def __init__(self, channels: int, hidden: int, between: nn.Module | None = None, gate: str = "sigmoid") -> None:
+        super().__init__()
+        self.reduce, self.expand = conv(channels, hidden, bias=True), conv(hidden, channels, bias=True)
+        self.between = between or nn.ReLU()
+        self.gate = nn.Sigmoid() if gate == "sigmoid" else nn.Hardsigmoid()
+
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        means = x.mean(dim=(2, 3), keepdim=True)
+        return x * self.gate(self.expand(self.between(self.reduce(means))))
+
+
+def divisible(channels: float, by: int = 8) -> int:
+    """The multiple of `by` nearest to `channels`, but not below 90 % of it (as the MobileNet papers count)."""
+    rounded = max(by, int(channels + by / 2) // by * by)
+    return rounded + by if rounded < 0.9 * channels else rounded

@@ -1,0 +1,84 @@
+"""From the last feature map to the embedding: what Keras_insightface calls the output layers E, GDC, GAP and F."""
+
+import math
+from collections.abc import Callable
+
+import oneflow as flow
+from oneflow import nn
+
+from backbones.blocks import Style, conv_norm
+from backbones.registry import Sizes
+from utils.errors import UserError
+
+POINTWISE_WIDTH = 512
+
+
+def make_output(
+    kind: str, channels: int, halvings: int, sizes: Sizes, dropout: float, style: Style, pointwise: bool = False
+) -> nn.Module:
+    """(B, channels, h, w) -> (B, sizes.embedding), for a map that was halved so many times.
+
+    kind: "e", BatchNorm, Dropout, Linear of the whole map, BatchNorm; "gdc", a learned weight for each place and
+    channel (global depthwise convolution, Chen et al., "MobileFaceNets"), BatchNorm, Dropout, Linear, BatchNorm; "gap",
+    BatchNorm, the mean of all places, Dropout, Linear, BatchNorm; "f", Dropout and Linear of the whole map.
+    pointwise: a 1x1 convolution to 512 channels before, BatchNorm and PReLU. Raises UserError for another kind.
+    """
+    if kind not in _OUTPUTS:
+        raise UserError(f"there is no output {kind!r}; there are {', '.join(_OUTPUTS)}")
+    layers = []
+    if pointwise:
+        layers = [conv_norm(Style("prelu", style.bn_momentum, style.bn_eps), channels, POINTWISE_WIDTH)]
+        channels = POINTWISE_WIDTH
+    layers += _OUTPUTS[kind](channels, sizes.final_map(halvings), sizes.embedding, dropout, style)
+    return nn.Sequential(*layers)
+
+
+class MeanOfPlaces(nn.Module):
+    """(B, C, H, W) -> (B, C)."""
+
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        return x.mean(dim=(2, 3))
+
+
+Layers = Callable[[int, tuple[int, int], int, float, Style], list[nn.Module]]
+
+
+def _e(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
+    flat = [style.norm(channels), *_dropout(dropout), nn.Flatten()]
+    return [*flat, _linear(channels * math.prod(places), embedding, True), _last(style, embedding)]
+
+
+def _gdc(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
+    weighted = nn.Conv2d(channels, channels, places, groups=channels, bias=False)
+    nn.init.kaiming_normal_(weighted.weight, mode="fan_in", nonlinearity="linear")
+    flat = [weighted, style.norm(channels), *_dropout(dropout), nn.Flatten()]
+    return [*flat, _linear(channels, embedding, False), _last(style, embedding)]
+
+
+def _gap(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
+    flat = [style.norm(channels), MeanOfPlaces(), *_dropout(dropout)]
+    return [*flat, _linear(channels, embedding, True), _last(style, embedding)]
+
+
+def _f(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
+    return [*_dropout(dropout), nn.Flatten(), _linear(channels * math.prod(places), embedding, True)]
+
+
+_OUTPUTS: dict[str, Layers] = {"e": _e, "gdc": _gdc, "gap": _gap, "f": _f}
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    return [nn.Dropout(share)] if share > 0 else []
+
+
+def _linear(inputs: int, embedding: int, bias: bool) -> nn.Linear:
+    layer = nn.Linear(inputs, embedding, bias=bias)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="linear")
+    return layer
+
+
+def _last(style: Style, embedding: int) -> nn.BatchNorm1d:
+    norm = style.norm_of_rows(embedding)
+    # A free scale per dimension would only fight the L2 normalization that every head applies next.
+    norm.weight.requires_grad = False
+    return norm
