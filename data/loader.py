@@ -13,17 +13,13 @@ import cv2
 import numpy as np
 
 from data.augment import Augmenter
+from data.batch import Batch
 from data.manifest import Manifest
 from data.ofrecord import index_path
 from data.samplers import Epoch, Sampler, make_sampler
 from data.teacher import Teacher
 from utils.errors import UserError
 from utils.prefetch import prefetched
-
-Batch = tuple[np.ndarray, ...]  # images, labels, records; and the teacher's embeddings, if there is a teacher
-
-# (x / 255 - 0.5) / 0.5 for every byte, so that a look-up normalizes
-_NORMALIZED = ((np.arange(256) / 255 - 0.5) / 0.5).astype(np.float32)
 
 
 def mirrored_places(num_records: int, seed: int, epoch: int) -> np.ndarray:
@@ -109,10 +105,8 @@ class RecordLoader:
         return self.batches(first + start, first + self.steps_per_epoch)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Batches of the steps [start, stop) of a run: images (B, 3, 112, 112) float32 RGB in [-1, 1], labels (B,)
-        int64, and the numbers that their records have in the dataset, (B,) int64; with a teacher its embeddings of
-        them, (B, T) float32. An epoch's order is made while the one before it is read, so that no step waits at its
-        beginning.
+        """Batches of the steps [start, stop) of a run. An epoch's order is made while the one before it is read, so
+        that no step waits at its beginning.
 
         A batch's arrays are its own: they are never written again, for a step may read them later without a copy.
 
@@ -144,21 +138,17 @@ class RecordLoader:
         return tuple(plan.reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
 
     def _load(self, epoch: int, records: np.ndarray, mirrored: np.ndarray) -> Batch:
-        images = np.empty((len(records), 3, 112, 112), np.float32)
+        images = np.empty((len(records), 112, 112, 3), np.uint8)
         labels = np.empty(len(records), np.int64)
         parts = np.searchsorted(self._starts, records, side="right") - 1
-        pixels = np.empty((len(records), 112, 112, 3), np.uint8)  # small beside the images
         numbers = self._augmenter.numbers(epoch, records) if self._augmenter else None
-        for row, (part, record, flip) in enumerate(zip(parts, records - self._starts[parts], mirrored, strict=True)):
+        for row, (part, record) in enumerate(zip(parts, records - self._starts[parts], strict=True)):
             entry = self._index[part][record]
             labels[row] = entry["label"]
             image = self._decode(part, record, entry)
-            if self._augmenter:
-                image = self._augmenter(image, numbers[row])
-            pixels[row] = image[:, ::-1] if flip else image
-            np.take(_NORMALIZED, pixels[row].transpose(2, 0, 1), out=images[row], mode="clip")
-        batch = images, labels, records.astype(np.int64)
-        return (*batch, self._teacher(records, mirrored, pixels)) if self._teacher else batch
+            images[row] = self._augmenter(image, numbers[row]) if self._augmenter else image
+        teacher = self._teacher(records, mirrored, images) if self._teacher else None
+        return Batch(images, labels, records.astype(np.int64), mirrored, teacher)
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
         """(112, 112, 3) uint8 RGB."""
@@ -195,10 +185,9 @@ class SyntheticLoader:
         self.steps_per_epoch = num_image // (batch_size * ranks)
         if self.steps_per_epoch == 0:
             raise UserError(f"num_image={num_image} is fewer than one global batch of {batch_size * ranks}")
-        drawn = np.random.default_rng([seed, rank]).random((4, batch_size, 3, 112, 112), np.float32)
-        self._images = drawn * 2 - 1
+        self._images = np.random.default_rng([seed, rank]).integers(0, 256, (4, batch_size, 112, 112, 3), np.uint8)
         self.teacher_size = teacher_size
-        self._teacher = drawn.reshape(4, batch_size, -1)[:, :, : teacher_size or 0] - np.float32(0.5)
+        self._teacher = self._images.reshape(4, batch_size, -1)[:, :, : teacher_size or 0] / np.float32(255) - 0.5
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps [start, stop) of a run, as `RecordLoader.batches`; images come back every four steps."""
@@ -206,5 +195,5 @@ class SyntheticLoader:
         for step in range(start, stop):
             labels = np.random.default_rng([self.seed, step, self.rank]).integers(0, self.num_classes, self.batch_size)
             first = step % self.steps_per_epoch * self.batch_size * self.ranks
-            batch = self._images[step % 4], labels, first + own
-            yield (*batch, self._teacher[step % 4]) if self.teacher_size else batch
+            teacher = self._teacher[step % 4] if self.teacher_size else None
+            yield Batch(self._images[step % 4], labels, first + own, teacher=teacher)

@@ -12,7 +12,7 @@ class Teacher(Protocol):
     size: int
 
     def __call__(self, records: np.ndarray, mirrored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        """records (B,) whole numbers; mirrored (B,) bool; pixels (B, 112, 112, 3) uint8 RGB, as the student sees them
+        """records (B,) whole numbers; mirrored (B,) bool; pixels (B, H, W, 3) uint8 RGB, before they are mirrored
         -> (B, T) float32.
         """
 
@@ -37,4 +37,5 @@ class LiveTeacher:
         self._embed, self.size = embed, size
 
     def __call__(self, records: np.ndarray, mirrored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        pixels = np.where(mirrored[:, None, None, None], pixels[:, :, ::-1], pixels)
         return np.asarray(self._embed(pixels), np.float32)

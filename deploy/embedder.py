@@ -8,6 +8,7 @@ import numpy as np
 import oneflow as flow
 
 from backbones import get_model
+from backbones.pixels import Pixels
 from deploy.onnx_embedder import OnnxEmbedder
 from deploy.weights import WEIGHTS, check_fits, load_backbone
 from utils.errors import UserError
@@ -29,6 +30,7 @@ class Embedder:
     def __init__(self, network: str, embedding_size: int, device: str = "cpu") -> None:
         self.network_name, self.embedding_size, self.device = network, embedding_size, device
         self.network = get_model(network, embedding_size).to(device).eval()
+        self._pixels = Pixels()
 
     @property
     def batch_size(self) -> int:
@@ -44,10 +46,8 @@ class Embedder:
         self.network.load_state_dict({name: flow.tensor(array) for name, array in state.items()})
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        pixels = flow.tensor(images).to(self.device).to(flow.float32)
-        pixels = (pixels / 255.0 - 0.5) / 0.5
         with flow.no_grad():
-            return self.network(pixels.permute(0, 3, 1, 2).contiguous()).numpy()
+            return self.network(self._pixels(flow.tensor(images).to(self.device))).numpy()
 
 
 def load_backbone_embedder(path: Path, device: str = "cpu") -> Embedder:

@@ -13,6 +13,7 @@ from onnxconverter_common.float16 import convert_float_to_float16
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from deploy.onnx_convert import INPUT
+from utils.pixels import normalized
 
 _CALIBRATION_BATCH = 8
 
@@ -60,5 +61,4 @@ class _Images(CalibrationDataReader):
     @staticmethod
     def _normalized(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, len(images), _CALIBRATION_BATCH):
-            pixels = images[start : start + _CALIBRATION_BATCH].transpose(0, 3, 1, 2)
-            yield {INPUT: ((pixels - np.float32(127.5)) / np.float32(127.5))}
+            yield {INPUT: normalized(images[start : start + _CALIBRATION_BATCH])}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import oneflow as flow
 
-from engine.model import Classifier
+from engine.model import NETWORK_INPUTS, Classifier
 from optim.eager import EagerUpdate
 from optim.optimizer import Optimizer
 from optim.parameters import ParameterRules
@@ -52,7 +52,7 @@ class EagerStep:
             self._backward(
                 *batch,
                 {name: values[i : i + 1] for name, values in state.items()},
-                {name: runtime.split_batch(part[i]) for name, part in parts.items()},
+                {name: part[i] for name, part in parts.items()},
             )
             for i, batch in enumerate(zip(np.split(images, acc), np.split(labels, acc), strict=True))
         ]
@@ -72,13 +72,15 @@ class EagerStep:
         images: np.ndarray,
         labels: np.ndarray,
         state: dict[str, flow.Tensor],
-        inputs: dict[str, flow.Tensor],
+        inputs: dict[str, np.ndarray],
     ) -> dict:
         runtime = self._runtime
-        embedded = self._model.embed(flow.tensor(images).to(runtime.device))
+        own = {name: flow.tensor(rows).to(runtime.device) for name, rows in inputs.items() if name in NETWORK_INPUTS}
+        embedded = self._model.embed(flow.tensor(images).to(runtime.device), own)
+        shared = {name: runtime.split_batch(rows) for name, rows in inputs.items() if name not in NETWORK_INPUTS}
         split = {"placement": runtime.placement, "sbp": flow.sbp.split(0)}
         rows = {name: values.to_global(**split) for name, values in embedded.items()}
-        objective, outputs = self._model.objective(rows, runtime.split_batch(labels), state, inputs)
+        objective, outputs = self._model.objective(rows, runtime.split_batch(labels), state, shared)
         if objective.requires_grad:
             (objective / self._gradient_acc).backward()
         return outputs

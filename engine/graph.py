@@ -22,7 +22,7 @@ _SCALES = {"loss_scale": "-LossScale", "good_steps": "-GoodStepCounter"}
 class TrainGraph(nn.Graph):
     """Forward, loss, backward and update of a global batch, compiled at the first call.
 
-    model: a `Classifier` with global parameters. images: (B, 3, 112, 112) float32 S(0), labels: (B,) int64 S(0); B
+    model: a `Classifier` with global parameters. images: (B, H, W, C) uint8 S(0), labels: (B,) int64 S(0); B
     counts all micro-batches of all ranks; state: of the loss, (gradient_acc,) broadcast each; inputs: as the model
     takes them. Returns the model's outputs: losses, a scalar each (a partial sum, or broadcast), or one per micro-batch
     (gradient_acc,); state as it came; results, of all micro-batches one below the other. The micro-batches' gradients
@@ -124,7 +124,7 @@ class GraphStep:
         inputs: dict[str, np.ndarray],
         lr: float,
     ) -> dict:
-        """This rank's rows, images (B / ranks, 3, 112, 112), labels (B / ranks,) and inputs (B / ranks, ...) -> what
+        """This rank's rows, images (B / ranks, H, W, C), labels (B / ranks,) and inputs (B / ranks, ...) -> what
         `TrainGraph` returns.
         """
         self._learning_rate.set(lr)

@@ -8,16 +8,20 @@ from oneflow import nn
 from losses import TotalLoss
 from optim.parameters import ParameterRules
 
+NETWORK_INPUTS = ("mirrored",)  # those that a backbone's forward pass takes; the losses take the others
+
 
 class Classifier(nn.Module):
-    """images (B, 3, 112, 112) S(0), labels (B,) S(0), state of the loss -> what the head returns: the objective, which
-    is the scalar to differentiate, and the step's outputs. No gradient reaches a backbone of which nothing trains.
+    """images (B, H, W, C) uint8 S(0), labels (B,) S(0), state of the loss -> what the head returns: the objective,
+    which is the scalar to differentiate, and the step's outputs. No gradient reaches a backbone of which nothing
+    trains.
 
-    loss: its losses on embeddings are added to the head's. inputs: what some losses need besides, a row for each image,
-    S(0): "random" (B, 1) float32, standard normal numbers; "classes" (B,) int64, for `labels` are slots of a sample;
-    "records" (B,) int64; "teacher" (B, T) float32; "means" (B, E) float32, of classes. projection: of embeddings to a
-    teacher's length, (B, E) -> (B, T), if that is another one. teacher: a frozen network that gives them in the step
-    itself, images -> (B, T).
+    loss: its losses on embeddings are added to the head's. inputs: what there is besides, a row for each image, S(0):
+    "mirrored" (B,) int8, images to turn left to right; "random" (B, 1) float32, standard normal numbers; "classes" (B,)
+    int64, for `labels` are slots of a sample; "records" (B,) int64; "teacher" (B, T) float32; "means" (B, E) float32,
+    of classes. projection: of embeddings to a teacher's length, (B, E) -> (B, T), if that is another one. teacher: a
+    frozen network that gives them in the step itself, images -> (B, T). pixels: makes of bytes what backbones take,
+    (B, C, H, W) float32; without it they take the images as they are.
     """
 
     def __init__(
@@ -27,10 +31,11 @@ class Classifier(nn.Module):
         loss: TotalLoss | None = None,
         projection: nn.Module | None = None,
         teacher: nn.Module | None = None,
+        pixels: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.head, self.loss, self.projection = backbone, head, loss, projection
-        self.teacher = teacher
+        self.teacher, self.pixels = teacher, pixels
         self.frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
 
     def forward(
@@ -40,12 +45,14 @@ class Classifier(nn.Module):
         state: dict[str, flow.Tensor],
         inputs: Mapping[str, flow.Tensor],
     ) -> tuple[flow.Tensor, dict]:
-        return self.objective(self.embed(images), labels, state, inputs)
+        return self.objective(self.embed(images, inputs), labels, state, inputs)
 
-    def embed(self, images: flow.Tensor) -> dict[str, flow.Tensor]:
-        """images (B, 3, 112, 112) -> "embedding" (B, E) and, if a loss wants a teacher, "student" (B, T), and "teacher"
-        (B, T) of one that is a part of the step.
+    def embed(self, images: flow.Tensor, inputs: Mapping[str, flow.Tensor]) -> dict[str, flow.Tensor]:
+        """images and, of the inputs, `NETWORK_INPUTS` -> "embedding" (B, E) and, if a loss wants a teacher, "student"
+        (B, T), and "teacher" (B, T) of one that is a part of the step.
         """
+        if self.pixels is not None:
+            images = self.pixels(images, inputs.get("mirrored"))
         embedding = self.backbone(images)
         outputs = {"embedding": embedding.detach() if self.frozen else embedding}
         if self.loss is not None and self.loss.wants_teacher:

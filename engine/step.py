@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import oneflow as flow
 
+from data.batch import Batch
 from engine.eager import EagerStep
 from engine.graph import GraphStep
 from heads.class_means import ClassMeans
@@ -59,30 +60,25 @@ class TrainStep:
 
     def __call__(
         self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        records: np.ndarray,
+        batch: Batch,
         upcoming: np.ndarray | None = None,
         logged: bool = False,
-        teacher: np.ndarray | None = None,
     ) -> dict[str, flow.Tensor]:
-        """This rank's rows, images (B / ranks, 3, 112, 112), labels (B / ranks,) and the numbers of their records
-        (B / ranks,) -> the losses as `TrainGraph`'s.
+        """This rank's B / ranks rows -> the losses as `TrainGraph`'s.
 
-        upcoming: this rank's labels of the next batch. teacher: its embeddings of the images, (B / ranks, T) float32,
-        if a loss wants them. logged: `accuracy` is wanted, for which the host waits.
+        upcoming: this rank's labels of the next batch. logged: `accuracy` is wanted, for which the host waits.
         """
         step, runtime = self._step, self._runtime
         lr, next_lr = (self.rate(at) * self._centers_rate for at in (step, step + 1))
-        sample, fetched = self._ahead or (self._draw(labels, step), None)
+        sample, fetched = self._ahead or (self._draw(batch.labels, step), None)
         self._head.place(sample, step, lr, fetched)
         following = self._draw(upcoming, step + 1) if self._prefetch and upcoming is not None else None
         slots = np.split(sample.labels, runtime.ranks)[runtime.rank]
-        inputs = self._inputs(labels, records, teacher)
+        inputs = self._inputs(batch)
         if self.means:
-            classes = runtime.exchange(labels).reshape(-1)
+            classes = runtime.exchange(batch.labels).reshape(-1)
             inputs["means"] = np.split(self.means.of(classes), runtime.ranks)[runtime.rank]
-        outputs = self._inner.run(images, slots, self._loss_state, inputs, self.rate(step))
+        outputs = self._inner.run(batch.images, slots, self._loss_state, inputs, self.rate(step))
         self._loss_state = {name: self._averaged(values) for name, values in outputs["state"].items()}
         self._ahead = None
         if following:
@@ -100,14 +96,16 @@ class TrainStep:
         self._step += 1
         return outputs["losses"]
 
-    def _inputs(self, labels: np.ndarray, records: np.ndarray, teacher: np.ndarray | None) -> dict[str, np.ndarray]:
-        """What the losses of this run need besides, as `Classifier` has it."""
-        inputs = {"classes": labels, "records": records} if self._wants_classes else {}
+    def _inputs(self, batch: Batch) -> dict[str, np.ndarray]:
+        """What the step needs besides images and slots, as `Classifier` has it."""
+        inputs = {"classes": batch.labels, "records": batch.records} if self._wants_classes else {}
+        if batch.mirrored is not None:
+            inputs["mirrored"] = batch.mirrored.astype(np.int8)
         if self._head.margin.is_random:
-            numbers = standard_normal([self._seed, self._step], records)
+            numbers = standard_normal([self._seed, self._step], batch.records)
             inputs["random"] = numbers.astype(np.float32)[:, None]
-        if teacher is not None:
-            inputs["teacher"] = teacher
+        if batch.teacher is not None:
+            inputs["teacher"] = batch.teacher
         return inputs
 
     def _set_loss_state(self, values: Mapping[str, float]) -> None:

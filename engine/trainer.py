@@ -96,10 +96,10 @@ class Trainer:
     def _train_phase(self, hooks: list, stop: StopSignal, epoch_stop: EpochStop) -> bool:
         """Trains to the phase's end; False if the user has stopped the run before."""
         batches = self.loaders[self.phase.number].batches(*self.phase.batches(self.step))
-        for (images, labels, records, *teacher), upcoming in with_upcoming(batches):
+        for batch, upcoming in with_upcoming(batches):
             done = self.step + 1
             logged = done % self.cfg.frequent == 0 or done == self.phase.stop
-            self.losses = self.train_step(images, labels, records, upcoming, logged, *teacher)
+            self.losses = self.train_step(batch, upcoming, logged)
             self.step = done
             due = self.in_flight.launched(self.loss)
             for hook in hooks:

@@ -13,6 +13,7 @@ from oneflow.core.common import data_type_pb2
 
 from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
+from backbones.pixels import Pixels
 from deploy.teacher import find_teacher
 from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
@@ -29,6 +30,7 @@ from utils.runtime import Runtime
 _WIDTHS = {  # bytes
     data_type_pb2.kBool: 1,
     data_type_pb2.kInt8: 1,
+    data_type_pb2.kUInt8: 1,
     data_type_pb2.kFloat16: 2,
     data_type_pb2.kFloat: 4,
     data_type_pb2.kInt32: 4,
@@ -128,14 +130,16 @@ def _build(cfg, ranks: int, device: str):
     loss = configured_loss(cfg)
     in_step = loss.wants_teacher and teacher_in_step(cfg)
     teacher = build_teacher(find_teacher(cfg.teacher), runtime)[0] if in_step else None
-    model = Classifier(backbone, _Gathered(head, shared), loss, teacher=teacher)
+    model = Classifier(backbone, _Gathered(head, shared), loss, teacher=teacher, pixels=Pixels())
     graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
-    images = runtime.split_batch(np.zeros((batch, 3, 112, 112), np.float32))
+    images = runtime.split_batch(np.zeros((batch, 112, 112, 3), np.uint8))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
     state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}
-    inputs = {"classes": labels, "records": labels} if loss.terms else {}
+    inputs = {"mirrored": runtime.split_batch(np.zeros(batch, np.int8))}
+    if loss.terms:
+        inputs |= {"classes": labels, "records": labels}
     if loss.means_rate is not None:
         inputs["means"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.wants_teacher and teacher is None:

@@ -16,7 +16,7 @@ from optim import configured_head_optimizer
 from planning.job import Blob, Job
 
 _MB = 10**6
-_IMAGE = 3 * 112 * 112 * 4  # bytes
+_IMAGE = 3 * 112 * 112  # bytes
 
 _PROCESS = 320 * _MB  # Python, OneFlow and its libraries, after start_runtime
 _RUNTIME = 24 * _MB  # what the first compiled step adds, whatever its size: threads, actors, heaps

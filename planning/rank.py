@@ -64,9 +64,9 @@ def main(arguments: list[str]) -> None:
 def _run(train_step, steps: list, found: dict) -> list[float]:
     """Seconds of each step, until its loss has been read."""
     seconds = []
-    for (images, labels, records, *teacher), upcoming in with_upcoming(steps):
+    for batch, upcoming in with_upcoming(steps):
         start = time.perf_counter()
-        train_step(images, labels, records, upcoming, False, *teacher)["loss"].to_local().numpy()
+        train_step(batch, upcoming)["loss"].to_local().numpy()
         seconds.append(time.perf_counter() - start)
         found["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
     return seconds
@@ -76,6 +76,7 @@ def _backbone_alone(trainer, cfg, runtime):
     """The same step without a head: its loss is the mean of the squared embeddings."""
     from oneflow import nn
 
+    from backbones.pixels import Pixels
     from engine.eager import EagerStep
     from engine.graph import GraphStep
     from engine.model import Classifier
@@ -91,10 +92,17 @@ def _backbone_alone(trainer, cfg, runtime):
         parameter.grad = None  # the first graph's, to which a second one could not add
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
-    parts = Classifier(trainer.backbone, NoHead()), optimizer, rules, runtime, cfg.clip_grad_norm, cfg.gradient_acc
+    parts = (
+        Classifier(trainer.backbone, NoHead(), pixels=Pixels()),
+        optimizer,
+        rules,
+        runtime,
+        cfg.clip_grad_norm,
+        cfg.gradient_acc,
+    )
     step = GraphStep(*parts, cfg.fp16) if cfg.graph else EagerStep(*parts)
     counter = itertools.count()
-    return lambda images, labels, *_: step.run(images, labels, {}, {}, trainer.phase.rate(next(counter)))["losses"]
+    return lambda batch, _: step.run(batch.images, batch.labels, {}, {}, trainer.phase.rate(next(counter)))["losses"]
 
 
 def _card_memory() -> int | None:

@@ -67,7 +67,7 @@ def make_set(folder: Path, records: int) -> Path:
 def measure(loader: RecordLoader, epoch: int) -> float:
     """Seconds of CPU time an image, over one epoch."""
     start = time.process_time()
-    images = sum(len(labels) for _, labels, _ in loader.epoch(epoch))
+    images = sum(len(batch.labels) for batch in loader.epoch(epoch))
     return (time.process_time() - start) / images
 
 

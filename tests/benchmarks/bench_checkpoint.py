@@ -81,7 +81,7 @@ def work(task: str, config: str, output: str, steps: int, mode: str) -> None:
         trainer.start_from(None, None)
         trainer.store.make_resident()
         for batch in loader.batches(0, steps):
-            trainer.losses = trainer.train_step(*batch)
+            trainer.losses = trainer.train_step(batch)
             trainer.step += 1
             mean_of([trainer.loss], runtime)
         state = trainer.backbone_state()

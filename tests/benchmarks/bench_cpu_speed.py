@@ -58,7 +58,7 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
     walls, cpus = [], []
     for batch in loader.batches(0, _WARM_UP + steps):
         wall, cpu = time.perf_counter(), time.process_time()
-        loss = trainer.train_step(*batch)["loss"].to_local().numpy()
+        loss = trainer.train_step(batch)["loss"].to_local().numpy()
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     if runtime.is_main:

@@ -3,6 +3,7 @@
 import oneflow as flow
 import pytest
 
+from backbones.pixels import Pixels
 from heads.stores.device_rounding import round_randomly
 from optim import list_optimizers, make_optimizer
 
@@ -58,3 +59,8 @@ def test_optimizers_of_rows_have_their_kernels(kernel_registry, name):
         return optimizer.update(w * 1.0, tuple(w * 0.0 for _ in optimizer.slots), gradient, 0.1, 3)[0]
 
     assert kernel_registry.missing_for(step, ROWS, ROWS) == []
+
+
+def test_bytes_become_numbers_on_a_card(kernel_registry):
+    images, mirrored = flow.zeros(2, 8, 8, 3, dtype=flow.uint8), flow.zeros(2, dtype=flow.int8)
+    assert kernel_registry.missing_for(Pixels(), images, mirrored) == []

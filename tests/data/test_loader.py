@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.batch import Batch
 from data.loader import RecordLoader, SyntheticLoader
 from data.ofrecord import index_path, part_name
 from data.samplers import make_sampler
@@ -32,7 +33,7 @@ def dataset(images, tmp_path_factory):
 def labels_of(dataset, epoch, ranks, batch, start=0, **settings):
     """(ranks, steps, batch) labels of an epoch."""
     loaders = [RecordLoader(dataset, batch, rank, ranks, **settings) for rank in range(ranks)]
-    return np.array([[labels for _, labels, _ in loader.epoch(epoch, start)] for loader in loaders])
+    return np.array([[batch.labels for batch in loader.epoch(epoch, start)] for loader in loaders])
 
 
 @pytest.mark.parametrize(("ranks", "batch"), [(1, 5), (2, 4), (3, 7), (1, 13), (5, 13)])
@@ -64,37 +65,34 @@ def test_going_on_in_mid_epoch_gives_the_same_stream(dataset, ranks):
         loader = RecordLoader(dataset, 4, rank, ranks)
         whole, rest = list(loader.epoch(1)), list(RecordLoader(dataset, 4, rank, ranks).epoch(1, start=2))
         assert len(rest) == loader.steps_per_epoch - 2
-        for (images, labels, records), (again, same, ones) in zip(whole[2:], rest, strict=True):
-            np.testing.assert_array_equal(labels, same)
-            np.testing.assert_array_equal(records, ones)
-            np.testing.assert_array_equal(images, again)
+        for before, again in zip(whole[2:], rest, strict=True):
+            assert_same_batch(before, again)
+
+
+def assert_same_batch(batch, again):
+    for name in ("images", "labels", "records", "mirrored"):
+        np.testing.assert_array_equal(getattr(batch, name), getattr(again, name))
 
 
 def test_pixels_are_the_jpegs_and_half_are_mirrored(dataset, images):
-    mirrored = 0
+    mirrored = []
     for epoch in range(4):
-        for pixels, labels, _ in RecordLoader(dataset, 13).epoch(epoch):
-            assert pixels.dtype == np.float32 and pixels.shape == (13, 3, 112, 112)
-            for row, label in zip(pixels, labels, strict=True):
-                rgb = np.asarray(Image.open(io.BytesIO(images[label])).convert("RGB"), np.float64)
-                expected = ((rgb / 255 - 0.5) / 0.5).transpose(2, 0, 1)
-                straight, flipped = (np.abs(row - e).max() for e in (expected, expected[:, :, ::-1]))
-                assert min(straight, flipped) < 1e-6
-                mirrored += flipped < straight
-    assert 0.35 < mirrored / (4 * RECORDS) < 0.65
+        for batch in RecordLoader(dataset, 13).epoch(epoch):
+            assert batch.images.dtype == np.uint8 and batch.images.shape == (13, 112, 112, 3)
+            for row, label in zip(batch.images, batch.labels, strict=True):
+                np.testing.assert_array_equal(row, Image.open(io.BytesIO(images[label])).convert("RGB"))
+            mirrored += batch.mirrored.tolist()
+    assert 0.35 < np.mean(mirrored) < 0.65 and len(mirrored) == 4 * RECORDS
 
 
-def test_no_flip(dataset, images):
-    pixels, labels, _ = next(RecordLoader(dataset, 60, random_flip=False).epoch(0))
-    for row, label in zip(pixels, labels, strict=True):
-        rgb = np.asarray(Image.open(io.BytesIO(images[label])).convert("RGB"), np.float64)
-        np.testing.assert_allclose(row, ((rgb / 255 - 0.5) / 0.5).transpose(2, 0, 1), atol=1e-6)
+def test_no_flip(dataset):
+    assert not next(RecordLoader(dataset, 60, random_flip=False).epoch(0)).mirrored.any()
 
 
 def test_batches_that_were_given_out_are_not_written_again(dataset):
     """A step may still read them, since it takes them without a copy."""
     given = []
-    for images, labels, _ in RecordLoader(dataset, 4, prefetch=1).batches(0, 20):
+    for images, labels, *_ in RecordLoader(dataset, 4, prefetch=1).batches(0, 20):
         given.append((images, labels, images.copy(), labels.copy()))
     for images, labels, images_then, labels_then in given:
         np.testing.assert_array_equal(images, images_then)
@@ -105,9 +103,9 @@ def test_batches_that_were_given_out_are_not_written_again(dataset):
 def test_records_are_the_numbers_of_the_dataset(dataset):
     loaders = [RecordLoader(dataset, 8, rank, 2, seed=3) for rank in (0, 1)]
     order = shuffled_records(RECORDS, 3, 1)
-    seen = [[records for _, _, records in loader.epoch(1)] for loader in loaders]
+    seen = [[batch.records for batch in loader.epoch(1)] for loader in loaders]
     np.testing.assert_array_equal(np.concatenate(seen, axis=1).ravel(), order[:64])
-    for _, labels, records in loaders[0].epoch(1):
+    for _, labels, records, *_ in loaders[0].epoch(1):
         assert records.dtype == np.int64
         np.testing.assert_array_equal([label_of(dataset, record) for record in records], labels)
 
@@ -142,18 +140,17 @@ def test_samplers_keep_what_the_loader_promises(classes, name):
     for ranks in (2, 3):
         loaders = [RecordLoader(classes, 24 // ranks, rank, ranks, **settings) for rank in range(ranks)]
         shared = [list(loader.batches(2, 6)) for loader in loaders]  # taken up in the second epoch
-        for step, (images, labels, records) in enumerate(alone[2:]):
-            parts = [share[step] for share in shared]
-            np.testing.assert_array_equal(np.concatenate([part[2] for part in parts]), records)
-            np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
-            np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
-    assert all(label_of(classes, record) == label for _, ls, rs in alone for label, record in zip(ls, rs, strict=True))
+        for step, whole in enumerate(alone[2:]):
+            parts = zip(*[share[step][:4] for share in shared], strict=True)
+            assert_same_batch(whole, Batch(*map(np.concatenate, parts)))
+    pairs = [pair for batch in alone for pair in zip(batch.labels, batch.records, strict=True)]
+    assert all(label_of(classes, record) == label for label, record in pairs)
 
 
 def test_balanced_batches(classes):
     loader = RecordLoader(classes, 24, sampler=make_sampler("balanced", images=4))
     assert loader.steps_per_epoch == RECORDS // 24
-    for _, labels, records in loader.batches(0, 20):
+    for _, labels, records, *_ in loader.batches(0, 20):
         groups = labels.reshape(-1, 4)
         assert (groups == groups[:, :1]).all() and len(np.unique(groups[:, 0])) == 6 and 4 not in labels
         assert len(np.unique(records)) == 24
@@ -188,7 +185,7 @@ def test_weights_of_a_file(classes, tmp_path):
     weights = np.arange(RECORDS) % 3
     np.save(tmp_path / "weights.npy", weights)
     sampler = make_sampler("weighted", path=str(tmp_path / "weights.npy"))
-    seen = np.concatenate([records for *_, records in RecordLoader(classes, 13, sampler=sampler).batches(0, 50)])
+    seen = np.concatenate([batch.records for batch in RecordLoader(classes, 13, sampler=sampler).batches(0, 50)])
     counts = np.bincount(seen, minlength=RECORDS)
     assert counts[weights == 0].sum() == 0
     expected = 650 * weights / weights.sum()
@@ -250,15 +247,15 @@ def test_synthetic_loader_has_the_same_face():
     loader = SyntheticLoader(100, 50, 8, rank=1, ranks=2, seed=5)
     assert loader.steps_per_epoch == 3
     epoch = list(loader.batches(0, 3))
-    for images, labels, records in epoch:
+    for images, labels, records, *_ in epoch:
         assert records.shape == labels.shape
-        assert images.shape == (8, 3, 112, 112) and images.dtype == np.float32 and np.abs(images).max() <= 1
+        assert images.shape == (8, 112, 112, 3) and images.dtype == np.uint8 and images.max() > 250
         assert labels.dtype == np.int64 and ((labels >= 0) & (labels < 100)).all()
-    for (_, labels, records), (_, again, same) in zip(epoch[1:], loader.batches(1, 3), strict=True):
-        np.testing.assert_array_equal(labels, again)
-        np.testing.assert_array_equal(records, same)
+    for batch, again in zip(epoch[1:], loader.batches(1, 3), strict=True):
+        np.testing.assert_array_equal(batch.labels, again.labels)
+        np.testing.assert_array_equal(batch.records, again.records)
     other = SyntheticLoader(100, 50, 8, rank=0, ranks=2, seed=5).batches(3, 6)
-    numbers = [records for batches in (epoch, other) for _, _, records in batches]
+    numbers = [batch.records for batches in (epoch, other) for batch in batches]
     np.testing.assert_array_equal(np.sort(np.concatenate(numbers)), np.arange(48))  # each once in an epoch
     drawn = [images.copy() for images, *_ in epoch]
     for (images, *_), before, _ in zip(epoch, drawn, loader.batches(3, 6), strict=True):

@@ -34,7 +34,7 @@ def test_each_image_comes_with_its_own_row(dataset, rows, tmp_path, sampler, dty
     held = mapped(tmp_path, rows[:, :1].astype(dtype))
     settings = {"seed": 3, "sampler": make_sampler(sampler), "teacher": StoredTeacher(held), "augment": {"crop": 0.5}}
     alone = list(RecordLoader(dataset, 12, **settings).batches(0, 10))
-    for _, _, records, teacher in alone:
+    for _, _, records, _, teacher in alone:
         assert teacher.dtype == np.float32 and teacher.shape == (12, SIZE)
         np.testing.assert_array_equal(teacher, rows[records, 0].astype(dtype).astype(np.float32))
     for ranks in (2, 3):
@@ -50,7 +50,7 @@ def test_mirrored_images_have_the_second_view(dataset, rows, flip):
     assert loader.teacher_size == SIZE
     for epoch in (0, 1):
         views = mirrored_places(RECORDS, 2, epoch).astype(int) * flip
-        got = [(records, teacher) for _, _, records, teacher in loader.epoch(epoch)]
+        got = [(batch.records, batch.teacher) for batch in loader.epoch(epoch)]
         records, teacher = (np.concatenate(part) for part in zip(*got, strict=True))
         np.testing.assert_array_equal(teacher, rows[records, views])
         assert 0.3 < views.mean() < 0.7 or not flip
@@ -59,12 +59,13 @@ def test_mirrored_images_have_the_second_view(dataset, rows, flip):
 def test_a_live_teacher_sees_the_images_of_the_student(dataset):
     seen = LiveTeacher(lambda pixels: pixels.reshape(len(pixels), -1)[:, ::997].astype(np.float64), 38)
     augment = {"color": 1.0, "crop_pad": 0.5}
-    for images, _, _, teacher in RecordLoader(dataset, 11, seed=2, teacher=seen, augment=augment).epoch(0):
-        pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5).reshape(len(images), -1)
-        np.testing.assert_array_equal(teacher, pixels[:, ::997])
-        assert teacher.dtype == np.float32
+    for batch in RecordLoader(dataset, 11, seed=2, teacher=seen, augment=augment).epoch(0):
+        pixels = batch.images.copy()
+        pixels[batch.mirrored] = pixels[batch.mirrored][:, :, ::-1]
+        np.testing.assert_array_equal(batch.teacher, pixels.reshape(len(pixels), -1)[:, ::997])
+        assert batch.teacher.dtype == np.float32 and 0 < batch.mirrored.sum() < 11
 
 
 def test_without_a_teacher_there_is_no_row(dataset):
     loader = RecordLoader(dataset, 11)
-    assert loader.teacher_size is None and all(len(batch) == 3 for batch in loader.epoch(0))
+    assert loader.teacher_size is None and all(batch.teacher is None for batch in loader.epoch(0))

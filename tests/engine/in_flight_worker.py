@@ -27,7 +27,7 @@ def main(mode: str, folder: Path) -> None:
     found = {}
     for batch in loader.batches(0, STEPS):
         start = time.perf_counter()
-        trainer.losses = trainer.train_step(*batch)
+        trainer.losses = trainer.train_step(batch)
         launched = time.perf_counter()
         runtime.exchange(np.zeros(2))
         found["exchange"] = time.perf_counter() - launched

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.batch import Batch
 from tests.engine.cases import batches, settings
 from tests.engine.step_worker import make_step
 from utils.cpu_wait import sleep_while_waiting
@@ -25,7 +26,7 @@ def run(runtime, folder: Path) -> dict[str, np.ndarray]:
     weight = backbone[0].weight
     seen = {"weights": [local_array(weight).copy()], "scales": [], "skipped": [], "rates": []}
     for share in shares * 4:
-        step(*share)
+        step(Batch(*share))
         state = step.state()
         seen["weights"].append(local_array(weight).copy())
         seen["scales"].append(state["loss_scale"][0])
@@ -36,7 +37,7 @@ def run(runtime, folder: Path) -> dict[str, np.ndarray]:
     _, _, again = make_step(wanted, "graph", folder, runtime)
     again.restore(len(seen["rates"]), {k: v for k, v in state.items() if "/" not in k})
     seen["skipped_again"] = again.skipped
-    again(*shares[0])
+    again(Batch(*shares[0]))
     seen["again"] = [again.state()[name][0] for name in ("updates", "loss_scale", "good_steps")]
     seen["before"] = [state[name][0] for name in ("updates", "loss_scale", "good_steps")]
     return {name: np.array(values) for name, values in seen.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
+from data.batch import Batch
 from tests.engine.cases import batches, settings
 from tests.engine.step_worker import make_step
 from utils.runtime import local_array, start_runtime, write_local
@@ -15,7 +16,9 @@ HALF = 2
 
 
 def train(step, shares) -> np.ndarray:
-    losses = [step(*share)["loss"].to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for share in shares]
+    losses = [
+        step(Batch(*share))["loss"].to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for share in shares
+    ]
     return np.array(losses)
 
 

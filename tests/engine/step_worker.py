@@ -7,6 +7,7 @@ import numpy as np
 import oneflow as flow
 from oneflow import nn
 
+from data.batch import Batch
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.eager import EagerStep
 from engine.graph import GraphStep
@@ -135,7 +136,7 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     losses, accuracies = [], []
     for number, share in enumerate(shares):
         following = shares[number + 1][1] if number + 1 < len(shares) else None
-        found = step(*share[:3], following, number in LOGGED, *share[3:])
+        found = step(Batch(*share[:3], teacher=(*share, None)[3]), following, number in LOGGED)
         losses.append({n: v.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for n, v in found.items()})
         accuracies.append(step.accuracy)
     assert all((accuracy is not None) == (number in LOGGED) for number, accuracy in enumerate(accuracies))

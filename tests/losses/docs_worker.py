@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
+from data.batch import Batch
 from tests.engine.cases import BASE, batches
 from tests.engine.step_worker import make_step
 from utils.runtime import start_runtime
@@ -29,7 +30,7 @@ if __name__ == "__main__":
         wanted = {**BASE, **head, "loss": "example"}
         _, _, step = make_step(wanted, mode, Path(output, name), runtime)
         for i, batch in enumerate(batches(1, wanted["classes"])[:2]):
-            losses = step(*(np.split(array, runtime.ranks)[runtime.rank] for array in batch))
+            losses = step(Batch(*(np.split(array, runtime.ranks)[runtime.rank] for array in batch)))
             for part, value in losses.items():
                 results[f"{name}/{part}/{i}"] = value.to_global(sbp=flow.sbp.broadcast).to_local().numpy()
             results[f"{name}/usual/{i}"] = step.state()["loss.usual"]

@@ -1,0 +1,45 @@
+"""Bytes become the numbers that the formula says, in eager mode, in a compiled step, and on the host."""
+
+import numpy as np
+import oneflow as flow
+import pytest
+from oneflow import nn
+
+from backbones.pixels import Pixels
+from utils.pixels import normalized
+
+
+def expected(images, mirrored):
+    turned = np.where(mirrored[:, None, None, None] > 0, images[:, :, ::-1], images)
+    return (turned.astype(np.float64).transpose(0, 3, 1, 2) - 127.5) / 127.5
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(112, 112, 3), (96, 112, 3), (5, 7, 1)])
+def test_pixels_are_mirrored_turned_and_normalized(height, width, channels):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, height, width, channels), np.uint8)
+    mirrored = np.array([0, 1, 1, 0, 1, 0], np.int8)
+    pixels = Pixels(channels)
+    got = pixels(flow.tensor(images), flow.tensor(mirrored))
+    assert got.dtype == flow.float32
+    np.testing.assert_allclose(got.numpy(), expected(images, mirrored), atol=1e-7)
+    plain = expected(images, np.zeros(6))
+    np.testing.assert_allclose(pixels(flow.tensor(images)).numpy(), plain, atol=1e-7)
+    np.testing.assert_allclose(normalized(images), plain, atol=1e-7)
+
+
+def test_pixels_in_a_compiled_step():
+    class Step(nn.Graph):
+        def __init__(self):
+            super().__init__()
+            self.pixels = Pixels()
+
+        def build(self, images, mirrored):
+            return self.pixels(images, mirrored)
+
+    images = np.random.default_rng(1).integers(0, 256, (4, 9, 8, 3), np.uint8)
+    mirrored = np.array([1, 0, 0, 1], np.int8)
+    where = {"placement": flow.placement("cpu", ranks=[0]), "sbp": flow.sbp.split(0)}
+    got = Step()(flow.tensor(images, **where), flow.tensor(mirrored, **where))
+    assert got.sbp == (flow.sbp.split(0),)
+    np.testing.assert_allclose(got.to_local().numpy(), expected(images, mirrored), atol=1e-7)
