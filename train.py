@@ -68,10 +68,11 @@ def build_loader(cfg, runtime):
     from data.loader import RecordLoader, SyntheticLoader
     from data.samplers import configured_sampler
     from deploy.teacher import find_teacher, open_teacher
+    from engine.network import image_shape
 
     batch_size = cfg.batch_size * cfg.gradient_acc
     brings_teacher = uses_teacher(cfg) and not teacher_in_step(cfg)
-    share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed}
+    share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed, "image_shape": image_shape(cfg)}
     if cfg.synthetic:
         teacher_size = cfg.embedding_size if brings_teacher else None
         return SyntheticLoader(cfg.num_classes, cfg.num_image, batch_size, **share, teacher_size=teacher_size)

@@ -10,6 +10,7 @@ from oneflow import nn
 
 from utils.config.grammar import check_call, parse_call, read_signatures
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE, ImageShape
 
 Builder = Callable[..., nn.Module]
 
@@ -22,13 +23,15 @@ class Sizes:
     """What a network takes and gives: images (B, channels, height, width) to embeddings (B, embedding)."""
 
     embedding: int = 512
-    height: int = 112
-    width: int = 112
-    channels: int = 3
+    image: ImageShape = USUAL_SHAPE
+
+    @property
+    def channels(self) -> int:
+        return self.image.channels
 
     def final_map(self, halvings: int) -> tuple[int, int]:
         """Height and width after so many layers of stride 2, each of which rounds up."""
-        height, width = self.height, self.width
+        height, width, _ = self.image
         for _ in range(halvings):
             height, width = (height + 1) // 2, (width + 1) // 2
         return height, width
@@ -56,9 +59,9 @@ def list_models() -> list[str]:
 
 
 def get_model(
-    network: str, embedding_size: int = 512, dropout: float = 0.0, image_size: tuple[int, int] = (112, 112), channels=3
+    network: str, embedding_size: int = 512, dropout: float = 0.0, image: ImageShape = USUAL_SHAPE
 ) -> nn.Module:
-    """A freshly initialized backbone: images (B, channels, *image_size) in [-1, 1] to embeddings (B, embedding_size).
+    """A freshly initialized backbone: images (B, channels, height, width) in [-1, 1] to embeddings (B, embedding_size).
 
     network: a name, or one with options, such as "mobilenet_v2(output='gdc')". `dropout` is the probability, in [0, 1),
     before the last fully connected layer. Raises UserError if there is no such network or option, or if the network
@@ -70,4 +73,4 @@ def get_model(
         raise UserError(f"there is no backbone {name!r}, did you mean {nearest!r}? Known: {', '.join(list_models())}")
     if "(" in network:
         check_call(network, read_signatures(FOLDER), "network", "")
-    return _builders[name](Sizes(embedding_size, *image_size, channels), dropout, **parse_call(network)[1])
+    return _builders[name](Sizes(embedding_size, image), dropout, **parse_call(network)[1])

@@ -9,8 +9,10 @@ from easydict import EasyDict as edict
 config = edict()
 
 # --- backbone ---
-config.network = "r50"  # r18 r34 r50 r100 r200 mbf mbf_large mbf_tiny (backbones/)
+config.network = "r50"  # a name, or one with options; docs/networks.md, or python tools/list_backbones.py, lists them
 config.embedding_size = 512  # length of an embedding
+config.image_size = 112  # pixels that the network takes, or (height, width); images of another size are scaled
+config.gray = False  # the network takes gray images, of one channel
 config.dropout = 0.0  # before the last fully connected layer, probability in [0, 1)
 
 config.pretrained = None  # weights to start from: a .safetensors file, or the folder of a run or checkpoint

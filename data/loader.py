@@ -19,6 +19,7 @@ from data.ofrecord import index_path
 from data.samplers import Epoch, Sampler, make_sampler
 from data.teacher import Teacher
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE, ImageShape, fitted
 from utils.prefetch import prefetched
 
 
@@ -33,7 +34,7 @@ class RecordLoader:
     folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
     sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds. teacher: whose embeddings of
-    the images come along.
+    the images come along. image_shape: of the batches; images of another size are scaled.
 
     An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
     records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
@@ -60,6 +61,7 @@ class RecordLoader:
         sampler: Sampler | None = None,
         gradient_acc: int = 1,
         teacher: Teacher | None = None,
+        image_shape: ImageShape = USUAL_SHAPE,
     ) -> None:
         self.folder = Path(folder)
         manifest = Manifest.load(self.folder)
@@ -67,7 +69,7 @@ class RecordLoader:
         self.num_classes, self.num_image = manifest.num_classes, manifest.num_records
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
         self.seed, self.random_flip = seed, random_flip
-        self.num_workers, self.prefetch = num_workers, prefetch
+        self.num_workers, self.prefetch, self.image_shape = num_workers, prefetch, image_shape
         self._augmenter = Augmenter(augment, seed) if augment else None
         self._teacher, self.teacher_size = teacher, teacher.size if teacher else None
         self.steps_per_epoch = self.num_image // (batch_size * ranks)
@@ -138,7 +140,7 @@ class RecordLoader:
         return tuple(plan.reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
 
     def _load(self, epoch: int, records: np.ndarray, mirrored: np.ndarray) -> Batch:
-        images = np.empty((len(records), 112, 112, 3), np.uint8)
+        images = np.empty((len(records), *self.image_shape), np.uint8)
         labels = np.empty(len(records), np.int64)
         parts = np.searchsorted(self._starts, records, side="right") - 1
         numbers = self._augmenter.numbers(epoch, records) if self._augmenter else None
@@ -146,17 +148,19 @@ class RecordLoader:
             entry = self._index[part][record]
             labels[row] = entry["label"]
             image = self._decode(part, record, entry)
-            images[row] = self._augmenter(image, numbers[row]) if self._augmenter else image
+            if self._augmenter:
+                image = self._augmenter(image, numbers[row])
+            images[row] = fitted(image, self.image_shape)
         teacher = self._teacher(records, mirrored, images) if self._teacher else None
         return Batch(images, labels, records.astype(np.int64), mirrored, teacher)
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
-        """(112, 112, 3) uint8 RGB."""
+        """As it is stored, (H, W, 3) uint8 RGB."""
         offset, length = int(entry["offset"]), int(entry["length"])
         image = cv2.imdecode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB)
-        if image is None or image.shape != (112, 112, 3):
+        if image is None:
             raise UserError(
-                f"record {record} of {self.folder / self._parts[part].name} is not a 112x112 image that decodes; "
+                f"record {record} of {self.folder / self._parts[part].name} is not an image that decodes; "
                 "convert the dataset again with --verify"
             )
         return image
@@ -179,13 +183,14 @@ class SyntheticLoader:
         ranks: int = 1,
         seed: int = 0,
         teacher_size: int | None = None,
+        image_shape: ImageShape = USUAL_SHAPE,
     ) -> None:
         self.num_classes, self.num_image = num_classes, num_image
         self.batch_size, self.rank, self.ranks, self.seed = batch_size, rank, ranks, seed
         self.steps_per_epoch = num_image // (batch_size * ranks)
         if self.steps_per_epoch == 0:
             raise UserError(f"num_image={num_image} is fewer than one global batch of {batch_size * ranks}")
-        self._images = np.random.default_rng([seed, rank]).integers(0, 256, (4, batch_size, 112, 112, 3), np.uint8)
+        self._images = np.random.default_rng([seed, rank]).integers(0, 256, (4, batch_size, *image_shape), np.uint8)
         self.teacher_size = teacher_size
         self._teacher = self._images.reshape(4, batch_size, -1)[:, :, : teacher_size or 0] / np.float32(255) - 0.5
 

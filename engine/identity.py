@@ -3,10 +3,12 @@
 from fractions import Fraction
 
 from engine.checkpoint import Checkpoint
+from engine.network import image_shape
 from engine.phase import Phase, phase_at
 from engine.phase_step import trained_with
 from utils.config.phases import resolve_phases
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE
 
 
 def run_identity(cfg, num_classes: int, phase: Phase) -> dict:
@@ -14,6 +16,7 @@ def run_identity(cfg, num_classes: int, phase: Phase) -> dict:
     return {
         "network": cfg.network,
         "embedding_size": cfg.embedding_size,
+        "image_shape": list(image_shape(cfg)),
         "num_classes": num_classes,
         "global_batch": phase.global_batch,
         "steps_per_epoch": phase.steps_per_epoch,
@@ -35,7 +38,7 @@ def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) 
     """
     about = checkpoint.about
     for key, wanted in run_identity(cfg, num_classes, phase).items():
-        if about[key] != wanted:
+        if about.get(key, list(USUAL_SHAPE)) != wanted:  # checkpoints of before do not state it
             raise UserError(
                 f"{checkpoint.folder} has {key} {about[key]} but this run has {wanted}; "
                 "resume it with the config it was written with"

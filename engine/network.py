@@ -8,13 +8,19 @@ from oneflow import nn
 from backbones import get_model
 from deploy.weights import check_fits, load_backbone
 from utils.errors import UserError
+from utils.pixels import ImageShape
 from utils.runtime import Runtime, write_local
+
+
+def image_shape(cfg) -> ImageShape:
+    """Of the images that the network of a config takes."""
+    return ImageShape(*cfg.image_size, 1 if cfg.gray else 3)
 
 
 def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
     flow.manual_seed(cfg.seed)
-    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
+    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)

@@ -17,7 +17,7 @@ from backbones.pixels import Pixels
 from deploy.teacher import find_teacher
 from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
-from engine.network import build_teacher
+from engine.network import build_teacher, image_shape
 from heads.build import configured_head
 from heads.sampling import ClassSampler
 from losses import configured_loss
@@ -118,7 +118,7 @@ def _build(cfg, ranks: int, device: str):
     """The job of one rank, `_COLUMNS` wide. For a card too it is built on the CPU, without fused operators."""
     placement = flow.placement("cpu", ranks=[0])
     runtime = Runtime("cpu", 0, 1, placement)
-    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout).train()
+    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.cpu_kernels == "all" and device == "cpu":
         use_cpu_kernels(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
@@ -130,10 +130,12 @@ def _build(cfg, ranks: int, device: str):
     loss = configured_loss(cfg)
     in_step = loss.wants_teacher and teacher_in_step(cfg)
     teacher = build_teacher(find_teacher(cfg.teacher), runtime)[0] if in_step else None
-    model = Classifier(backbone, _Gathered(head, shared), loss, teacher=teacher, pixels=Pixels())
+    model = Classifier(
+        backbone, _Gathered(head, shared), loss, teacher=teacher, pixels=Pixels(image_shape(cfg).channels)
+    )
     graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
     batch = cfg.batch_size * cfg.gradient_acc
-    images = runtime.split_batch(np.zeros((batch, 112, 112, 3), np.uint8))
+    images = runtime.split_batch(np.zeros((batch, *image_shape(cfg)), np.uint8))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
     whole = {"placement": placement, "sbp": flow.sbp.broadcast}
     state = {name: flow.zeros(cfg.gradient_acc, **whole) for name in head.margin.state}

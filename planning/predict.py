@@ -6,9 +6,11 @@ tensors share memory, so those alive at the worst moment count. The constants be
 runs that differ in one thing only; tests/benchmarks/bench_plan.py compares the sum with real runs.
 """
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
+from engine.network import image_shape
 from heads.build import kept_bytes, row_shape, store_class
 from heads.sampling import ClassSampler
 from losses import configured_loss
@@ -16,7 +18,6 @@ from optim import configured_head_optimizer
 from planning.job import Blob, Job
 
 _MB = 10**6
-_IMAGE = 3 * 112 * 112  # bytes
 
 _PROCESS = 320 * _MB  # Python, OneFlow and its libraries, after start_runtime
 _RUNTIME = 24 * _MB  # what the first compiled step adds, whatever its size: threads, actors, heaps
@@ -54,7 +55,7 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
     host["Python, OneFlow, libraries"] = _PROCESS
     host["operators of the step"] = _RUNTIME + _OPERATOR * job.operators
     batches = _SYNTHETIC_BATCHES if cfg.synthetic else cfg.prefetch + cfg.num_workers
-    images = cfg.batch_size * cfg.gradient_acc * _IMAGE
+    images = cfg.batch_size * cfg.gradient_acc * math.prod(image_shape(cfg))
     host["images"] = (batches + _IMAGE_COPIES) * images
 
     columns = columns_of(cfg, num_classes, ranks)

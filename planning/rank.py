@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
 
     from backbones.cpu_kernels import use_cpu_kernels
     from data.loader import SyntheticLoader
+    from engine.network import image_shape
     from engine.trainer import Trainer
     from launch.gpu import usable_cards
     from utils.cpu_wait import sleep_while_waiting
@@ -41,7 +42,9 @@ def main(arguments: list[str]) -> None:
     found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
     teacher = cfg.embedding_size if uses_teacher(cfg) and not teacher_in_step(cfg) else None
-    loader = SyntheticLoader(cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed, teacher)
+    loader = SyntheticLoader(
+        cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed, teacher, image_shape(cfg)
+    )
     trainer = Trainer(cfg, runtime, lambda _: loader)
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
         if cfg.cpu_kernels == "all":
@@ -80,6 +83,7 @@ def _backbone_alone(trainer, cfg, runtime):
     from engine.eager import EagerStep
     from engine.graph import GraphStep
     from engine.model import Classifier
+    from engine.network import image_shape
     from optim import configured_optimizer
     from optim.parameters import ParameterRules
 
@@ -93,7 +97,7 @@ def _backbone_alone(trainer, cfg, runtime):
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
     parts = (
-        Classifier(trainer.backbone, NoHead(), pixels=Pixels()),
+        Classifier(trainer.backbone, NoHead(), pixels=Pixels(image_shape(cfg).channels)),
         optimizer,
         rules,
         runtime,

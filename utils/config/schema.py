@@ -48,6 +48,11 @@ def _text(value: Any) -> str:
     return value
 
 
+def _size(value: Any) -> tuple[int, ...]:
+    """One whole number for both sides, or (height, width)."""
+    return tuple(_whole(side) for side in (value if isinstance(value, tuple | list) else (value, value)))
+
+
 def _names(value: Any) -> tuple[str, ...]:
     """A tuple or list of names, or one text with commas between them."""
     if isinstance(value, str):
@@ -136,6 +141,12 @@ OLD_KEYS: dict[str, Row] = {"lr_backbone_scale": _ABOVE_ZERO}
 SCHEMA: dict[str, Row] = {
     "network": Row(_text, 'the name of a backbone, such as "r50"', bool),
     "embedding_size": _count(1),
+    "image_size": Row(
+        _size,
+        "one number or (height, width), multiples of 16 from 32 to 512",
+        lambda value: len(value) == 2 and all(side % 16 == 0 and 32 <= side <= 512 for side in value),
+    ),
+    "gray": _FLAG,
     "dropout": _BELOW_ONE,
     "pretrained": _PATH,
     "freeze_backbone": _count(0),
