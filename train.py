@@ -166,6 +166,8 @@ def main(arguments: list[str]) -> int:
     runtime = start_runtime(cfg.device, bool(usable))
     if cfg.fp16 and runtime.device == "cpu":
         raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
+    if cfg.data_format == "NHWC" and runtime.device == "cpu":
+        raise UserError("data_format=NHWC needs a CUDA card, OneFlow's CPU kernels are wrong in it; leave it out")
     sets = {}
     if cfg.val_targets:
         sets = load_bin_sets(cfg.val_targets, Path(cfg.val_path or cfg.ofrecord_path), runtime.rank, runtime.ranks)

@@ -16,6 +16,8 @@ _WIDTHS = (64, 128, 256, 512)
 class IBasicBlock(nn.Module):
     """Residual block (B, inplanes, H, W) -> (B, planes, H/stride, W/stride), whose addition no activation follows."""
 
+    any_layout = True
+
     def __init__(self, inplanes: int, planes: int, stride: int) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(inplanes)
@@ -42,6 +44,8 @@ def _stage(inplanes: int, planes: int, blocks: int) -> nn.Sequential:
 class IResNet(nn.Module):
     """Images (B, 3, 112, 112) to embeddings (B, E), or other `sizes`; `stages[i]` blocks of `64 * 2**i` channels."""
 
+    any_layout = True
+
     def __init__(self, sizes: Sizes, dropout: float, stages: tuple[int, int, int, int]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(sizes.channels, _WIDTHS[0], 3, padding=1, bias=False)
@@ -52,6 +56,7 @@ class IResNet(nn.Module):
         self.layer3 = _stage(_WIDTHS[1], _WIDTHS[2], stages[2])
         self.layer4 = _stage(_WIDTHS[2], _WIDTHS[3], stages[3])
         self.bn2 = nn.BatchNorm2d(_WIDTHS[3])
+        self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.fc = nn.Linear(_WIDTHS[3] * math.prod(sizes.final_map(halvings=4)), sizes.embedding)
         self.features = nn.BatchNorm1d(sizes.embedding)
@@ -64,7 +69,7 @@ class IResNet(nn.Module):
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         x = self.prelu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = self.dropout(flow.flatten(self.bn2(x), 1))
+        x = self.dropout(self.flatten(self.bn2(x)))
         return self.features(self.fc(x))
 
 

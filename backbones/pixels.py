@@ -12,7 +12,8 @@ class Pixels(nn.Module):
     One operator mirrors, turns the layout and normalizes; it splits along the batch, S(0) to S(0).
     """
 
-    def __init__(self, channels: int = 3) -> None:
+    def __init__(self, channels: int = 3, data_format: str = "NCHW") -> None:
+        """data_format: "NCHW", or "NHWC" for (B, H, W, channels)."""
         super().__init__()
         self.normalize = nn.CropMirrorNormalize(
             color_space="RGB" if channels == 3 else "GRAY",
@@ -20,6 +21,7 @@ class Pixels(nn.Module):
             std=[STD] * channels,
             output_dtype=flow.float32,
         )
+        self.normalize.output_layout = data_format  # which its constructor takes from the environment alone
 
     def forward(self, images: flow.Tensor, mirrored: flow.Tensor | None = None) -> flow.Tensor:
         """mirrored: (B,) int8, 1 for images to turn left to right."""

@@ -26,6 +26,14 @@ class Sizes:
     image: ImageShape = USUAL_SHAPE
 
     @property
+    def height(self) -> int:
+        return self.image.height
+
+    @property
+    def width(self) -> int:
+        return self.image.width
+
+    @property
     def channels(self) -> int:
         return self.image.channels
 

@@ -30,6 +30,8 @@ def _conv(inplanes: int, planes: int, kernel: int, stride: int) -> nn.Sequential
 class TinyNet(nn.Module):
     """Images (B, 3, 112, 112) to embeddings (B, E), or other `sizes`: three strided convolutions, one linear layer."""
 
+    any_layout = True
+
     def __init__(self, sizes: Sizes, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -37,6 +39,7 @@ class TinyNet(nn.Module):
             _conv(24, 64, kernel=3, stride=2),
             _conv(64, 128, kernel=3, stride=2),
         )
+        self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.fc = nn.Linear(128 * math.prod(sizes.final_map(halvings=4)), sizes.embedding)
         self.features = nn.BatchNorm1d(sizes.embedding)
@@ -44,7 +47,7 @@ class TinyNet(nn.Module):
         self.features.weight.requires_grad = False
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
-        x = self.dropout(flow.flatten(self.layers(x), 1))
+        x = self.dropout(self.flatten(self.layers(x)))
         return self.features(self.fc(x))
 
 

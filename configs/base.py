@@ -71,6 +71,7 @@ config.phases = ()  # stretches that differ, such as [{"num_epoch": 1, "frozen":
 # --- where and how ---
 config.device = "auto"  # "auto" (CUDA where this OneFlow has kernels for the card, else CPU) | "cuda" | "cpu"
 config.graph = True  # True: compiled nn.Graph step | False: eager step; train.py --graph / --eager say the same
+config.data_format = "NCHW"  # "NHWC": quicker with fp16 on cards that have tensor cores (CUDA only)
 config.fp16 = False  # automatic mixed precision with a gradient scaler (CUDA only)
 config.cpu_kernels = True  # quicker on CPU, equal to rounding: True | False | "all" (also convolutions; 5x the memory)
 config.fused_ops = "auto"  # the compiler may fuse operators: "auto" (it may) | True | False

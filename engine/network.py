@@ -6,6 +6,7 @@ import oneflow as flow
 from oneflow import nn
 
 from backbones import get_model
+from backbones.channels_last import use_channels_last
 from deploy.weights import check_fits, load_backbone
 from utils.errors import UserError
 from utils.pixels import ImageShape
@@ -21,6 +22,8 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
     flow.manual_seed(cfg.seed)
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
+    if cfg.data_format == "NHWC":
+        use_channels_last(backbone, cfg.network)
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)

@@ -58,7 +58,7 @@ def make_step(
     if modules.projection is not None:
         freeze(modules.projection, rules, "projection")
     taught = (modules.projection, modules.teacher) if loss.wants_teacher else ()
-    model = Classifier(modules.backbone, head, loss, *taught, pixels=Pixels(image_shape(cfg).channels))
+    model = Classifier(modules.backbone, head, loss, *taught, pixels=Pixels(image_shape(cfg).channels, cfg.data_format))
     parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
     means = _phase_means(means, cfg, num_classes, runtime)

@@ -28,6 +28,13 @@ def test_pixels_are_mirrored_turned_and_normalized(height, width, channels):
     np.testing.assert_allclose(normalized(images), plain, atol=1e-7)
 
 
+def test_pixels_with_channels_last():
+    images = np.random.default_rng(2).integers(0, 256, (2, 5, 7, 3), np.uint8)
+    mirrored = np.array([0, 1], np.int8)
+    got = Pixels(data_format="NHWC")(flow.tensor(images), flow.tensor(mirrored)).numpy()
+    np.testing.assert_allclose(got.transpose(0, 3, 1, 2), expected(images, mirrored), atol=1e-7)
+
+
 def test_pixels_in_a_compiled_step():
     class Step(nn.Graph):
         def __init__(self):

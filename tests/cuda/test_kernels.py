@@ -3,9 +3,13 @@
 import oneflow as flow
 import pytest
 
+from backbones import get_model
+from backbones.channels_last import use_channels_last
 from backbones.pixels import Pixels
 from heads.stores.device_rounding import round_randomly
 from optim import list_optimizers, make_optimizer
+from tests.layout.job import read_operators
+from utils.pixels import ImageShape
 
 ROWS, INDEX = flow.ones(6, 4), flow.zeros(2, dtype=flow.int64)
 
@@ -64,3 +68,26 @@ def test_optimizers_of_rows_have_their_kernels(kernel_registry, name):
 def test_bytes_become_numbers_on_a_card(kernel_registry):
     images, mirrored = flow.zeros(2, 8, 8, 3, dtype=flow.uint8), flow.zeros(2, dtype=flow.int8)
     assert kernel_registry.missing_for(Pixels(), images, mirrored) == []
+
+
+class Training(flow.nn.Graph):
+    def __init__(self, network):
+        super().__init__()
+        self.pixels, self.network = Pixels(data_format="NHWC"), network
+        self.add_optimizer(flow.optim.SGD(network.parameters(), lr=0.1))
+
+    def build(self, images):
+        loss = self.network(self.pixels(images)).sum()
+        loss.backward()
+        return loss
+
+
+@pytest.mark.parametrize("name", ["r18", "mbf_tiny"])
+def test_networks_with_channels_last_have_kernels_on_a_card(kernel_registry, name):
+    network = get_model(name, 16, image=ImageShape(32, 32)).train()
+    use_channels_last(network, name)
+    graph = Training(network)
+    graph.build_graph(flow.zeros(2, 32, 32, 3, dtype=flow.uint8))
+    kinds = [op.kind for op in read_operators(graph._full_graph_proto)]
+    assert kinds.count("conv_filter_grad") == sum(isinstance(module, flow.nn.Conv2d) for module in network.modules())
+    assert kernel_registry.missing(graph._full_graph_proto, "cuda") == []

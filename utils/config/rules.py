@@ -275,6 +275,11 @@ _TRAINING: tuple[Clash, ...] = (
         "mixed precision needs CUDA; write fp16=False",
     ),
     (
+        ("data_format", "device"),
+        lambda cfg: cfg.data_format == "NHWC" and cfg.device == "cpu",
+        "OneFlow's kernels for CPUs need the other layout; write data_format=NCHW",
+    ),
+    (
         ("fp16", "gradient_acc"),
         lambda cfg: cfg.fp16 and cfg.gradient_acc > 1,
         "OneFlow 0.9.0 does not compile BatchNorm in mixed precision with accumulated gradients, because it makes the "

@@ -147,6 +147,7 @@ SCHEMA: dict[str, Row] = {
         lambda value: len(value) == 2 and all(side % 16 == 0 and 32 <= side <= 512 for side in value),
     ),
     "gray": _FLAG,
+    "data_format": _choice("NCHW", "NHWC"),
     "dropout": _BELOW_ONE,
     "pretrained": _PATH,
     "freeze_backbone": _count(0),

@@ -272,6 +272,7 @@ REFUSED = {
     "embedding_size": [0, -1, 1.5, "512", None, True],
     "image_size": [0, 112.5, "112", None, (112,), (112, 96, 3), 100, 16, 1024],
     "gray": [0, None],
+    "data_format": ["nhwc", None, 1],
     "dropout": [-0.1, 1, 1.5],
     "pretrained": ["", 3, True],
     "freeze_backbone": [-1, 0.5],

@@ -1,0 +1,76 @@
+"""Networks on (B, H, W, C). OneFlow's CPU kernels are wrong in that layout (convolutions) or refuse it (BatchNorm), so
+here the two operators are computed through the other layout, and the registry of kernels says that cards have them.
+"""
+
+import numpy as np
+import oneflow as flow
+import pytest
+
+from backbones import get_model
+from backbones.channels_last import use_channels_last
+from backbones.pixels import Pixels
+from utils.errors import UserError
+from utils.pixels import ImageShape
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+
+
+@pytest.fixture
+def channels_first_kernels(monkeypatch):
+    conv2d, normalization = flow._C.conv2d, flow._C.normalization
+    seen = {"conv2d": 0, "normalization": 0}
+
+    def turned_conv2d(x, weight, *rest, channel_pos, **named):
+        if channel_pos == "channels_first":
+            return conv2d(x, weight, *rest, channel_pos=channel_pos, **named)
+        seen["conv2d"] += 1
+        y = conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), *rest, channel_pos="channels_first", **named)
+        return y.permute(0, 2, 3, 1)
+
+    def turned_normalization(x, *rest, axis, **named):
+        if axis == 1:
+            return normalization(x, *rest, axis=axis, **named)
+        seen["normalization"] += 1
+        assert axis == 3
+        return normalization(x.permute(0, 3, 1, 2), *rest, axis=1, **named).permute(0, 2, 3, 1)
+
+    monkeypatch.setattr(flow._C, "conv2d", turned_conv2d)
+    monkeypatch.setattr(flow._C, "normalization", turned_normalization)
+    return seen
+
+
+def results(network, pixels) -> dict[str, np.ndarray]:
+    """The embeddings of a batch and all gradients of a loss on them, running statistics too."""
+    embeddings = network(pixels(flow.tensor(IMAGES)))
+    weights = np.random.default_rng(1).normal(size=embeddings.shape).astype(np.float32)
+    (embeddings * flow.tensor(weights)).sum().backward()
+    found = {f"grad.{name}": p.grad.numpy() for name, p in network.named_parameters() if p.grad is not None}
+    return found | {"embeddings": embeddings.numpy()} | {n: t.numpy() for n, t in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["r18", "mbf_tiny"])
+def test_the_same_numbers(channels_first_kernels, name):
+    plain, turned = (get_model(name, 16, image=ImageShape(32, 48)).train() for _ in range(2))
+    turned.load_state_dict(plain.state_dict())
+    use_channels_last(turned, name)
+    expected = results(plain, Pixels())
+    assert channels_first_kernels == {"conv2d": 0, "normalization": 0}
+    got = results(turned, Pixels(data_format="NHWC"))
+    assert channels_first_kernels["conv2d"] == sum(isinstance(module, flow.nn.Conv2d) for module in plain.modules())
+    assert expected.keys() == got.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(got[key], value, atol=2e-4 * max(1, np.abs(value).max()), err_msg=key)
+
+
+def test_a_network_that_looks_at_axes_is_refused():
+    class Mean(flow.nn.Module):
+        def forward(self, x):
+            return x.mean(dim=(2, 3))
+
+    with pytest.raises(UserError, match='"NHWC" is not possible with odd, whose Mean needs NCHW'):
+        use_channels_last(flow.nn.Sequential(flow.nn.ReLU(), Mean()), "odd")
+
+
+def test_grouped_convolutions_are_refused():
+    with pytest.raises(UserError, match="not possible with mbf, which has grouped convolutions"):
+        use_channels_last(get_model("mbf", 16), "mbf")
