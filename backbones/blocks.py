@@ -73,19 +73,19 @@ def conv_norm(
 class SqueezeExcite(nn.Module):
     """Channel attention (Hu et al., CVPR 2018): (B, C, H, W) times a gate (B, C, 1, 1) from their means.
 
-    hidden: channels between its two 1x1 convolutions; between: the activation after the first; gate: "sigmoid" or
-    "hard_sigmoid".
+    hidden: channels between its two 1x1 convolutions, which have torchvision's names; between: the activation after the
+    first; gate: "sigmoid" or "hard_sigmoid".
     """
 
     def __init__(self, channels: int, hidden: int, between: nn.Module | None = None, gate: str = "sigmoid") -> None:
         super().__init__()
-        self.reduce, self.expand = conv(channels, hidden, bias=True), conv(hidden, channels, bias=True)
+        self.fc1, self.fc2 = conv(channels, hidden, bias=True), conv(hidden, channels, bias=True)
         self.between = between or nn.ReLU()
         self.gate = nn.Sigmoid() if gate == "sigmoid" else nn.Hardsigmoid()
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         means = x.mean(dim=(2, 3), keepdim=True)
-        return x * self.gate(self.expand(self.between(self.reduce(means))))
+        return x * self.gate(self.fc2(self.between(self.fc1(means))))
 
 
 def divisible(channels: float, by: int = 8) -> int:

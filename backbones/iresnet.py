@@ -77,6 +77,7 @@ class IResNet(nn.Module):
 @register("r34", stages=(3, 4, 6, 3))
 @register("r50", stages=(3, 4, 14, 3))
 @register("r100", stages=(3, 13, 30, 3))
+@register("r101", stages=(3, 4, 23, 3))
 @register("r200", stages=(6, 26, 60, 6))
 def iresnet(sizes: Sizes, dropout: float, stages: tuple[int, int, int, int]) -> IResNet:
     """24.0, 34.1, 43.6, 65.2 and 118.8 million parameters at 512 dimensions."""
