@@ -6,6 +6,8 @@ import pytest
 
 from backbones import get_model, list_models, register
 from backbones.iresnet import IBasicBlock
+from tests.backbones.layers import batch_norm, conv2d
+from tests.backbones.tables import norm, shapes
 from utils.errors import UserError
 
 STAGES = {
@@ -13,39 +15,44 @@ STAGES = {
     "r34": [3, 4, 6, 3],
     "r50": [3, 4, 14, 3],
     "r100": [3, 13, 30, 3],
+    "r101": [3, 4, 23, 3],
     "r200": [6, 26, 60, 6],
 }
-MILLIONS = {"r18": 24.0, "r34": 34.1, "r50": 43.6, "r100": 65.2, "r200": 118.8, "mbf": 2.06, "mbf_large": 6.3}
+MILLIONS = {
+    "r18": 24.0,
+    "r34": 34.1,
+    "r50": 43.6,
+    "r100": 65.2,
+    "r101": 54.2,
+    "r200": 118.8,
+    "mbf": 2.06,
+    "mbf_large": 6.3,
+}
 MBF = {"mbf": ([1, 4, 6, 2], 2), "mbf_large": ([2, 8, 12, 4], 4)}
 
 
-def _bn(name, width):
-    per_channel = dict.fromkeys(["weight", "bias", "running_mean", "running_var"], (width,))
-    return {f"{name}.{key}": shape for key, shape in (per_channel | {"num_batches_tracked": ()}).items()}
-
-
 def _iresnet_table(blocks, embedding):
-    table = {"conv1.weight": (64, 3, 3, 3), **_bn("bn1", 64), "prelu.weight": (64,)}
+    table = {"conv1.weight": (64, 3, 3, 3), **norm("bn1", 64), "prelu.weight": (64,)}
     width = 64
     for stage, count in enumerate(blocks):
         planes = 64 << stage
         for number in range(count):
             block = f"layer{stage + 1}.{number}"
-            table |= _bn(f"{block}.bn1", width) | _bn(f"{block}.bn2", planes) | _bn(f"{block}.bn3", planes)
+            table |= norm(f"{block}.bn1", width) | norm(f"{block}.bn2", planes) | norm(f"{block}.bn3", planes)
             table[f"{block}.conv1.weight"] = (planes, width, 3, 3)
             table[f"{block}.conv2.weight"] = (planes, planes, 3, 3)
             table[f"{block}.prelu.weight"] = (planes,)
             if number == 0:
                 table[f"{block}.downsample.0.weight"] = (planes, width, 1, 1)
-                table |= _bn(f"{block}.downsample.1", planes)
+                table |= norm(f"{block}.downsample.1", planes)
             width = planes
-    table |= _bn("bn2", 512) | _bn("features", embedding)
+    table |= norm("bn2", 512) | norm("features", embedding)
     return table | {"fc.weight": (embedding, 512 * 7 * 7), "fc.bias": (embedding,)}
 
 
 def _mbf_table(blocks, scale, embedding):
     def linear(name, ins, outs, kernel=1, groups=1):
-        return {f"{name}.layers.0.weight": (outs, ins // groups, kernel, kernel)} | _bn(f"{name}.layers.1", outs)
+        return {f"{name}.layers.0.weight": (outs, ins // groups, kernel, kernel)} | norm(f"{name}.layers.1", outs)
 
     def conv(name, ins, outs, kernel=1, groups=1):
         return linear(name, ins, outs, kernel, groups) | {f"{name}.layers.2.weight": (outs,)}
@@ -68,23 +75,19 @@ def _mbf_table(blocks, scale, embedding):
     table |= bottleneck("layers.4", narrow, wide, 256) | residual("layers.5", wide, blocks[2], 256)
     table |= bottleneck("layers.6", wide, wide, 512) | residual("layers.7", wide, blocks[3], 256)
     table |= conv("conv_sep", wide, 512) | linear("features.layers.0", 512, 512, 7, 512)
-    return table | {"features.layers.2.weight": (embedding, 512)} | _bn("features.layers.3", embedding)
-
-
-def _shapes(model):
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    return table | {"features.layers.2.weight": (embedding, 512)} | norm("features.layers.3", embedding)
 
 
 @pytest.mark.usefixtures("no_values")
 @pytest.mark.parametrize("name", STAGES)
 def test_iresnet_names_and_shapes(name):
-    assert _shapes(get_model(name, 512)) == _iresnet_table(STAGES[name], 512)
+    assert shapes(get_model(name, 512)) == _iresnet_table(STAGES[name], 512)
 
 
 @pytest.mark.usefixtures("no_values")
 @pytest.mark.parametrize("name", MBF)
 def test_mobilefacenet_names_and_shapes(name):
-    assert _shapes(get_model(name, 256)) == _mbf_table(*MBF[name], 256)
+    assert shapes(get_model(name, 256)) == _mbf_table(*MBF[name], 256)
 
 
 @pytest.mark.usefixtures("no_values")
@@ -112,7 +115,7 @@ def _names_of_dropout(model):
 def test_dropout_is_there_only_when_asked_for(name):
     assert _names_of_dropout(get_model(name)) == []
     assert len(_names_of_dropout(get_model(name, dropout=0.4))) == 1
-    assert _shapes(get_model(name, dropout=0.4)) == _shapes(get_model(name))
+    assert shapes(get_model(name, dropout=0.4)) == shapes(get_model(name))
 
 
 def test_iresnet_initial_values():
@@ -157,20 +160,6 @@ def test_batch_norm_settings(name):
     assert {(module.eps, module.momentum) for module in norms} == {(1e-5, 0.1)}
 
 
-def _conv2d(x, weight, stride, padding):
-    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    kernel = weight.shape[-1]
-    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
-    return np.einsum("bchwij,ocij->bohw", windows, weight)
-
-
-def _batch_norm(x, state, name):
-    """In training: by the batch's own mean and (biased) variance."""
-    mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
-    weight, bias = (state[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in ("weight", "bias"))
-    return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
-
-
 @pytest.mark.parametrize(("inplanes", "stride"), [(6, 1), (4, 2)])
 def test_basic_block_equals_numpy(inplanes, stride):
     flow.manual_seed(0)
@@ -181,12 +170,12 @@ def test_basic_block_equals_numpy(inplanes, stride):
     state = {name: value.numpy().astype(np.float64) for name, value in block.state_dict().items()}
     x = rng.normal(size=(3, inplanes, 8, 8)) + 0.5
 
-    out = _batch_norm(_conv2d(_batch_norm(x, state, "bn1"), state["conv1.weight"], 1, 1), state, "bn2")
+    out = batch_norm(conv2d(batch_norm(x, state, "bn1"), state["conv1.weight"], 1, 1), state, "bn2")
     out = np.where(out > 0, out, out * state["prelu.weight"].reshape(1, -1, 1, 1))
-    out = _batch_norm(_conv2d(out, state["conv2.weight"], stride, 1), state, "bn3")
+    out = batch_norm(conv2d(out, state["conv2.weight"], stride, 1), state, "bn3")
     identity = x
     if stride == 2:
-        identity = _batch_norm(_conv2d(x, state["downsample.0.weight"], 2, 0), state, "downsample.1")
+        identity = batch_norm(conv2d(x, state["downsample.0.weight"], 2, 0), state, "downsample.1")
 
     found = block(flow.tensor(x.astype(np.float32)))
     np.testing.assert_allclose(found.numpy(), out + identity, atol=2e-5)
