@@ -23,6 +23,7 @@ class SplitAttention(nn.Module):
 
     def __init__(self, style: Style, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         wide, hidden = RADIX * channels, max(LEAST_HIDDEN, RADIX * channels // REDUCTION)
         self.conv = conv(channels, wide, 3, groups=RADIX)
         self.bn0, self.act0 = style.norm(wide), style.activate(wide)
@@ -30,11 +31,13 @@ class SplitAttention(nn.Module):
         self.fc2 = conv(hidden, wide, bias=True)
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
-        first, second = self.act0(self.bn0(self.conv(x))).chunk(RADIX, dim=1)
-        means = (first + second).mean(dim=(2, 3), keepdim=True)
-        one, other = self.fc2(self.act1(self.bn1(self.fc1(means)))).chunk(RADIX, dim=1)
-        # The softmax of two numbers; the mean is written so that each split's map is read once.
-        return second + flow.sigmoid(one - other) * (first - second)
+        x = self.act0(self.bn0(self.conv(x)))
+        # Without slices, which oneflow-onnx has cut the batch too.
+        means = x.mean(dim=(2, 3)).reshape(-1, RADIX, self.channels).sum(dim=1)
+        logits = self.fc2(self.act1(self.bn1(self.fc1(means.reshape(-1, self.channels, 1, 1)))))
+        splits = logits.reshape(-1, RADIX, self.channels).permute(0, 2, 1)
+        weights = flow.softmax(splits, dim=-1).permute(0, 2, 1).reshape(-1, RADIX * self.channels, 1, 1)
+        return (x * weights).reshape(-1, RADIX, self.channels, *x.shape[2:]).sum(dim=1)
 
 
 class ResNestBottleneck(Bottleneck):
