@@ -33,6 +33,12 @@ def make_output(
     return nn.Sequential(*layers)
 
 
+def embed_rows(inputs: int, sizes: Sizes, dropout: float, style: Style) -> nn.Module:
+    """(B, inputs) -> (B, sizes.embedding): Dropout, Linear, BatchNorm."""
+    linear = _linear(inputs, sizes.embedding, True)
+    return nn.Sequential(_dropped(nn.Identity(), dropout), linear, _last(style, sizes.embedding))
+
+
 class MeanOfPlaces(nn.Module):
     """(B, C, H, W) -> (B, C)."""
 
@@ -44,31 +50,32 @@ Layers = Callable[[int, tuple[int, int], int, float, Style], list[nn.Module]]
 
 
 def _e(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    flat = [style.norm(channels), *_dropout(dropout), nn.Flatten()]
+    flat = [style.norm(channels), _dropped(nn.Flatten(), dropout)]
     return [*flat, _linear(channels * math.prod(places), embedding, True), _last(style, embedding)]
 
 
 def _gdc(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
     weighted = nn.Conv2d(channels, channels, places, groups=channels, bias=False)
     nn.init.kaiming_normal_(weighted.weight, mode="fan_in", nonlinearity="linear")
-    flat = [weighted, style.norm(channels), *_dropout(dropout), nn.Flatten()]
+    flat = [weighted, style.norm(channels), _dropped(nn.Flatten(), dropout)]
     return [*flat, _linear(channels, embedding, False), _last(style, embedding)]
 
 
 def _gap(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    flat = [style.norm(channels), MeanOfPlaces(), *_dropout(dropout)]
+    flat = [style.norm(channels), _dropped(MeanOfPlaces(), dropout)]
     return [*flat, _linear(channels, embedding, True), _last(style, embedding)]
 
 
 def _f(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    return [*_dropout(dropout), nn.Flatten(), _linear(channels * math.prod(places), embedding, True)]
+    return [_dropped(nn.Flatten(), dropout), _linear(channels * math.prod(places), embedding, True)]
 
 
 _OUTPUTS: dict[str, Layers] = {"e": _e, "gdc": _gdc, "gap": _gap, "f": _f}
 
 
-def _dropout(share: float) -> list[nn.Module]:
-    return [nn.Dropout(share)] if share > 0 else []
+def _dropped(layer: nn.Module, share: float) -> nn.Module:
+    """One layer in either case, so that parameters have the same names where a trained network is used, without it."""
+    return nn.Sequential(layer, nn.Dropout(share)) if share > 0 else layer
 
 
 def _linear(inputs: int, embedding: int, bias: bool) -> nn.Linear:
