@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The environment of every script here. `source setup.sh` puts it first on PATH; `./setup.sh` only makes it and prints
-# the folder of its programs; `./setup.sh spark` adds what tools/spark_2_ofrecord.py needs.
+# the folder of its programs; `./setup.sh spark` adds what tools/spark_2_ofrecord.py needs, `./setup.sh flowvision` the
+# networks of flowvision.
 #
 # The active environment is taken if it has OneFlow. Else .venv is made from requirements.txt, once, by uv on Python 3.10.
 # A stamp in it holds the checksum of the requirements that are installed, or "unfinished" until they are: the next run
@@ -167,20 +168,21 @@ make_venv() {
     say "Ready."
 }
 
-install_spark() {
+# Installs what requirements-$1.txt lists, which is called $2 and takes about $3.
+install_extra() {
     local uv
-    local spark_stamp=.venv/.spark.sha256
-    [[ -f $spark_stamp && $(<"$spark_stamp") == "$(sha256sum <requirements-spark.txt)" ]] && return
+    local file=requirements-$1.txt extra_stamp=.venv/.$1.sha256
+    [[ -f $extra_stamp && $(<"$extra_stamp") == "$(sha256sum <"$file")" ]] && return
     uv=$(find_uv)
-    say "Installing PySpark (once, about 0.4 GB) ..."
-    "$uv" pip install --python .venv/bin/python -r requirements-spark.txt >>"$log" 2>&1 ||
-        die "PySpark could not be installed: check the network and the disk, and run this again (details: $log)."
-    sha256sum <requirements-spark.txt >"$spark_stamp"
+    say "Installing $2 (once, about $3) ..."
+    "$uv" pip install --python .venv/bin/python -r "$file" >>"$log" 2>&1 ||
+        die "$2 could not be installed: check the network and the disk, and run this again (details: $log)."
+    sha256sum <"$file" >"$extra_stamp"
 }
 
 case "${1:-}" in
-    '' | spark) ;;
-    *) die "'$1' is not known; ./setup.sh and ./setup.sh spark are." ;;
+    '' | spark | flowvision) ;;
+    *) die "'$1' is not known; ./setup.sh, ./setup.sh spark and ./setup.sh flowvision are." ;;
 esac
 
 # An environment that somebody activated comes first; asking it takes time, so it is not done where there is no other.
@@ -188,7 +190,7 @@ activated=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
 cd -- "$root" >/dev/null
 if [[ -n $activated && ! $activated -ef .venv ]] || ! venv_is_ready; then
     if bin=$(active_bin) && [[ ! $bin -ef .venv/bin ]]; then
-        [[ -z ${1:-} ]] || die "the active environment is used: install requirements-spark.txt into it yourself."
+        [[ -z ${1:-} ]] || die "the active environment is used: install requirements-$1.txt into it yourself."
         printf '%s\n' "$bin"
         exit
     fi
@@ -205,5 +207,8 @@ if ! venv_is_ready; then
     : >"$log"
     venv_is_ready || make_venv
 fi
-[[ -z ${1:-} ]] || install_spark
+case "${1:-}" in
+    spark) install_extra spark PySpark "0.4 GB" ;;
+    flowvision) install_extra flowvision flowvision "10 MB" ;;
+esac
 printf '%s\n' "$root/.venv/bin"

@@ -275,24 +275,26 @@ def test_every_installed_package_has_what_it_requires():
                 assert importlib.metadata.version(required.name) in required.specifier, f"{package.name} needs {text}"
 
 
-def test_spark_is_installed_once_when_it_is_asked_for(clone):
-    (clone.root / "requirements-spark.txt").write_text("pyspark==3.5.6\n")
-    assert clone.run("./setup.sh", "spark")[:2] == (0, clone.venv_bin)
+@pytest.mark.parametrize(("extra", "package"), [("spark", "PySpark"), ("flowvision", "flowvision")])
+def test_an_extra_is_installed_once_when_it_is_asked_for(clone, extra, package):
+    requirements = clone.root / f"requirements-{extra}.txt"
+    requirements.write_text("package==3.5.6\n")
+    assert clone.run("./setup.sh", extra)[:2] == (0, clone.venv_bin)
     assert clone.calls() == ["venv --quiet", "pip install", "pip install"]
-    assert clone.run("./setup.sh", "spark") == (0, clone.venv_bin, "")
+    assert clone.run("./setup.sh", extra) == (0, clone.venv_bin, "")
     assert clone.calls() == []
-    (clone.root / "requirements-spark.txt").write_text("pyspark==4.0.4\n")
-    status, _, err = clone.run("./setup.sh", "spark", FAKE_ERROR="no route to host")
+    requirements.write_text("package==4.0.4\n")
+    status, _, err = clone.run("./setup.sh", extra, FAKE_ERROR="no route to host")
     assert status == 2 and err.splitlines()[-1].startswith(
-        "setup.sh: PySpark could not be installed: check the network"
+        f"setup.sh: {package} could not be installed: check the network"
     )
-    assert clone.run("./setup.sh", "spark")[0] == 0
+    assert clone.run("./setup.sh", extra)[0] == 0
     assert clone.calls() == ["pip install", "pip install"]
 
 
-def test_another_word_than_spark_is_refused(clone):
+def test_an_unknown_extra_is_refused(clone):
     assert clone.run("./setup.sh", "sprak") == (
         2,
         "",
-        "setup.sh: 'sprak' is not known; ./setup.sh and ./setup.sh spark are.\n",
+        "setup.sh: 'sprak' is not known; ./setup.sh, ./setup.sh spark and ./setup.sh flowvision are.\n",
     )

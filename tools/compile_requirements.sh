@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Pins requirements.txt and requirements-spark.txt from their .in: tools/compile_requirements.sh [--upgrade]
+# Pins requirements.txt, and what is added to it, from their .in: tools/compile_requirements.sh [--upgrade]
 # Pins that still fit are kept, unless --upgrade is given. Needs uv, on PATH or as setup.sh fetched it.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:$PWD/.uv/bin
-for name in requirements requirements-spark; do
-    constraint=() # both are installed into one environment
+for name in requirements requirements-spark requirements-flowvision; do
+    constraint=() # all are installed into one environment
     [[ $name == requirements ]] || constraint=(--constraint requirements.txt)
     # No header and no annotations: they would hold this machine's paths and registry.
     uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
