@@ -3,6 +3,7 @@
 Parameters are named as timm names them (torchvision too, where it has the network), so that weights move either way.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from functools import partial
 import oneflow as flow
 from oneflow import nn
 
-from backbones.blocks import Style, conv
+from backbones.blocks import Style, conv, divisible
 from backbones.outputs import make_output
 from backbones.registry import Sizes
 from utils.errors import UserError
@@ -51,6 +52,16 @@ def find_stem(name: str) -> Stem:
     if name not in _STEMS:
         raise UserError(f"there is no stem {name!r}; there are {', '.join(_STEMS)}")
     return _STEMS[name]
+
+
+def first_planes(width: float, by: int = 8) -> int:
+    """Planes of the first stage, 64 times `width`, in multiples of `by`; the others have 2, 4 and 8 times as many.
+
+    Raises UserError unless 0 < width < inf.
+    """
+    if not 0 < width < math.inf:
+        raise UserError(f"width={width} is not possible: it multiplies numbers of channels, as 0.5 does")
+    return divisible(64 * width, by)
 
 
 class Bottleneck(nn.Module):
@@ -100,15 +111,14 @@ Output = Callable[[int, int], nn.Module]  # channels, halvings
 
 
 def make_stages(
-    block: Block, style: Style, inplanes: int, width: int, blocks: Sequence[int], strides: Sequence[int]
+    block: Block, style: Style, inplanes: int, planes: int, blocks: Sequence[int], strides: Sequence[int]
 ) -> list[list[nn.Module]]:
-    """Four lists of blocks of `width`, 2 `width`, 4 `width` and 8 `width` planes; the first of each has the stride."""
+    """Four lists of blocks of `planes`, 2 `planes`, 4 and 8 times as many; the first of each has the stride."""
     stages = []
     for number, (count, stride) in enumerate(zip(blocks, strides, strict=True)):
-        planes = width << number
-        first = block(style, inplanes, planes, stride)
-        inplanes = EXPANSION * planes
-        stages.append([first, *(block(style, inplanes, planes, 1) for _ in range(count - 1))])
+        first = block(style, inplanes, planes << number, stride)
+        inplanes = EXPANSION * planes << number
+        stages.append([first, *(block(style, inplanes, planes << number, 1) for _ in range(count - 1))])
     return stages
 
 
@@ -122,16 +132,16 @@ class ResNet(nn.Module):
         conv1: nn.Module,
         inplanes: int,
         block: Block,
-        width: int,
+        planes: int,
         blocks: Sequence[int],
         output: Output,
     ) -> None:
         super().__init__()
         self.conv1, self.bn1, self.act1 = conv1, style.norm(inplanes), style.activate(inplanes)
         self.maxpool = stem.pool()
-        stages = make_stages(block, style, inplanes, width, blocks, stem.strides)
+        stages = make_stages(block, style, inplanes, planes, blocks, stem.strides)
         self.layer1, self.layer2, self.layer3, self.layer4 = (nn.Sequential(*stage) for stage in stages)
-        self.output = output(EXPANSION * width << 3, stem.halvings)
+        self.output = output(EXPANSION * planes << 3, stem.halvings)
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         x = self.maxpool(self.act1(self.bn1(self.conv1(x))))

@@ -9,7 +9,7 @@ from oneflow import nn
 
 from backbones.blocks import Style, conv
 from backbones.registry import Sizes, register
-from backbones.residual import Bottleneck, ResNet, find_stem, output_maker
+from backbones.residual import Bottleneck, ResNet, find_stem, first_planes, output_maker
 
 RADIX = 2
 REDUCTION = 4
@@ -76,14 +76,12 @@ def resnest(
     bn_momentum: float = 0.1,
     bn_eps: float = 1e-5,
     stem: str = "imagenet",
-    width: int = 64,
+    width: float = 1.0,
 ) -> nn.Module:
-    """26.5 and 47.3 million parameters with GDC of 512 dimensions; options as those of `resnet`.
-
-    width: the stem's grows and shrinks with it.
-    """
+    """26.5 and 47.3 million parameters with GDC of 512 dimensions; options as those of `resnet`."""
     style, begin = Style(activation, bn_momentum, bn_eps), find_stem(stem)
-    stem_width = stem_width * width // 64
+    planes = first_planes(width)
+    stem_width = stem_width * planes // 64
     conv1 = _deep_stem(style, sizes.channels, stem_width, begin.stride)
     make_output = output_maker(output, sizes, dropout, style, pointwise)
-    return ResNet(style, begin, conv1, 2 * stem_width, ResNestBottleneck, width, blocks, make_output)
+    return ResNet(style, begin, conv1, 2 * stem_width, ResNestBottleneck, planes, blocks, make_output)

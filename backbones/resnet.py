@@ -7,7 +7,7 @@ from oneflow import nn
 
 from backbones.blocks import Style, conv
 from backbones.registry import Sizes, register
-from backbones.residual import Bottleneck, ResNet, find_stem, output_maker
+from backbones.residual import Bottleneck, ResNet, find_stem, first_planes, output_maker
 
 
 @register("resnet50", blocks=(3, 4, 6, 3))
@@ -23,14 +23,14 @@ def resnet(
     bn_momentum: float = 0.1,
     bn_eps: float = 1e-5,
     stem: str = "imagenet",
-    width: int = 64,
+    width: float = 1.0,
 ) -> nn.Module:
     """24.6, 43.6 and 59.2 million parameters with GDC of 512 dimensions.
 
-    stem: "imagenet" or "face", see `find_stem`; width: planes of the first stage, the others have 2, 4 and 8 times as
-    many.
+    stem: "imagenet" or "face", see `find_stem`; width: multiplies the numbers of channels.
     """
     style, begin = Style(activation, bn_momentum, bn_eps), find_stem(stem)
-    conv1 = conv(sizes.channels, width, begin.kernel, begin.stride)
+    planes = first_planes(width)
+    conv1 = conv(sizes.channels, planes, begin.kernel, begin.stride)
     make_output = output_maker(output, sizes, dropout, style, pointwise)
-    return ResNet(style, begin, conv1, width, Bottleneck, width, blocks, make_output)
+    return ResNet(style, begin, conv1, planes, Bottleneck, planes, blocks, make_output)

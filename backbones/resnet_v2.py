@@ -12,7 +12,7 @@ from oneflow import nn
 
 from backbones.blocks import Style, conv
 from backbones.registry import Sizes, register
-from backbones.residual import EXPANSION, Output, Stem, find_stem, make_stages, output_maker
+from backbones.residual import EXPANSION, Output, Stem, find_stem, first_planes, make_stages, output_maker
 
 
 class PreActivation(nn.Module):
@@ -49,17 +49,17 @@ class _Stage(nn.Module):
 
 
 class ResNetV2(nn.Module):
-    """Images (B, C, H, W) to embeddings (B, E), with `width` planes in the first stage."""
+    """Images (B, C, H, W) to embeddings (B, E), with so many planes in the first stage."""
 
     def __init__(
-        self, style: Style, stem: Stem, channels: int, width: int, blocks: Sequence[int], output: Output
+        self, style: Style, stem: Stem, channels: int, planes: int, blocks: Sequence[int], output: Output
     ) -> None:
         super().__init__()
-        first = conv(channels, width, stem.kernel, stem.stride)
+        first = conv(channels, planes, stem.kernel, stem.stride)
         self.stem = nn.Sequential(OrderedDict(conv=first, pool=stem.pool()))
-        stages = make_stages(PreActivation, style, width, width, blocks, stem.strides)
+        stages = make_stages(PreActivation, style, planes, planes, blocks, stem.strides)
         self.stages = nn.Sequential(*map(_Stage, stages))
-        last = EXPANSION * width << 3
+        last = EXPANSION * planes << 3
         self.norm, self.act = style.norm(last), style.activate(last)
         self.output = output(last, stem.halvings)
 
@@ -80,9 +80,9 @@ def resnet_v2(
     bn_momentum: float = 0.1,
     bn_eps: float = 1e-5,
     stem: str = "imagenet",
-    width: int = 64,
+    width: float = 1.0,
 ) -> nn.Module:
     """24.6, 43.6 and 59.2 million parameters with GDC of 512 dimensions; options as those of `resnet`."""
     style = Style(activation, bn_momentum, bn_eps)
     make_output = output_maker(output, sizes, dropout, style, pointwise)
-    return ResNetV2(style, find_stem(stem), sizes.channels, width, blocks, make_output)
+    return ResNetV2(style, find_stem(stem), sizes.channels, first_planes(width), blocks, make_output)

@@ -8,7 +8,7 @@ from oneflow import nn
 
 from backbones.blocks import SqueezeExcite, Style, conv, divisible
 from backbones.registry import Sizes, register
-from backbones.residual import EXPANSION, Bottleneck, ResNet, find_stem, output_maker
+from backbones.residual import EXPANSION, Bottleneck, ResNet, find_stem, first_planes, output_maker
 
 GROUPS = 32
 REDUCTION = 16
@@ -41,13 +41,14 @@ def se_resnext(
     bn_momentum: float = 0.1,
     bn_eps: float = 1e-5,
     stem: str = "imagenet",
-    width: int = 64,
+    width: float = 1.0,
 ) -> nn.Module:
     """26.6 and 48.0 million parameters with GDC of 512 dimensions; options as those of `resnet`.
 
-    width: at least 16, for a group then has one channel.
+    width: in quarters, for a group of the first stage has 4 channels.
     """
     style, begin = Style(activation, bn_momentum, bn_eps), find_stem(stem)
-    conv1 = conv(sizes.channels, width, begin.kernel, begin.stride)
+    planes = first_planes(width, by=16)
+    conv1 = conv(sizes.channels, planes, begin.kernel, begin.stride)
     make_output = output_maker(output, sizes, dropout, style, pointwise)
-    return ResNet(style, begin, conv1, width, SeResNextBottleneck, width, blocks, make_output)
+    return ResNet(style, begin, conv1, planes, SeResNextBottleneck, planes, blocks, make_output)

@@ -44,7 +44,7 @@ def test_names_and_shapes(name):
 
 @pytest.mark.usefixtures("no_values")
 def test_the_stem_is_as_wide_as_the_rest():
-    assert shapes(get_model("resnest101(width=16)"))["conv1.6.weight"] == (32, 16, 3, 3)
+    assert shapes(get_model("resnest101(width=0.25)"))["conv1.6.weight"] == (32, 16, 3, 3)
 
 
 def _split_attention(x, state):

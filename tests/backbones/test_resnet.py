@@ -70,7 +70,7 @@ def test_a_block_equals_numpy(ins, stride):
 @pytest.mark.parametrize(("stem", "places"), [("imagenet", (3, 4)), ("face", (6, 7))])
 def test_a_stem_decides_on_the_places_of_the_last_map(name, stem, places):
     """96x112 pixels, the height of SphereFace's faces, here in gray."""
-    model = get_model(f"{name}(stem='{stem}', width=16)", 8, image_size=(96, 112), channels=1).eval()
+    model = get_model(f"{name}(stem='{stem}', width=0.25)", 8, image_size=(96, 112), channels=1).eval()
     assert tuple(model.state_dict()["output.0.weight"].shape) == (512, 1, *places)
     assert tuple(model(flow.randn(2, 1, 96, 112)).shape) == (2, 8)
 
@@ -78,12 +78,23 @@ def test_a_stem_decides_on_the_places_of_the_last_map(name, stem, places):
 @pytest.mark.usefixtures("no_values")
 @pytest.mark.parametrize("name", ["resnet50", "resnet50_v2", "se_resnext50", "resnest50"])
 def test_every_activation_may_have_slopes(name):
-    model = get_model(f"{name}(activation='prelu', width=16)")
+    model = get_model(f"{name}(activation='prelu', width=0.25)")
     slopes = [module for module in model.modules() if isinstance(module, flow.nn.PReLU)]
     # Three a block, and the stem's or the last; in ResNeSt a deep stem's, and one more in each split attention.
     assert len(slopes) == (3 + 4 * 16 if name == "resnest50" else 1 + 3 * 16)
 
 
-def test_what_is_no_stem():
-    with pytest.raises(UserError, match="there is no stem 'iresnet'; there are imagenet, face"):
-        get_model("resnet50(stem='iresnet')")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("stem='iresnet'", "there is no stem 'iresnet'; there are imagenet, face"),
+        ("width=0", "width=0 is not possible: it multiplies numbers of channels, as 0.5 does"),
+        ("output='gcd'", "there is no output 'gcd'; there are e, gdc, gap, f"),
+        ("activation='gelu'", "there is no activation 'gelu'; there are relu, "),
+        ("blocks=(1, 1, 1, 1)", "resnet50 has no parameter blocks"),
+    ],
+)
+def test_what_is_no_option(options, sentence):
+    with pytest.raises(UserError) as error:
+        get_model(f"resnet50({options})")
+    assert sentence in str(error.value)
