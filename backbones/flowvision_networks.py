@@ -70,9 +70,9 @@ def _try(network: nn.Module, name: str, sizes: Sizes, features: int) -> None:
     """Raises UserError unless the network, in evaluation, makes rows of so many features of images of these sizes."""
     try:
         with flow.no_grad():
-            rows = network(flow.zeros(2, sizes.channels, sizes.height, sizes.width))
+            rows = network(flow.zeros(2, sizes.channels, *sizes.image[:2]))
     except Exception as error:  # whatever it is that the network says
-        size = f"{sizes.channels} x {sizes.height} x {sizes.width}"
+        size = f"{sizes.channels} x {sizes.image.height} x {sizes.image.width}"
         reason = f"{error}".strip().rpartition("\n")[2]
         raise UserError(f"flowvision's {name} does not take images of {size}: {reason}") from None
     if tuple(getattr(rows, "shape", ())) != (2, features):

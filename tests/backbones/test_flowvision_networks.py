@@ -11,6 +11,7 @@ from backbones import get_model
 from deploy.onnx_convert import to_onnx
 from tests.backbones.tables import shapes
 from utils.errors import UserError
+from utils.pixels import ImageShape
 
 SMALL = "flowvision(name='mnasnet0_5')"
 
@@ -67,4 +68,4 @@ def test_what_does_not_fit(network, sentence):
 @pytest.mark.usefixtures("installed")
 def test_images_that_do_not_fit():
     with pytest.raises(UserError, match="flowvision's mnasnet0_5 does not take images of 1 x 112 x 112: "):
-        get_model(SMALL, channels=1)
+        get_model(SMALL, image=ImageShape(112, 112, 1))

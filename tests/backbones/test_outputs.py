@@ -9,9 +9,10 @@ from backbones.outputs import make_output
 from backbones.registry import Sizes
 from tests.backbones.layers import batch_norm, draw
 from tests.backbones.tables import shapes
+from utils.pixels import ImageShape
 
 OUTPUTS = ("e", "gdc", "gap", "f")
-SIZES = Sizes(embedding=5, height=20, width=24)  # 3x3 places after three halvings
+SIZES = Sizes(5, ImageShape(20, 24, 3))  # 3x3 places after three halvings
 
 
 def _rows_norm(x, state, name):

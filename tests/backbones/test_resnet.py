@@ -10,6 +10,7 @@ from backbones.residual import Bottleneck
 from tests.backbones.layers import assert_gradients, batch_norm, conv2d, draw, relu
 from tests.backbones.tables import conv, count, norm, shapes
 from utils.errors import UserError
+from utils.pixels import ImageShape
 
 BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 # torchvision's, which end in a layer of 1000 classes of ImageNet.
@@ -70,7 +71,7 @@ def test_a_block_equals_numpy(ins, stride):
 @pytest.mark.parametrize(("stem", "places"), [("imagenet", (3, 4)), ("face", (6, 7))])
 def test_a_stem_decides_on_the_places_of_the_last_map(name, stem, places):
     """96x112 pixels, the height of SphereFace's faces, here in gray."""
-    model = get_model(f"{name}(stem='{stem}', width=0.25)", 8, image_size=(96, 112), channels=1).eval()
+    model = get_model(f"{name}(stem='{stem}', width=0.25)", 8, image=ImageShape(96, 112, 1)).eval()
     assert tuple(model.state_dict()["output.0.weight"].shape) == (512, 1, *places)
     assert tuple(model(flow.randn(2, 1, 96, 112)).shape) == (2, 8)
 

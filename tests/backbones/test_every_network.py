@@ -1,0 +1,123 @@
+"""What holds for every registered network: it trains eagerly and compiled alike, exports, and takes other images."""
+
+from functools import partial
+
+import numpy as np
+import oneflow as flow
+import onnxruntime
+import pytest
+from oneflow import nn
+
+from backbones import get_model, list_models
+from backbones.registry import Sizes
+from backbones.resnest import resnest
+from backbones.resnet import resnet
+from backbones.resnet_v2 import resnet_v2
+from backbones.se_resnext import se_resnext
+from deploy.onnx_convert import to_onnx
+from utils.pixels import USUAL_SHAPE, ImageShape
+
+# As small as their options allow.
+SMALL = {
+    "mbf": "",
+    "mbf_tiny": "",
+    "r18": "",
+}
+# Of fewer blocks than any name has.
+_BLOCKS = (1, 2, 1, 1)
+SHALLOW = {
+    "resnest50": partial(resnest, blocks=_BLOCKS, stem_width=32, width=0.125),
+    "resnet50": partial(resnet, blocks=_BLOCKS, width=0.125, activation="prelu"),
+    "resnet50_v2": partial(resnet_v2, blocks=_BLOCKS, width=0.125, stem="face"),
+    "se_resnext50": partial(se_resnext, blocks=_BLOCKS, width=0.25),
+}
+NAMES = sorted([*SMALL, *SHALLOW])
+# Of the same blocks: more or wider ones, larger maps, or without the attention. They are counted, by name.
+ALIKE = {
+    "mbf": ["mbf_large"],
+    "r18": ["r34", "r50", "r100", "r101", "r200"],
+    "resnest50": ["resnest101"],
+    "resnet50": ["resnet101", "resnet152"],
+    "resnet50_v2": ["resnet101_v2", "resnet152_v2"],
+    "se_resnext50": ["se_resnext101"],
+}
+ELSEWHERE = ["flowvision"]  # its networks are others': tests/backbones/test_flowvision_networks.py
+_WITHOUT_EFFECT = ".conv2.fc1.bias"  # of ResNeSt: BatchNorm takes it away again, so that its gradient is rounding
+EMBEDDING, BATCH = 32, 4
+_EXPORTED = ("mbf", "mbf_tiny", "r18")  # by tests/deploy/test_export.py
+
+
+def _small(name: str, image: ImageShape = USUAL_SHAPE) -> nn.Module:
+    flow.manual_seed(0)
+    if name in SHALLOW:
+        return SHALLOW[name](Sizes(EMBEDDING, image), 0.0)
+    return get_model(f"{name}({SMALL[name]})" if SMALL[name] else name, EMBEDDING, image=image)
+
+
+class _Step(nn.Graph):
+    """SGD of rate 1, so that parameters lose their gradients."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.add_optimizer(flow.optim.SGD(network.parameters(), lr=1.0))
+
+    def build(self, images, dy):
+        loss = (self.network(images) * dy).sum()
+        loss.backward()
+        return loss
+
+
+def test_none_is_missing():
+    alike = [name for names in ALIKE.values() for name in names]
+    assert sorted([*NAMES, *alike, *ELSEWHERE]) == list_models()
+    assert ALIKE.keys() <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_trains_has_a_gradient_eager_and_compiled(name):
+    network = _small(name, image=ImageShape(64, 64)).train()
+    state = {key: value.numpy().copy() for key, value in network.state_dict().items()}
+    images, dy = flow.randn(BATCH, 3, 64, 64), flow.randn(BATCH, EMBEDDING)
+    loss = (network(images) * dy).sum()
+    loss.backward()
+    trained = {key: value for key, value in network.named_parameters() if value.requires_grad}
+    gradients = {key: value.grad.numpy().copy() for key, value in trained.items()}
+    for parameter in trained.values():
+        parameter.grad = None  # or a graph would add to it, and not train the parameter
+    for key, gradient in gradients.items():
+        assert np.isfinite(gradient).all(), key
+        assert np.linalg.norm(gradient) > 1e-7 * np.linalg.norm(state[key]), key
+
+    network.load_state_dict({key: flow.tensor(value.copy()) for key, value in state.items()})
+    found = _Step(network)(images, dy).numpy()
+    np.testing.assert_allclose(found, loss.numpy(), atol=1e-3)
+    worst = {}
+    for key, gradient in gradients.items():
+        moved = state[key] - trained[key].numpy()
+        lost = 1e-6 * np.linalg.norm(state[key])  # by subtraction
+        if not key.endswith(_WITHOUT_EFFECT):
+            worst[key] = (np.linalg.norm(moved - gradient) - lost) / np.linalg.norm(gradient)
+    assert max(worst.values()) < 1e-2, max(worst, key=worst.get)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(_EXPORTED)))
+def test_onnx_runtime_agrees(name):
+    network = _small(name).train()
+    images = flow.randn(BATCH, 3, 112, 112)
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    for norm in norms[:-1]:  # the output's, over so few embeddings, would only blow up what rounding leaves
+        norm.momentum = 1.0  # with statistics of 0 and 1 deep networks explode
+    with flow.no_grad():
+        network(images)
+        expected = network.eval()(images).numpy()
+    session = onnxruntime.InferenceSession(to_onnx(network).SerializeToString(), providers=["CPUExecutionProvider"])
+    for size in (1, BATCH):
+        (found,) = session.run(None, {session.get_inputs()[0].name: images[:size].numpy()})
+        np.testing.assert_allclose(found, expected[:size], rtol=0, atol=5e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_sizes(name):
+    images = flow.randn(2, 1, 96, 120)
+    assert _small(name, image=ImageShape(96, 120, 1))(images).shape == (2, EMBEDDING)
