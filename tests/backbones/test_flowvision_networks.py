@@ -56,7 +56,10 @@ def test_names_are_the_same_with_dropout():
     [
         ("flowvision(name='mnasnet05')", "flowvision has no network 'mnasnet05', did you mean 'mnasnet0_5'?"),
         ("flowvision(name='squeezenet1_1')", "has no fully connected layer of classes that could be replaced"),
-        ("flowvision(name='googlenet')", "flowvision's googlenet does not end in one fully connected layer of classes"),
+        (
+            "flowvision(name='inception_v3')",
+            "flowvision's inception_v3 does not end in one fully connected layer of classes",
+        ),
     ],
 )
 def test_what_does_not_fit(network, sentence):
