@@ -1,6 +1,16 @@
 """Networks from an aligned face to its embedding, one family a file; importing a family registers its names."""
 
-from backbones import iresnet, mobilefacenet, tiny  # noqa: F401
+from backbones import (  # noqa: F401
+    efficientnet,
+    ghostnet,
+    iresnet,
+    mobilefacenet,
+    mobilefacenet_paper,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    tiny,
+)
 from backbones.registry import get_model, list_models, register
 
 __all__ = ["get_model", "list_models", "register"]
