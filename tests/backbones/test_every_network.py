@@ -1,0 +1,105 @@
+"""What holds for every registered network: it trains eagerly and compiled alike, exports, and takes other images."""
+
+import numpy as np
+import oneflow as flow
+import onnxruntime
+import pytest
+from oneflow import nn
+
+from backbones import get_model, list_models
+from deploy.onnx_convert import to_onnx
+
+# As small as their options allow.
+SMALL = {
+    "efficientnet_b0": "width=0.25, depth=0.3",
+    "ghostnet": "width=0.25",
+    "mbf": "",
+    "mbf_tiny": "",
+    "mobilefacenet": "width=0.25, pointwise=True",
+    "mobilenet": "width=0.25",
+    "mobilenet_m1": "width=0.125",
+    "mobilenet_v2": "width=0.25",
+    "mobilenet_v3_large": "width=0.25",
+    "mobilenet_v3_small": "width=0.25",
+    "r18": "",
+    "se_mobilefacenet": "width=0.25",
+}
+# The same blocks, more or wider ones: networks of their sizes are only counted.
+LARGER = {
+    "efficientnet_b0": [*(f"efficientnet_b{number}" for number in range(1, 8)), "efficientnet_l2"],
+    "mbf": ["mbf_large"],
+    "r18": ["r34", "r50", "r100", "r200"],
+}
+EMBEDDING, BATCH = 32, 4
+_EXPORTED = ("mbf", "mbf_tiny", "r18")  # by tests/deploy/test_export.py
+
+
+def _small(name: str, **sizes) -> nn.Module:
+    flow.manual_seed(0)
+    return get_model(f"{name}({SMALL[name]})" if SMALL[name] else name, EMBEDDING, **sizes)
+
+
+class _Step(nn.Graph):
+    """SGD of rate 1, so that parameters lose their gradients."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.add_optimizer(flow.optim.SGD(network.parameters(), lr=1.0))
+
+    def build(self, images, dy):
+        loss = (self.network(images) * dy).sum()
+        loss.backward()
+        return loss
+
+
+def test_none_is_missing():
+    assert sorted([*SMALL, *(name for names in LARGER.values() for name in names)]) == list_models()
+    assert LARGER.keys() <= SMALL.keys()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_all_that_trains_has_a_gradient_eager_and_compiled(name):
+    network = _small(name, image_size=(64, 64)).train()
+    state = {key: value.numpy().copy() for key, value in network.state_dict().items()}
+    images, dy = flow.randn(BATCH, 3, 64, 64), flow.randn(BATCH, EMBEDDING)
+    loss = (network(images) * dy).sum()
+    loss.backward()
+    trained = {key: value for key, value in network.named_parameters() if value.requires_grad}
+    gradients = {key: value.grad.numpy().copy() for key, value in trained.items()}
+    for parameter in trained.values():
+        parameter.grad = None  # or a graph would add to it, and not train the parameter
+    for key, gradient in gradients.items():
+        assert np.isfinite(gradient).all(), key
+        assert np.linalg.norm(gradient) > 1e-7 * np.linalg.norm(state[key]), key
+
+    network.load_state_dict({key: flow.tensor(value.copy()) for key, value in state.items()})
+    found = _Step(network)(images, dy).numpy()
+    np.testing.assert_allclose(found, loss.numpy(), atol=1e-3)
+    worst = {}
+    for key, gradient in gradients.items():
+        moved = state[key] - trained[key].numpy()
+        lost = 1e-6 * np.linalg.norm(state[key])  # by subtraction
+        worst[key] = (np.linalg.norm(moved - gradient) - lost) / np.linalg.norm(gradient)
+    assert max(worst.values()) < 1e-2, max(worst, key=worst.get)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL.keys() - set(_EXPORTED)))
+def test_onnx_runtime_agrees(name):
+    network = _small(name).train()
+    images = flow.randn(BATCH, 3, 112, 112)
+    for norm in [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]:
+        norm.momentum = 1.0  # with statistics of 0 and 1 deep networks explode
+    with flow.no_grad():
+        network(images)
+        expected = network.eval()(images).numpy()
+    session = onnxruntime.InferenceSession(to_onnx(network).SerializeToString(), providers=["CPUExecutionProvider"])
+    for size in (1, BATCH):
+        (found,) = session.run(None, {session.get_inputs()[0].name: images[:size].numpy()})
+        np.testing.assert_allclose(found, expected[:size], rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_other_sizes(name):
+    images = flow.randn(2, 1, 96, 120)
+    assert _small(name, image_size=(96, 120), channels=1)(images).shape == (2, EMBEDDING)
