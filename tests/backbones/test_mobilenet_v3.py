@@ -18,10 +18,7 @@ LARGE = [
     *[(6, 112, 3, 1, 1), (6, 160, 5, 2, 1), (6, 160, 5, 1, 1), (6, 160, 5, 1, 1)],
 ]
 BLOCKS = {"mobilenet_v3_small": SMALL, "mobilenet_v3_large": LARGE}
-ACTIVATIONS = {
-    "mobilenet_v3_small": ["ReLU"] * 3 + ["Hardswish"] * 8,
-    "mobilenet_v3_large": ["ReLU"] * 6 + ["Hardswish"] * 9,
-}
+WITH_RELU = {"mobilenet_v3_small": 3, "mobilenet_v3_large": 6}  # the others have h-swish
 # torchvision's, but for what follows the mean of all places.
 FEATURES = {
     "mobilenet_v3_small": 2_542_856 - (576 * 1024 + 1024) - (1024 * 1000 + 1000),
