@@ -12,6 +12,8 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.registry import Sizes
+from deploy.onnx_convert import to_onnx
+from deploy.onnx_embedder import OnnxEmbedder
 
 _DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_normal_")
 _PRODUCTS = {"matmul", "batch_matmul", "broadcast_matmul"}
@@ -21,14 +23,14 @@ _SECONDS, _LEAST_RUNS = 1.0, 5  # that a time is the median of
 @dataclass(frozen=True)
 class Cost:
     """parameters: without BatchNorm's running statistics. macs: multiply-accumulates of convolutions and matrix
-    products for one image. onnx_bytes, milliseconds: of an export that was made, one image on the CPU.
+    products for one image. onnx_bytes, cpu_ms: of an export that was made; a core's time for one image.
     """
 
     network: str
     parameters: int
     macs: int
     onnx_bytes: int | None = None
-    milliseconds: float | None = None
+    cpu_ms: float | None = None
 
 
 @contextmanager
@@ -79,24 +81,21 @@ def _macs_of(op, shapes: dict) -> int:
     return 0
 
 
-def measure_export(cost: Cost, embedding_size: int, threads: int | None) -> Cost:
-    """`cost` with the size of an ONNX export, random weights and all, and if `threads` (of ONNX Runtime, 1 or more) is
-    given, with the median time of one image. Raises UserError if the network cannot be exported.
+def measure_export(cost: Cost, embedding_size: int, timed: bool) -> Cost:
+    """`cost` with the size of an ONNX export, of random weights, and if `timed` with the median processor time of one
+    image in ONNX Runtime, which other programs hardly change. Raises UserError if the network cannot be exported.
     """
-    from deploy.onnx_convert import to_onnx
-    from deploy.onnx_embedder import OnnxEmbedder
-
     exported = to_onnx(get_model(cost.network, embedding_size).eval()).SerializeToString()
-    milliseconds = _median_ms(OnnxEmbedder(exported, threads)) if threads else None
-    return Cost(cost.network, cost.parameters, cost.macs, len(exported), milliseconds)
+    cpu_ms = _median_ms(OnnxEmbedder(exported, threads=1)) if timed else None
+    return Cost(cost.network, cost.parameters, cost.macs, len(exported), cpu_ms)
 
 
-def _median_ms(embed) -> float:
+def _median_ms(embed: OnnxEmbedder) -> float:
     face = np.zeros((1, 112, 112, 3), np.uint8)
     embed(face)
     times, began = [], time.perf_counter()
     while len(times) < _LEAST_RUNS or time.perf_counter() - began < _SECONDS:
-        start = time.perf_counter()
+        start = time.process_time()
         embed(face)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return 1e3 * float(np.median(times))

@@ -1,8 +1,8 @@
 """List the networks there are, and what each costs: python tools/list_backbones.py ["PATTERN" ...]
 
 PATTERN is a name in which * and ? stand for anything, or a network with options; quote it. The table has parameters
-and multiply-accumulates (MACs) of one image; --onnx adds the size of the exported file, --time the time of one image
-in ONNX Runtime. Parameters and MACs are counted without running the network, so that the largest take seconds too.
+and multiply-accumulates (MACs) of one image; --onnx adds the size of the exported file, --time a core's time for
+one image in ONNX Runtime. Parameters and MACs are counted without running the network, so that the largest take seconds too.
 
     python tools/list_backbones.py "mobile*" "mobilenet_v2(width=0.5)" --time --sort time
 """
@@ -35,9 +35,9 @@ _COLUMNS: dict[str, tuple[str, Callable[[Cost], str]]] = {
     "parameters": ("parameters (M)", lambda cost: f"{cost.parameters / 1e6:.2f}"),
     "macs": ("MACs (G)", lambda cost: f"{cost.macs / 1e9:.3f}"),
     "onnx_bytes": ("ONNX (MB)", lambda cost: "-" if cost.onnx_bytes is None else f"{cost.onnx_bytes / 1e6:.1f}"),
-    "milliseconds": ("ms", lambda cost: "-" if cost.milliseconds is None else f"{cost.milliseconds:.1f}"),
+    "cpu_ms": ("CPU (ms)", lambda cost: "-" if cost.cpu_ms is None else f"{cost.cpu_ms:.1f}"),
 }
-_SORT = {"name": "network", "parameters": "parameters", "macs": "macs", "size": "onnx_bytes", "time": "milliseconds"}
+_SORT = {"name": "network", "parameters": "parameters", "macs": "macs", "size": "onnx_bytes", "time": "cpu_ms"}
 
 
 def main(arguments: list[str]) -> None:
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
         try:
             costs.append(count(name, sizes))
             if args.onnx:
-                costs[-1] = measure_export(costs[-1], args.embedding_size, args.threads if args.time else None)
+                costs[-1] = measure_export(costs[-1], args.embedding_size, args.time)
         except UserError as error:
             refused[name] = error
     if refused and not costs:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         print(f"{name}: {error}", file=sys.stderr)
     key = _SORT[args.sort]
     costs.sort(key=lambda cost: (getattr(cost, key) is None, getattr(cost, key)))
-    columns = ["network", "parameters", "macs", *["onnx_bytes"] * args.onnx, *["milliseconds"] * args.time]
+    columns = ["network", "parameters", "macs", *["onnx_bytes"] * args.onnx, *["cpu_ms"] * args.time]
     args.form(costs, columns)
 
 
@@ -73,8 +73,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--onnx", action="store_true", help="export each, which takes up to a minute, and give its size"
     )
-    parser.add_argument("--time", action="store_true", help="and the median time of one image on this CPU; with --onnx")
-    parser.add_argument("--threads", type=_positive, default=1, help="of ONNX Runtime, for --time; default: 1")
+    parser.add_argument("--time", action="store_true", help="and the time that a core takes for one image")
     parser.add_argument("--embedding_size", type=_positive, default=512, help="default: %(default)s")
     parser.add_argument("--image_size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), default=(112, 112))
     parser.add_argument("--channels", type=_positive, default=3, help="of the images; 1 for gray ones")
@@ -83,7 +82,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     forms.add_argument("--csv", dest="form", action="store_const", const=_as_csv, help="whole numbers, as CSV")
     parser.set_defaults(form=_as_table)
     args = parser.parse_args(arguments)
-    if _SORT[args.sort] == "milliseconds" and not args.time:
+    if _SORT[args.sort] == "cpu_ms" and not args.time:
         parser.error("--sort time needs --time")
     args.onnx = args.onnx or args.time
     if _SORT[args.sort] == "onnx_bytes" and not args.onnx:
