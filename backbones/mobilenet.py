@@ -46,8 +46,8 @@ class MobileNet(nn.Module):
             layers += [_conv3(style, inplanes, inplanes, stride, groups=inplanes), conv_norm(style, inplanes, planes)]
         self.features = nn.Sequential(*layers)
         shrunk = 16 * stem_stride
-        final = replace(sizes, height=sizes.height // shrunk, width=sizes.width // shrunk)
-        self.output = make_output(output, planes, 0, final, dropout, style, pointwise)
+        last_map = sizes.image._replace(height=sizes.image.height // shrunk, width=sizes.image.width // shrunk)
+        self.output = make_output(output, planes, 0, replace(sizes, image=last_map), dropout, style, pointwise)
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         return self.output(self.features(x))
@@ -70,8 +70,9 @@ def mobilenet(
     check_stem(stem_stride, width)
     if int(_STEM * width) < 1:
         raise UserError(f"width={width} is not possible: the first layer would have no channels")
-    if min(sizes.height, sizes.width) < 16 * stem_stride:
+    height, width_of_images, _ = sizes.image
+    if min(height, width_of_images) < 16 * stem_stride:
         least = 16 * stem_stride
-        raise UserError(f"this network needs images of at least {least}x{least}, not {sizes.height}x{sizes.width}")
+        raise UserError(f"this network needs images of at least {least}x{least}, not {height}x{width_of_images}")
     style = Style(activation, bn_momentum, bn_eps)
     return MobileNet(sizes, dropout, style, width, stem_stride, output, pointwise)

@@ -49,9 +49,10 @@ def without_values() -> Iterator[None]:
 def count(network: str, sizes: Sizes) -> Cost:
     """Parameters and MACs of `network`, which may have options. Raises UserError as `get_model`."""
     with without_values():
-        model = get_model(network, sizes.embedding, 0.0, (sizes.height, sizes.width), sizes.channels).eval()
+        model = get_model(network, sizes.embedding, image=sizes.image).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Cost(network, parameters, _macs(model, flow.zeros(1, sizes.channels, sizes.height, sizes.width)))
+    height, width, channels = sizes.image
+    return Cost(network, parameters, _macs(model, flow.zeros(1, channels, height, width)))
 
 
 class _Traced(nn.Graph):

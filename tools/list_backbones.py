@@ -1,8 +1,8 @@
 """List the networks there are, and what each costs: python tools/list_backbones.py ["PATTERN" ...]
 
 PATTERN is a name in which * and ? stand for anything, or a network with options; quote it. The table has parameters
-and multiply-accumulates (MACs) of one image; --onnx adds the size of the exported file, --time a core's time for
-one image in ONNX Runtime. Parameters and MACs are counted without running the network, so that the largest take seconds too.
+and multiply-accumulates (MACs) of one image; --onnx adds the size of the exported file, --time a core's time for one
+image in ONNX Runtime. Parameters and MACs are counted from shapes: nothing runs, and the largest network takes seconds.
 
     python tools/list_backbones.py "mobile*" "mobilenet_v2(width=0.5)" --time --sort time
 """
@@ -29,6 +29,7 @@ from backbones.registry import Sizes
 from planning.networks import Cost, count, measure_export
 from utils.cli import run_cli
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE, ImageShape
 
 _COLUMNS: dict[str, tuple[str, Callable[[Cost], str]]] = {
     "network": ("network", lambda cost: cost.network),
@@ -42,9 +43,9 @@ _SORT = {"name": "network", "parameters": "parameters", "macs": "macs", "size": 
 
 def main(arguments: list[str]) -> None:
     args = _parse(arguments)
-    sizes = Sizes(args.embedding_size, *args.image_size, args.channels)
-    if args.onnx and (*args.image_size, args.channels) != (112, 112, 3):
-        raise UserError("--onnx and --time export networks for images of 112x112 and 3 channels, and no others")
+    sizes = Sizes(args.embedding_size, ImageShape(*args.image_size, 1 if args.gray else 3))
+    if args.onnx and sizes.image != USUAL_SHAPE:
+        raise UserError("--onnx and --time export networks for color images of 112x112 pixels, and no others")
     names = _chosen(args.patterns)
     costs, refused = [], {}
     for name in tqdm(names, disable=None, leave=False):
@@ -75,8 +76,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--time", action="store_true", help="and the time that a core takes for one image")
     parser.add_argument("--embedding_size", type=_positive, default=512, help="default: %(default)s")
-    parser.add_argument("--image_size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), default=(112, 112))
-    parser.add_argument("--channels", type=_positive, default=3, help="of the images; 1 for gray ones")
+    parser.add_argument("--image_size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), default=USUAL_SHAPE[:2])
+    parser.add_argument("--gray", action="store_true", help="for images of one channel")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", dest="form", action="store_const", const=_as_json, help="whole numbers, as JSON")
     forms.add_argument("--csv", dest="form", action="store_const", const=_as_csv, help="whole numbers, as CSV")

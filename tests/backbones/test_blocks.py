@@ -9,6 +9,7 @@ from backbones import get_model
 from backbones.blocks import InvertedResidual, SqueezeExcite, Style, conv, divisible
 from tests.backbones.layers import assert_gradients, batch_norm, conv2d, draw, relu, sigmoid
 from utils.errors import UserError
+from utils.pixels import ImageShape
 
 GATES = {"sigmoid": sigmoid, "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1)}
 ACTIVATIONS = {
@@ -110,4 +111,4 @@ def test_impossible_options(network, words):
 
 def test_an_image_too_small():
     with pytest.raises(UserError, match="at least 32x32, not 24x112"):
-        get_model("mobilenet", image_size=(24, 112))
+        get_model("mobilenet", image=ImageShape(24, 112))

@@ -8,6 +8,7 @@ from oneflow import nn
 
 from backbones import get_model, list_models
 from deploy.onnx_convert import to_onnx
+from utils.pixels import ImageShape
 
 # As small as their options allow.
 SMALL = {
@@ -34,9 +35,9 @@ EMBEDDING, BATCH = 32, 4
 _EXPORTED = ("mbf", "mbf_tiny", "r18")  # by tests/deploy/test_export.py
 
 
-def _small(name: str, **sizes) -> nn.Module:
+def _small(name: str, **image) -> nn.Module:
     flow.manual_seed(0)
-    return get_model(f"{name}({SMALL[name]})" if SMALL[name] else name, EMBEDDING, **sizes)
+    return get_model(f"{name}({SMALL[name]})" if SMALL[name] else name, EMBEDDING, **image)
 
 
 class _Step(nn.Graph):
@@ -60,7 +61,7 @@ def test_none_is_missing():
 
 @pytest.mark.parametrize("name", SMALL)
 def test_all_that_trains_has_a_gradient_eager_and_compiled(name):
-    network = _small(name, image_size=(64, 64)).train()
+    network = _small(name, image=ImageShape(64, 64)).train()
     state = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     images, dy = flow.randn(BATCH, 3, 64, 64), flow.randn(BATCH, EMBEDDING)
     loss = (network(images) * dy).sum()
@@ -103,4 +104,4 @@ def test_onnx_runtime_agrees(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_other_sizes(name):
     images = flow.randn(2, 1, 96, 120)
-    assert _small(name, image_size=(96, 120), channels=1)(images).shape == (2, EMBEDDING)
+    assert _small(name, image=ImageShape(96, 120, 1))(images).shape == (2, EMBEDDING)

@@ -10,6 +10,7 @@ from oneflow import nn
 from backbones import get_model
 from backbones.registry import Sizes
 from planning.networks import Cost, _macs, count, measure_export, without_values
+from utils.pixels import ImageShape
 
 # Multiply-accumulates at 224 x 224, in millions; the classes' are a few of them.
 PAPERS = {
@@ -23,7 +24,7 @@ PAPERS = {
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_the_papers_figures(name):
-    assert count(name, Sizes(512, 224, 224)).macs / 1e6 == pytest.approx(PAPERS[name], rel=0.025)
+    assert count(name, Sizes(512, ImageShape(224, 224))).macs / 1e6 == pytest.approx(PAPERS[name], rel=0.025)
 
 
 @pytest.mark.parametrize("network", ["ghostnet(width=0.25)", "mobilenet(output='e')", "mbf_tiny"])
@@ -33,12 +34,12 @@ def test_modules_that_run_multiply_as_often(network):
     def add(module, _, out):
         counted.append(out.numel() * math.prod(module.weight.shape[1:]))
 
-    model = get_model(network, 32, image_size=(64, 48), channels=1).eval()
+    model = get_model(network, 32, image=ImageShape(64, 48, 1)).eval()
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(add)
     model(flow.zeros(1, 1, 64, 48))
-    cost = count(network, Sizes(32, 64, 48, 1))
+    cost = count(network, Sizes(32, ImageShape(64, 48, 1)))
     assert cost == Cost(network, sum(parameter.numel() for parameter in model.parameters()), sum(counted))
 
 

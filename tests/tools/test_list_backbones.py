@@ -28,7 +28,7 @@ def test_the_table(capsys):
 def test_options_and_other_images(capsys):
     small = ("mobilenet_v2(width=0.25)", "--embedding_size", "64", "--json")
     (color,), (gray,) = (
-        json.loads(listed(capsys, *small, *more)) for more in ([], ["--channels", "1", "--image_size", "96", "112"])
+        json.loads(listed(capsys, *small, *more)) for more in ([], ["--gray", "--image_size", "96", "112"])
     )
     assert color["parameters"] - gray["parameters"] == 2 * 9 * 8 + 4 * 1280  # a map of 4x4 and one of 3x4 places
     assert color["network"] == "mobilenet_v2(width=0.25)" and color["macs"] > gray["macs"]
@@ -55,7 +55,7 @@ def test_a_network_that_cannot_take_the_images_is_left_out(capsys):
     [
         (["resnext*"], "no network is named like 'resnext\\*'; there are efficientnet_b0, "),
         (["mobilenet_v2(wide=2)"], "mobilenet_v2 has no parameter wide"),
-        (["mbf", "--onnx", "--image_size", "112", "96"], "for images of 112x112 and 3 channels"),
+        (["mbf", "--onnx", "--image_size", "112", "96"], "for color images of 112x112"),
     ],
 )
 def test_mistakes(arguments, words):
