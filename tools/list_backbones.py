@@ -76,7 +76,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--time", action="store_true", help="and the time that a core takes for one image")
     parser.add_argument("--embedding_size", type=_positive, default=512, help="default: %(default)s")
-    parser.add_argument("--image_size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), default=USUAL_SHAPE[:2])
+    parser.add_argument(
+        "--image_size",
+        type=_positive,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        default=USUAL_SHAPE[:2],
+        help="in pixels; default: 112 112",
+    )
     parser.add_argument("--gray", action="store_true", help="for images of one channel")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", dest="form", action="store_const", const=_as_json, help="whole numbers, as JSON")
