@@ -1,5 +1,6 @@
 """What networks of several families are made of."""
 
+import math
 from dataclasses import dataclass
 
 import oneflow as flow
@@ -56,7 +57,8 @@ def conv(
 ) -> nn.Conv2d:
     """(B, inplanes, H, W) -> (B, planes, H/stride, W/stride), rounded up ("same" padding of odd kernels)."""
     layer = nn.Conv2d(inplanes, planes, kernel, stride, kernel // 2, groups=groups, bias=bias)
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    # He et al.'s, by the outputs that an input reaches: those of its own group, which kaiming_normal_ does not know of.
+    nn.init.normal_(layer.weight, 0.0, math.sqrt(2 * groups / (planes * kernel**2)))
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
@@ -73,8 +75,8 @@ def conv_norm(
 class SqueezeExcite(nn.Module):
     """Channel attention (Hu et al., CVPR 2018): (B, C, H, W) times a gate (B, C, 1, 1) from their means.
 
-    hidden: channels between its two 1x1 convolutions, which have torchvision's names; between: the activation after the
-    first; gate: "sigmoid" or "hard_sigmoid".
+    hidden: channels between its two 1x1 convolutions; between: the activation after the first; gate: "sigmoid" or
+    "hard_sigmoid". Its tensors have torchvision's names.
     """
 
     def __init__(self, channels: int, hidden: int, between: nn.Module | None = None, gate: str = "sigmoid") -> None:
@@ -88,7 +90,48 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(self.fc2(self.between(self.fc1(means))))
 
 
+class InvertedResidual(nn.Module):
+    """MobileNetV2's bottleneck (Sandler et al., CVPR 2018): (B, inplanes, H, W) -> (B, planes, H/stride, W/stride).
+
+    1x1 to `hidden` channels (unless there are as many already), depthwise, `gate`, 1x1 without activation,
+    `output_gate`, and the input added where it has the output's shape. Gates keep the shape.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        inplanes: int,
+        hidden: int,
+        planes: int,
+        kernel: int = 3,
+        stride: int = 1,
+        gate: nn.Module | None = None,
+        output_gate: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.residual = stride == 1 and inplanes == planes
+        layers = [
+            None if hidden == inplanes else conv_norm(style, inplanes, hidden),
+            conv_norm(style, hidden, hidden, kernel, stride, groups=hidden),
+            gate,
+            conv_norm(style, hidden, planes, active=False),
+            output_gate,
+        ]
+        self.block = nn.Sequential(*(layer for layer in layers if layer is not None))
+
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        return self.block(x) + x if self.residual else self.block(x)
+
+
 def divisible(channels: float, by: int = 8) -> int:
     """The multiple of `by` nearest to `channels`, but not below 90 % of it (as the MobileNet papers count)."""
     rounded = max(by, int(channels + by / 2) // by * by)
     return rounded + by if rounded < 0.9 * channels else rounded
+
+
+def check_stem(stride: int, width: float) -> None:
+    """Raises UserError unless these options of a network are possible."""
+    if stride not in (1, 2):
+        raise UserError(f"stem_stride={stride} is not possible: it is 2, or 1 for a map of twice the size throughout")
+    if not 0 < width < math.inf:
+        raise UserError(f"width={width} is not possible: it multiplies numbers of channels, as 0.5 does")

@@ -19,9 +19,15 @@ from utils.pixels import USUAL_SHAPE, ImageShape
 
 # As small as their options allow.
 SMALL = {
+    "efficientnet_b0": "width=0.25, depth=0.3",
+    "ghostnet": "width=0.25",
     "mbf": "",
     "mbf_tiny": "",
+    "mobilenet": "width=0.25",
+    "mobilenet_v2": "width=0.25",
+    "mobilenet_v3_small": "width=0.25",
     "r18": "",
+    "se_mobilefacenet": "width=0.25, pointwise=True",
 }
 # Of fewer blocks than any name has.
 _BLOCKS = (1, 2, 1, 1)
@@ -34,7 +40,11 @@ SHALLOW = {
 NAMES = sorted([*SMALL, *SHALLOW])
 # Of the same blocks: more or wider ones, larger maps, or without the attention. They are counted, by name.
 ALIKE = {
+    "efficientnet_b0": [*(f"efficientnet_b{number}" for number in range(1, 8)), "efficientnet_l2"],
     "mbf": ["mbf_large"],
+    "mobilenet": ["mobilenet_m1"],
+    "mobilenet_v3_small": ["mobilenet_v3_large"],
+    "se_mobilefacenet": ["mobilefacenet"],
     "r18": ["r34", "r50", "r100", "r101", "r200"],
     "resnest50": ["resnest101"],
     "resnet50": ["resnet101", "resnet152"],
