@@ -46,8 +46,8 @@ class OnnxEmbedder:
             raise UserError(f"{self._name} is not an ONNX model that can be run: {_first_line(error)}") from None
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         port = image_input(self._session, graph, self.metadata, options.input, self._name)
-        self._input, self.input, self.input_from, self._dtype = port.name, port.format, port.source, port.dtype
-        self._output = embedding_output(self._session, self.metadata, options.output, self._name)
+        self.input_name, self.input, self.input_from, self._dtype = port.name, port.format, port.source, port.dtype
+        self.output = embedding_output(self._session, self.metadata, options.output, self._name)
         self._only_batch = port.batch or self._found_batch()
         if any(node.op_type == "QuantizeLinear" for node in graph.node):
             self._session = self._right_session(content, settings)
@@ -65,12 +65,12 @@ class OnnxEmbedder:
     def _run(self, session: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
         pixels = self.input.apply(images).astype(self._dtype, copy=False)
         try:
-            found = session.run([self._output], {self._input: pixels})[0]
+            found = session.run([self.output], {self.input_name: pixels})[0]
         except Exception as error:
             raise UserError(f"{self._name} cannot embed {len(images)} face(s): {_first_line(error)}") from None
         if found.ndim < 2 or len(found) != len(images) or found[0].size != max(found.shape[1:]):
             raise UserError(
-                f"{self._name} gives {found.shape} as {self._output} for {len(images)} face(s), not an embedding each"
+                f"{self._name} gives {found.shape} as {self.output} for {len(images)} face(s), not an embedding each"
             )
         return found.reshape(len(found), -1).astype(np.float32, copy=False)
 

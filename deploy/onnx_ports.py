@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 
 from deploy.input_format import InputFormat, parse_input
+from deploy.onnx_graph import first_arithmetic
 from utils.errors import UserError
 
 NORMALIZATION, _OLD_NORMALIZATION = "normalization", "normalisation"  # the metadata's key; that of older exports
@@ -22,8 +23,6 @@ BYTES = "x"  # pixels as they are
 ASSUMED = "assumed"
 _FACE = {"NCHW": (3, 112, 112), "NHWC": (112, 112, 3)}
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-_MOVING = {"Cast", "Transpose", "Identity"}
-_ARITHMETIC = {"Sub", "Add", "Mul", "Div"}
 
 
 @dataclass(frozen=True)
@@ -87,22 +86,6 @@ def _format(
         return parse_input(option, parse_input(metadata.get(INPUT, BYTES if dtype is np.uint8 else OUTSIDE))), "option"
     if stated:
         return parse_input(BYTES if stated == EMBEDDED else stated), "metadata"
-    if dtype is np.uint8 or _computes_on_pixels(graph, name):
+    if dtype is np.uint8 or first_arithmetic(graph, name):
         return parse_input(BYTES), "first steps"
     return parse_input(OUTSIDE), ASSUMED
-
-
-def _computes_on_pixels(graph: onnx.GraphProto, value: str) -> bool:
-    """Whether arithmetic with constants is the first that is done with `value`: a normalization inside."""
-    constants = {tensor.name for tensor in graph.initializer}
-    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
-    while True:
-        users = [node for node in graph.node if value in node.input]
-        if len(users) != 1:
-            return False
-        (node,) = users
-        if node.op_type in _ARITHMETIC:
-            return all(each == value or each in constants for each in node.input)
-        if node.op_type not in _MOVING:
-            return False
-        value = node.output[0]
