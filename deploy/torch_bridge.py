@@ -14,21 +14,15 @@ _DEEPEST = 8  # dictionaries within each other
 _NO_WEIGHTS = "optimizer"  # entries that begin so are as large as the weights, and never asked for
 
 
-class Placeholder(dict):
-    """In place of an object of any class that is not torch's: holds nothing and does nothing."""
+class Placeholder:
+    """In place of any class that is not torch's: what is made of it is a dictionary, and does nothing."""
 
     def __new__(cls, *_, **__):
-        return super().__new__(cls)
-
-    def __init__(self, *_, **__):
-        super().__init__()
-
-    def __setstate__(self, state):
-        pass
+        return OrderedDict()  # of the few types that torch's unpickler fills
 
 
 def load(source, target):
-    """The tensors in a file as arrays, dictionaries within dictionaries as `outer.inner`; no other thing is made."""
+    """The tensors in a file as arrays, dictionaries within dictionaries as `outer.inner`; no class is imported."""
     import torch
 
     tensors = dict(_named(torch, _load(torch, source)))
@@ -59,7 +53,8 @@ def _load(torch, source):
         with torch.serialization.safe_globals([(Placeholder, name) for name in others]):
             return torch.load(source, map_location="cpu", weights_only=True)
     except Exception:  # also a torch before 2.6, which has no such names
-        sys.exit(f"this is not a file of weights alone: {str(failed).splitlines()[0]}")
+        reason = str(failed).splitlines()[0].partition(" This file can still be loaded")[0]  # by running its code
+        sys.exit(f"this is not a file of weights alone: {reason}")
 
 
 def _is_program(source):
@@ -71,7 +66,7 @@ def _is_program(source):
 
 def _named(torch, value, prefix="", depth=0):
     """(name, tensor) of everything in nested dictionaries that is a tensor."""
-    if not isinstance(value, dict) or isinstance(value, Placeholder) or depth > _DEEPEST:
+    if not isinstance(value, dict) or depth > _DEEPEST:
         return
     for key, inner in value.items():
         if not isinstance(key, str) or key.startswith(_NO_WEIGHTS):

@@ -39,11 +39,10 @@ def main(arguments: list[str]) -> None:
     found = import_weights(args.weights, choices, args.torch_python)
     state, said = found.state, found.said
     if found.made_up:
-        said = [
-            *said,
-            f"without statistics there: {len(found.made_up)} BatchNorms, such as {found.made_up[0]}; "
-            + (f"they have those of {len(images)} images" if args.images else "to train on, give --images"),
-        ]
+        what = (
+            f"statistics of {len(images)} images" if args.images else "no statistics yet (to train on, give --images)"
+        )
+        said = [*said, f"BatchNorms that the file lacks or has folded, {len(found.made_up)}: {what}"]
     if found.made_up and args.images:
         state = state | measure(found.embedder(), found.made_up, images)
     try:

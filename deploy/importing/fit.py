@@ -1,6 +1,6 @@
 """Which network weights with our tensor names are of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -34,7 +34,7 @@ def fit_to_network(
             return name, {each: full[each] for each in wanted}, size
         if least is None or count < least:
             said = [
-                f"{_some(names)} {'is' if len(names) == 1 else 'are'} {what}" for what, names in wrong.items() if names
+                f"{some(names)} {'is' if len(names) == 1 else 'are'} {what}" for what, names in wrong.items() if names
             ]
             nearest, least = f"{name}: {said[0]}", count
     if network:
@@ -59,6 +59,6 @@ def _wanted(network: str, state: Mapping[str, np.ndarray]) -> tuple[dict[str, tu
     return tensor_shapes(network, size), size
 
 
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,6 +1,5 @@
 """From a file of anyone's to a backbone here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import onnx
 
 from deploy.embedder import Embedder
 from deploy.images import drawn_faces
-from deploy.importing.fit import fit_to_network
+from deploy.importing.fit import fit_to_network, some
 from deploy.importing.identity import EPSILON, to_our_epsilon
 from deploy.importing.known import LAYOUTS
 from deploy.importing.layouts import by_our_names
@@ -79,7 +78,7 @@ def _from_names(path: Path, kind: str, choices: Choices, torch_python: str) -> I
     adapted = take_our_pixels(to_our_epsilon(state, layout.epsilon), theirs, choices.fold_offset)
     taken = len(tensors) - len(named.left_out)
     said = [f"{kind}, {layout.whose}: {taken} tensors" + (f" under {named.prefix!r}" if named.prefix else "")]
-    said += _about_names(named.left_out, "left out")
+    said += [f"left out: {some(named.left_out)}"] if named.left_out else []
     if layout.epsilon != EPSILON:
         said.append(f"running variances raised by {layout.epsilon - EPSILON:.3g}, their BatchNorms' greater epsilon")
     said += adapted.said
@@ -105,18 +104,6 @@ def _from_onnx(path: Path, choices: Choices) -> Imported:
     said = [f"ONNX, layers by their order: {len(layers)}; takes {theirs.input} ({theirs.input_from})", *adapted.said]
     imported = _checked(Imported(network, size, adapted.state, adapted.input, f"{path.name} (ONNX)", folded, said))
     return imported if choices.fold_offset else _compared(imported, theirs)
-
-
-def _about_names(names: Sequence[str], what: str) -> list[str]:
-    """By what stands before their first dot."""
-    if not names:
-        return []
-    groups: dict[str, int] = {}
-    for name in names:
-        group = name if "." not in name else f"{name.partition('.')[0]}."
-        groups[group] = groups.get(group, 0) + 1
-    some = [f"{group} ({count})" if group.endswith(".") else group for group, count in groups.items()]
-    return [f"{what}: {', '.join(some[:5])}" + (f" and {len(some) - 5} more" if len(some) > 5 else "")]
 
 
 def _checked(imported: Imported) -> Imported:
