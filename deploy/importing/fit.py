@@ -5,7 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from backbones import get_model, list_models
+from backbones import list_models
+from deploy.importing.skeleton import skeleton
 from utils.errors import UserError
 
 COUNTER = ".num_batches_tracked"  # of BatchNorm; files of old releases lack it, and nothing reads it
@@ -45,7 +46,7 @@ def fit_to_network(
 @cache
 def tensor_shapes(network: str, embedding_size: int) -> dict[str, tuple[int, ...]]:
     """By name, in the network's order. Raises UserError if there is no such network."""
-    return {name: tuple(each.shape) for name, each in get_model(network, embedding_size).state_dict().items()}
+    return {name: tuple(each.shape) for name, each in skeleton(network, embedding_size).state_dict().items()}
 
 
 def last_tensor(network: str) -> str:

@@ -6,9 +6,10 @@ from functools import cache
 import numpy as np
 from oneflow import nn
 
-from backbones import get_model, list_models
+from backbones import list_models
 from deploy.importing.identity import batch_norm
 from deploy.importing.onnx_layers import CONV, LINEAR, NORM, PRELU, Layer
+from deploy.importing.skeleton import skeleton
 from utils.errors import UserError
 
 _KINDS = {nn.Conv2d: CONV, nn.Linear: LINEAR, nn.BatchNorm2d: NORM, nn.BatchNorm1d: NORM, nn.PReLU: PRELU}
@@ -73,7 +74,7 @@ def from_layers(layers: Sequence[Layer], network: str, size: int) -> tuple[dict[
 def _leaves(network: str, size: int) -> tuple[tuple[str, str, tuple[int, ...], bool], ...] | None:
     """(name, kind, shape of the weight, whether it has a bias) of the layers; None if one is of another kind."""
     leaves = []
-    for name, module in get_model(network, size).named_modules():
+    for name, module in skeleton(network, size).named_modules():
         own = [parameter for parameter in module._parameters.values() if parameter is not None]
         if own and type(module) not in _KINDS:
             return None
