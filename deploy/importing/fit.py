@@ -5,8 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from backbones import list_models
-from deploy.importing.skeleton import skeleton
+from deploy.importing.skeleton import candidates, skeleton
 from utils.errors import UserError
 
 COUNTER = ".num_batches_tracked"  # of BatchNorm; files of old releases lack it, and nothing reads it
@@ -21,7 +20,7 @@ def fit_to_network(
     another shape; those of the nearest network if it may be any.
     """
     nearest, least = "", None
-    for name in [network] if network else list_models():
+    for name in candidates(network):
         wanted, size = _wanted(name, state)
         counters = {each: np.zeros((), np.int64) for each in wanted if each.endswith(COUNTER)}
         full = {**counters, **state}

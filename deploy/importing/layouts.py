@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbones import list_models
 from deploy.importing import ir, mxnet_names
 from deploy.importing.fit import last_tensor, tensor_shapes
+from deploy.importing.skeleton import candidates
 from utils.errors import UserError
 
 _HEADS = ("head.", "fc7_")  # of class centers, beside a backbone that has no prefix
@@ -37,7 +37,7 @@ def by_our_names(
 
     Raises UserError if the layout is unknown, or there are several networks.
     """
-    signatures = {ir.SIGNATURE, mxnet_names.SIGNATURE, *map(_ends, [network] if network else list_models())}
+    signatures = {ir.SIGNATURE, mxnet_names.SIGNATURE, *map(_ends, candidates(network))}
     found = {(each, where) for each in signatures for where in _prefixes(tensors, each) if prefix in (None, where)}
     prefixes = sorted({where for _, where in found})
     if not found:

@@ -6,10 +6,9 @@ from functools import cache
 import numpy as np
 from oneflow import nn
 
-from backbones import list_models
 from deploy.importing.identity import batch_norm
 from deploy.importing.onnx_layers import CONV, LINEAR, NORM, PRELU, Layer
-from deploy.importing.skeleton import skeleton
+from deploy.importing.skeleton import candidates, skeleton
 from utils.errors import UserError
 
 _KINDS = {nn.Conv2d: CONV, nn.Linear: LINEAR, nn.BatchNorm2d: NORM, nn.BatchNorm1d: NORM, nn.PReLU: PRELU}
@@ -25,7 +24,7 @@ def network_of(layers: Sequence[Layer], network: str | None = None) -> tuple[str
     there = [layer.weight.shape for layer in layers if layer.kind in _WEIGHTS]
     size = there[-1][0] if there else 0
     nearest, most = "", -1
-    for name in [network] if network else list_models():
+    for name in candidates(network):
         wanted = [shape for _, kind, shape, _ in _leaves(name, size or 512) or () if kind in _WEIGHTS]
         if wanted and wanted == there:
             return name, size

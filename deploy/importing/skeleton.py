@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from oneflow import nn
 
-from backbones import get_model
+from backbones import get_model, list_models
 
 
 def skeleton(network: str, embedding_size: int) -> nn.Module:
@@ -15,6 +15,11 @@ def skeleton(network: str, embedding_size: int) -> nn.Module:
     """
     with _without_values():
         return get_model(network, embedding_size)
+
+
+def candidates(network: str | None) -> list[str]:
+    """`network`, or all names that stand for one network each: flowvision's take another name as an option."""
+    return [network] if network else [name for name in list_models() if name != "flowvision"]
 
 
 @contextmanager
