@@ -13,6 +13,7 @@ enter_environment()
 
 import numpy as np
 
+from deploy.onnx_options import NOTHING_SAID, add_onnx_options, given_options
 from utils.cli import rate, run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
@@ -49,10 +50,12 @@ def main(arguments: list[str]) -> None:
         from deploy.embedder import load_embedder
         from utils.runtime import start_runtime
 
-        model = str(args.model_path or cfg.output)
-        embedder = load_embedder(Path(model), start_runtime(cfg.device).device, args.backend)
+        model, options = str(args.model_path or cfg.output), given_options(args)
+        embedder = load_embedder(Path(model), start_runtime(cfg.device).device, args.backend, options=options)
 
     print(f"{model} on {args.pairs or folder}")
+    if not args.embeddings and Path(model).suffix == ".onnx":
+        print(f"it takes {embedder.input} ({embedder.input_from})")
     results = {}
     for name, pairs in sets.items():
         embeddings = saved if args.embeddings else embed(embedder, pairs.images, cfg.val_batch_size)
@@ -63,7 +66,7 @@ def main(arguments: list[str]) -> None:
         from deploy.embedder import model_digest
         from deploy.thresholds import store_thresholds
 
-        print(store_thresholds(Path(model), model_digest(Path(model)), results))
+        print(store_thresholds(Path(model), model_digest(Path(model), options), results))
     if args.out:
         from evaluation.report import write_report
 
@@ -87,6 +90,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--fmr", type=rate, default=1e-3, metavar="RATE", help="of the error-versus-reject curve (default %(default)s)"
     )
     parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="what runs the model")
+    add_onnx_options(parser)
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="such as val_targets=lfw,agedb_30 val_path=DIR"
     )
@@ -97,6 +101,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         raise UserError("--root is where the paths of a pair list begin; it needs --pairs")
     if args.embeddings and args.model_path:
         raise UserError("--embeddings take the place of a model; leave out --model_path")
+    if args.embeddings and given_options(args) != NOTHING_SAID:
+        raise UserError("--embeddings take the place of a model; leave out --onnx_input and --onnx_output")
     return args
 
 

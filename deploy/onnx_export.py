@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from deploy.embedder import Embedder
+from deploy.input_format import OWN, InputFormat
 from deploy.onnx_check import Difference, compare, worst
 from deploy.onnx_convert import INPUT, to_onnx
-from deploy.onnx_embedder import EMBEDDED, NORMALIZATION, OUTSIDE, OnnxEmbedder
+from deploy.onnx_embedder import OnnxEmbedder
+from deploy.onnx_ports import BYTES, EMBEDDED, NORMALIZATION, OUTSIDE
+from deploy.onnx_ports import INPUT as INPUT_KEY
 from deploy.onnx_quantize import to_fp16, to_int8
 from utils.errors import UserError
 
@@ -43,11 +46,14 @@ def export_onnx(
     if options.precision == "fp16":
         model = to_fp16(model)
     elif options.precision == "int8":
-        model = to_int8(model, options.calibration)
+        model = to_int8(model, embedder.input.apply(options.calibration))
+    pixels = embedder.input
+    normalization = OUTSIDE if pixels.is_pixels(OWN) else pixels.expression
     if options.embed_normalization:
-        _embed_normalization(model)
-    normalization = EMBEDDED if options.embed_normalization else OUTSIDE
-    onnx.helper.set_model_props(model, {**about, NORMALIZATION: normalization, "precision": options.precision})
+        _embed_normalization(model, pixels)
+        normalization, pixels = EMBEDDED, replace(pixels, expression=BYTES)
+    properties = {**about, NORMALIZATION: normalization, INPUT_KEY: str(pixels), "precision": options.precision}
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
 
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -75,8 +81,8 @@ def _judge(differences: list[Difference], precision: str) -> None:
         )
 
 
-def _embed_normalization(model: onnx.ModelProto) -> None:
-    """Puts (x - 127.5) / 127.5 before everything, in float32 whatever follows.
+def _embed_normalization(model: onnx.ModelProto, pixels: InputFormat) -> None:
+    """Puts (x - mean) / std before everything, in float32 whatever follows.
 
     The two nodes' names are those by which the insightface package knows that it must not normalize.
     """
@@ -85,7 +91,8 @@ def _embed_normalization(model: onnx.ModelProto) -> None:
         for place, value in enumerate(node.input):
             if value == INPUT:
                 node.input[place] = "normalized"
-    numbers = {"mean": 127.5, "scale": 1 / 127.5}
+    mean, std = (numbers.reshape(-1, 1, 1) if len(numbers) > 1 else numbers[0] for numbers in pixels.mean_and_std)
+    numbers = {"mean": mean, "scale": 1 / std}
     graph.initializer.extend(onnx.numpy_helper.from_array(np.float32(v), name) for name, v in numbers.items())
     graph.node.insert(0, onnx.helper.make_node("Mul", ["centered", "scale"], ["normalized"], "Mul_0"))
     graph.node.insert(0, onnx.helper.make_node("Sub", [INPUT, "mean"], ["centered"], "Sub_0"))

@@ -13,7 +13,6 @@ from onnxconverter_common.float16 import convert_float_to_float16
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from deploy.onnx_convert import INPUT
-from utils.pixels import normalized
 
 _CALIBRATION_BATCH = 8
 
@@ -25,8 +24,8 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         return convert_float_to_float16(model, keep_io_types=True)
 
 
-def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
-    """Static quantization, a quarter of the size: scales are found once, on images (N, 112, 112, 3) uint8 RGB.
+def to_int8(model: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelProto:
+    """Static quantization, a quarter of the size: scales are found once, on pixels (N, 3, 112, 112) float32.
 
     So an embedding does not depend on what else is in its batch, as it does with dynamic quantization. Weights are
     unsigned as activations are: with signed ones, CPUs without VNNI saturate their sums of products, silently.
@@ -35,7 +34,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
     with TemporaryDirectory() as folder, _quiet():
         floats, integers = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         onnx.save(model, floats)
-        quantize_static(floats, integers, _Images(images), QuantFormat.QDQ, **unsigned)
+        quantize_static(floats, integers, _Pixels(pixels), QuantFormat.QDQ, **unsigned)
         return onnx.load(integers)
 
 
@@ -49,16 +48,13 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-class _Images(CalibrationDataReader):
-    """Batches as the model without embedded normalization takes them."""
+class _Pixels(CalibrationDataReader):
+    """Batches of what the model takes."""
 
-    def __init__(self, images: np.ndarray) -> None:
-        self._batches = self._normalized(images)
+    def __init__(self, pixels: np.ndarray) -> None:
+        starts = range(0, len(pixels), _CALIBRATION_BATCH)
+        self._batches = iter([pixels[start : start + _CALIBRATION_BATCH] for start in starts])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._batches, None)
-
-    @staticmethod
-    def _normalized(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, len(images), _CALIBRATION_BATCH):
-            yield {INPUT: normalized(images[start : start + _CALIBRATION_BATCH])}
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}

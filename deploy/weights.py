@@ -7,19 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
+from deploy.input_format import OWN, InputFormat, parse_input
 from utils.errors import UserError
 from utils.tensor_file import read_tensors, write_tensors
 
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "config.json"
 
 
-def save_backbone(folder: Path, state: Mapping[str, np.ndarray], network: str, embedding_size: int) -> Path:
-    """Writes weights and description into `folder`, each whole or not at all; returns the weights' path."""
+def save_backbone(
+    folder: Path,
+    state: Mapping[str, np.ndarray],
+    network: str,
+    embedding_size: int,
+    input_format: InputFormat = OWN,
+    **about: str,
+) -> Path:
+    """Writes weights and description into `folder`, each whole or not at all; returns the weights' path.
+
+    about: what else the description says.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "network": network,
         "embedding_size": embedding_size,
-        "input": "RGB, 112x112, (x / 255 - 0.5) / 0.5, NCHW float32",
+        "input": str(input_format),
+        **about,
     }
     weights, description = (folder / (name + ".partial") for name in (WEIGHTS, DESCRIPTION))
     try:
@@ -50,6 +62,22 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{description} does not say network and embedding_size") from None
     return read_tensors(file), about
+
+
+def input_of(about: Mapping, path: Path) -> InputFormat:
+    """What a model with this description takes. Raises UserError if that is not what networks here can take."""
+    found = parse_input(str(about.get("input", "")))
+    if found.layout != OWN.layout:
+        raise UserError(f"the {DESCRIPTION} of {path} says {found.layout}, but networks here take {OWN.layout}")
+    return found
+
+
+def check_training_input(about: Mapping, source: str) -> None:
+    """Raises UserError if the model takes other pixels than training gives."""
+    if not input_of(about, Path(source)).is_pixels(OWN):
+        raise UserError(
+            f"{source} takes {about['input']}, but training gives {OWN}; import it with --fold_input to train it on"
+        )
 
 
 def check_fits(wanted: Mapping[str, tuple[int, ...]], state: Mapping[str, np.ndarray], source: str) -> None:

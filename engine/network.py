@@ -7,7 +7,7 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.channels_last import use_channels_last
-from deploy.weights import check_fits, load_backbone
+from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
 from utils.pixels import ImageShape
 from utils.runtime import Runtime, write_local
@@ -35,6 +35,7 @@ def build_teacher(path: Path, runtime: Runtime, graph: bool = True) -> tuple[nn.
     Raises UserError if there is no model, or it is damaged.
     """
     state, about = load_backbone(path)
+    check_training_input(about, f"teacher={path}")
     teacher = get_model(about["network"], about["embedding_size"]).eval()
     own = teacher.state_dict()
     check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of teacher={path}")
@@ -53,6 +54,7 @@ def load_pretrained(backbone: nn.Module, path: Path, cfg) -> None:
     for key in ("network", "embedding_size"):
         if about[key] != cfg[key]:
             raise UserError(f"pretrained={path} has {key} {about[key]}, but this run has {cfg[key]}")
+    check_training_input(about, f"pretrained={path}")
     own = backbone.state_dict()
     check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of pretrained={path}")
     for name, tensor in own.items():

@@ -1,4 +1,4 @@
-"""The torch side of tests/tools/test_torch_weights.py, run by a Python that has torch: no import of ours.
+"""The torch side of tests/tools/test_weights.py, run by a Python that has torch: no import of ours.
 
 python torch_side.py make NETWORK IMAGES.npy BACKBONE.pth EMBEDDINGS.npy     random weights, and what they give
 python torch_side.py embed NETWORK IMAGES.npy BACKBONE.pth EMBEDDINGS.npy    given weights
@@ -29,7 +29,7 @@ class Block(nn.Module):
 
 
 class IResNet(nn.Module):
-    def __init__(self, blocks):
+    def __init__(self, blocks, size=512):
         super().__init__()
         self.conv1, self.bn1, self.prelu = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64)
         ins = 64
@@ -38,7 +38,7 @@ class IResNet(nn.Module):
             layer = [Block(ins if number == 0 else outs, outs, 2 if number == 0 else 1) for number in range(count)]
             setattr(self, f"layer{stage}", nn.Sequential(*layer))
             ins = outs
-        self.bn2, self.fc, self.features = nn.BatchNorm2d(512), nn.Linear(512 * 49, 512), nn.BatchNorm1d(512)
+        self.bn2, self.fc, self.features = nn.BatchNorm2d(512), nn.Linear(512 * 49, size), nn.BatchNorm1d(size)
 
     def forward(self, x):
         x = self.prelu(self.bn1(self.conv1(x)))

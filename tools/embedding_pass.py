@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.onnx_options import add_onnx_options, given_options
 from deploy.weights import WEIGHTS
 from evaluation.embedding_file import refuse_other_names, remove_embeddings
 from evaluation.sources import ImageSource
@@ -22,6 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=("auto", "oneflow", "onnx"), default="auto",
         help="auto: ONNX Runtime on a CPU, OneFlow on a card",
     )  # fmt: skip
+    add_onnx_options(parser)
     parser.add_argument("--nproc", type=_positive, help="processes that share the work; default: one for each card")
     parser.add_argument("--force", action="store_true", help="start over, and replace embeddings of something else")
 
@@ -91,13 +93,18 @@ def _embed_share(
 
     runtime = start_runtime(args.device, has_cards)
     threads = os.environ.get("OMP_NUM_THREADS", "")  # each rank's share of the cores, when there are several
-    embedder = load_embedder(args.model_path, runtime.device, args.backend, int(threads) if threads.isdigit() else None)
+    options = given_options(args)
+    embedder = load_embedder(
+        args.model_path, runtime.device, args.backend, int(threads) if threads.isdigit() else None, options
+    )
+    if runtime.is_main and args.model_path.suffix == ".onnx":
+        print(f"{args.model_path} takes {embedder.input} ({embedder.input_from})", flush=True)
     about = {
         "source": str(source.resolve()),
         "model": str(args.model_path.resolve()),
         "backend": embedder.backend,
         "digest": digest,
-        "model_digest": model_digest(args.model_path),
+        "model_digest": model_digest(args.model_path, options),
     }
     batch = args.batch_size or embedder.batch_size
     shared = {"rank": runtime.rank, "ranks": runtime.ranks, "show": runtime.is_main}

@@ -24,6 +24,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it says of a bad det
 import cv2
 import numpy as np
 
+from deploy.onnx_options import add_onnx_options, given_options
 from deploy.thresholds import measured_threshold
 from evaluation.sources import read_image
 from recognition.detectors.choose import DEFAULT, HELP, Detector, load_detector
@@ -71,6 +72,7 @@ def main(arguments: list[str]) -> None:
     finding.add_argument("--font", type=Path, help="font of the names; default DejaVu Sans, which has no CJK")
     for command in (making, finding):
         command.add_argument("--model_path", type=Path, required=True, metavar="MODEL", help="of a run, or .onnx")
+        add_onnx_options(command)
         command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default %(default)s")
         command.add_argument("--detector", default=None, metavar="DETECTOR", help=HELP.replace("%(default)s", DEFAULT))
         command.add_argument(
@@ -86,7 +88,9 @@ def _load_model(args: argparse.Namespace):
     from deploy.embedder import load_embedder, model_digest
     from utils.runtime import start_runtime
 
-    return load_embedder(args.model_path, start_runtime(args.device).device), model_digest(args.model_path)
+    options = given_options(args)
+    embedder = load_embedder(args.model_path, start_runtime(args.device).device, options=options)
+    return embedder, model_digest(args.model_path, options)
 
 
 def _index(args: argparse.Namespace) -> None:

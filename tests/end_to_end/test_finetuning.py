@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.ranks import run_ranks
+from tools import import_weights
 from train import main
 from utils.errors import UserError
 from utils.tensor_file import read_tensors
@@ -79,6 +80,19 @@ def test_a_backbone_frozen_by_resuming_keeps_its_momentum(trained, thawed, confi
     assert momentum and all(np.abs(before[name]).max() > 0 for name in momentum if name.endswith("fc.weight"))
     for name in momentum:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+def test_weights_of_others_are_trained_if_they_take_our_pixels(trained, config, tmp_path):
+    """Of a network that its authors trained on BGR from 0 to 1."""
+    arguments = [str(trained / "backbone.safetensors"), "--input", "BGR, x / 255", "--out"]
+    import_weights.main([*arguments, str(tmp_path / "theirs")])
+    import_weights.main([*arguments, str(tmp_path / "ours"), "--fold_input"])
+    settings = ["batch_size=8", f"output={tmp_path / 'o'}", *SETTINGS]
+    with pytest.raises(UserError, match=r"theirs takes RGB, .* x / 255, .* import it with --fold_input"):
+        main([str(config), *settings, f"pretrained={tmp_path / 'theirs'}"])
+    train(1, config, tmp_path / "o", f"pretrained={tmp_path / 'ours'}", "freeze_backbone=2", "num_epoch=1")
+    start, frozen = read_tensors(tmp_path / "ours" / "backbone.safetensors"), backbone(tmp_path / "o", 2)
+    assert all(np.array_equal(frozen[name], array) for name, array in start.items())
 
 
 def test_a_head_to_start_from(trained, config, tmp_path):

@@ -1,4 +1,4 @@
-"""Weights to and from arcface_torch's backbone.pth, against torch itself."""
+"""Weights of others and back to arcface_torch's backbone.pth as a user moves them, against torch itself."""
 
 import io
 import os
@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.embedder import load_embedder
+from deploy.embedder import load_backbone_embedder, load_embedder
 from deploy.images import drawn_faces
-from deploy.torch_weights import fit_to_network, read_torch_weights
+from deploy.torch_weights import read_torch_weights
+from deploy.weights import load_backbone
 from tests.torch_python import find_torch_python
-from tools import export_torch_weights, import_torch_weights
+from tools import export_weights, import_weights
 from utils.errors import UserError
 
 pytestmark = pytest.mark.timeout(1000)  # where torch is fetched first
@@ -40,7 +41,7 @@ def run(*command: str, status: int = 0) -> str:
 
 def refusal(*arguments: object) -> str:
     with pytest.raises(UserError) as refused:
-        import_torch_weights.main(list(map(str, arguments)))
+        import_weights.main(list(map(str, arguments)))
     return str(refused.value)
 
 
@@ -55,12 +56,13 @@ def test_embeddings_are_torchs_in_both_directions(torch_python, tmp_path, networ
 
     wanted = torch_side("make", tmp_path / "backbone.pth")
     bridge = f"--torch_python={torch_python}"
-    arguments = [tmp_path / "backbone.pth", "--network", network, "--out", tmp_path / "ours", bridge]
-    import_torch_weights.main(list(map(str, arguments)))
+    arguments = [tmp_path / "backbone.pth", "--out", tmp_path / "ours", bridge]
+    import_weights.main(list(map(str, arguments)))
+    assert load_backbone(tmp_path / "ours")[1]["network"] == network
     found = load_embedder(tmp_path / "ours")(images)
     assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
 
-    export_torch_weights.main(list(map(str, [tmp_path / "ours", "--out", tmp_path / "back.pth", bridge])))
+    export_weights.main(list(map(str, [tmp_path / "ours", "--out", tmp_path / "back.pth", bridge])))
     assert np.array_equal(torch_side("embed", tmp_path / "back.pth"), wanted)
 
 
@@ -93,48 +95,74 @@ def torch_files(torch_python, tmp_path_factory) -> Path:
 
 
 def test_other_content_is_refused(torch_python, torch_files):
-    with pytest.raises(UserError, match="not a state_dict"):
+    with pytest.raises(UserError, match="there are no tensors with names"):
         read_torch_weights(torch_files / "other.pth", torch_python)
 
 
 def test_names_of_parallel_training_and_half_precision_are_taken(torch_python, torch_files):
     ((name, array),) = read_torch_weights(torch_files / "parallel.pth", torch_python).items()
-    assert (name, array.dtype, array.tolist()) == ("fc.bias", np.float32, [1, 1, 1])
+    assert (name, array.dtype, array.tolist()) == ("module.fc.bias", np.float32, [1, 1, 1])
 
 
-def _tiny() -> dict[str, np.ndarray]:
-    from backbones import get_model
+def test_a_program_of_torchscript_is_none_of_weights(torch_python, tmp_path):
+    code = f"import torch; torch.jit.script(torch.nn.Linear(2, 2)).save({str(tmp_path / 'program.pt')!r})"
+    run(torch_python, "-c", code)
+    with pytest.raises(UserError, match="a TorchScript program; save its state_dict"):
+        read_torch_weights(tmp_path / "program.pt", torch_python)
 
-    return {name: tensor.numpy() for name, tensor in get_model("mbf_tiny", 16).state_dict().items()}
 
-
-def test_the_embedding_size_is_the_files_and_counters_may_lack():
-    state = {name: array for name, array in _tiny().items() if not name.endswith("num_batches_tracked")}
-    full, size = fit_to_network(state, "mbf_tiny")
-    assert size == 16 and full.keys() == _tiny().keys()
+@pytest.fixture(scope="module")
+def peers(torch_python, tmp_path_factory) -> Path:
+    """Checkpoints of others, and images.npy with what they give for it."""
+    folder = tmp_path_factory.mktemp("peers")
+    np.save(folder / "images.npy", drawn_faces(3))
+    run(torch_python, ROOT / "tests/torch_peers.py", folder / "images.npy", folder)
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("file", "takes", "words"),
     [
-        (lambda s: s.pop("fc.weight"), "fc.weight is missing"),
-        (lambda s: s.pop("features.running_mean"), "features.running_mean is missing"),
-        (lambda s: s.update({"extra.weight": np.zeros(1)}), "extra.weight is unknown"),
-        (lambda s: s.update({"fc.weight": np.zeros((16, 5))}), "fc.weight is of another shape"),
+        ("magface.pth", "x / 255", ["MagFace", "left out: state_dict.module.fc.weight", "variances raised by 1e-05"]),
+        ("adaface.ckpt", "(x / 255 - 0.5) / 0.5", ["AdaFace", "left out: state_dict.head.kernel", "from BGR to RGB"]),
+        ("curricularface.pth", "(x / 255 - 0.5) / 0.5", ["CurricularFace", "lacks or has folded, 9: no statistics"]),
     ],
 )
-def test_what_does_not_fit_is_named(change, sentence):
-    state = _tiny()
-    change(state)
-    with pytest.raises(UserError, match=sentence):
-        fit_to_network(state, "mbf_tiny")
+def test_checkpoints_of_others_give_the_same_embeddings(torch_python, peers, tmp_path, capsys, file, takes, words):
+    import_weights.main([str(peers / file), "--out", str(tmp_path / "ours"), f"--torch_python={torch_python}"])
+    said = capsys.readouterr().out
+    assert all(word in said for word in words), said
+    _, about = load_backbone(tmp_path / "ours")
+    assert (about["network"], about["input"]) == ("r18", f"RGB, 112x112, {takes}, NCHW float32")
+    wanted = np.load(peers / f"{Path(file).stem}.npy")
+    found = load_backbone_embedder(tmp_path / "ours")(np.load(peers / "images.npy"))
+    assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+
+
+def test_our_pixels_for_magface_change_little(torch_python, peers, tmp_path):
+    """Only the border sees another gray."""
+    arguments = [peers / "magface.pth", "--out", tmp_path / "ours", "--fold_input", f"--torch_python={torch_python}"]
+    import_weights.main(list(map(str, arguments)))
+    assert "(x / 255 - 0.5) / 0.5" in load_backbone(tmp_path / "ours")[1]["input"]
+    wanted = np.load(peers / "magface.npy")
+    found = load_backbone_embedder(tmp_path / "ours")(np.load(peers / "images.npy"))
+    cosines = (found * wanted).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert cosines.min() > 0.99 and np.abs(found - wanted).max() > 1e-4
+
+
+def test_who_trained_it_decides_what_it_takes(torch_python, peers, tmp_path):
+    arguments = (peers / "adaface.ckpt", "--out", tmp_path / "ours", f"--torch_python={torch_python}")
+    assert "names of adaface, not of magface" in refusal(*arguments, "--layout=magface")
+    assert "under the prefix 'ema.'" in refusal(*arguments, "--prefix=ema.")
+    assert "these are not weights of r34: layer1.2" in refusal(*arguments, "--network=r34")
+    assert not (tmp_path / "ours").exists()
 
 
 def test_mistakes_are_one_sentence(tmp_path):
     bare = tmp_path / "python"
     bare.write_text("#!/bin/sh\necho torch is not installed >&2\nexit 1\n")
     bare.chmod(0o755)
-    (tmp_path / "a.pth").touch()
+    (tmp_path / "a.pth").write_bytes(b"PK\3\4")
     arguments = (tmp_path / "a.pth", "--network", "r18", "--out", tmp_path / "out")
     assert "has no torch; install it" in refusal(*arguments, f"--torch_python={bare}")
     assert "not a Python that can be run" in refusal(*arguments, "--torch_python=/no/python")
@@ -142,8 +170,8 @@ def test_mistakes_are_one_sentence(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "missing"), [("import", ["--network", "r18"]), ("export", [])])
-def test_a_mistake_ends_with_status_2(tmp_path, name, missing):
-    tool = ROOT / f"tools/{name}_torch_weights.py"
-    said = run(sys.executable, tool, tmp_path / "none", *missing, "--out", tmp_path / "out", status=2)
+@pytest.mark.parametrize("name", ["import", "export"])
+def test_a_mistake_ends_with_status_2(tmp_path, name):
+    tool = ROOT / f"tools/{name}_weights.py"
+    said = run(sys.executable, tool, tmp_path / "none", "--out", tmp_path / "out", status=2)
     assert said.startswith("error: there is no ")

@@ -1,0 +1,91 @@
+"""Where faces go into an ONNX model and where its embeddings come out, made here or elsewhere.
+
+The pixels' format is, in this order: an option's; the metadata's `input`, in the grammar of deploy/input_format.py; the
+metadata's `normalization`, which our older exports have; pixels as they are, if the model takes integers, or if
+arithmetic with constants is the first it does; else (x - 127.5) / 127.5, which InsightFace's models take. The layout is
+the shape's wherever the shape says it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from deploy.input_format import InputFormat, parse_input
+from deploy.onnx_graph import first_arithmetic
+from utils.errors import UserError
+
+NORMALIZATION, _OLD_NORMALIZATION = "normalization", "normalisation"  # the metadata's key; that of older exports
+EMBEDDED, OUTSIDE = "embedded", "(x - 127.5) / 127.5"
+INPUT, OUTPUT = "input", "output"  # the metadata's keys
+BYTES = "x"  # pixels as they are
+ASSUMED = "assumed"
+_FACE = {"NCHW": (3, 112, 112), "NHWC": (112, 112, 3)}
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+
+
+@dataclass(frozen=True)
+class ImagePort:
+    """name and dtype: of the input; batch: the only one it takes, or None.
+
+    source: where the format is from: "option", "metadata", "first steps" or ASSUMED.
+    """
+
+    name: str
+    format: InputFormat
+    source: str
+    dtype: type
+    batch: int | None
+
+
+def image_input(
+    session: onnxruntime.InferenceSession, graph: onnx.GraphProto, metadata: dict, option: str | None, model: str
+) -> ImagePort:
+    """The model's one input. Raises UserError, which says why, if faces do not fit in."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise UserError(f"{model} has {len(inputs)} inputs, {', '.join(each.name for each in inputs)}; faces are one")
+    (only,) = inputs
+    if only.type not in _TYPES:
+        raise UserError(f"{model} takes {only.type} as {only.name}, but pixels are {', '.join(_TYPES)}")
+    shape = [size if isinstance(size, int) and size > 0 else None for size in only.shape]
+    layouts = [layout for layout, face in _FACE.items() if _allows(shape, face)]
+    if not layouts:
+        raise UserError(f"{model} takes {only.shape} as {only.name}, not faces (batch, 3, 112, 112) or NHWC")
+    dtype = _TYPES[only.type]
+    found, source = _format(graph, only.name, dtype, metadata, option)
+    if found.layout not in layouts:
+        if found.layout in (option or metadata.get(INPUT, "")):
+            raise UserError(f"{model} takes {only.shape} as {only.name}, which is not {found.layout}")
+        found = replace(found, layout=layouts[0])
+    return ImagePort(only.name, found, source, dtype, shape[0])
+
+
+def embedding_output(session: onnxruntime.InferenceSession, metadata: dict, option: str | None, model: str) -> str:
+    """The name of the output that is the embedding. Raises UserError if there are several and none is named."""
+    outputs = session.get_outputs()
+    names, wanted = [each.name for each in outputs], option or metadata.get(OUTPUT)
+    listed = ", ".join(f"{each.name} {each.shape}" for each in outputs)
+    if wanted and wanted not in names:
+        raise UserError(f"{model} has no output {wanted!r}; it has {listed}")
+    if not wanted and len(names) > 1:
+        raise UserError(f"{model} has several outputs, {listed}; say which is the embedding with --onnx_output")
+    return wanted or names[0]
+
+
+def _allows(shape: list[int | None], face: tuple[int, ...]) -> bool:
+    return len(shape) == 4 and all(size in (None, wanted) for size, wanted in zip(shape[1:], face, strict=True))
+
+
+def _format(
+    graph: onnx.GraphProto, name: str, dtype: type, metadata: dict, option: str | None
+) -> tuple[InputFormat, str]:
+    stated = metadata.get(INPUT) or metadata.get(NORMALIZATION) or metadata.get(_OLD_NORMALIZATION)
+    if option:  # what it leaves out is the metadata's, if they are ours
+        return parse_input(option, parse_input(metadata.get(INPUT, BYTES if dtype is np.uint8 else OUTSIDE))), "option"
+    if stated:
+        return parse_input(BYTES if stated == EMBEDDED else stated), "metadata"
+    if dtype is np.uint8 or first_arithmetic(graph, name):
+        return parse_input(BYTES), "first steps"
+    return parse_input(OUTSIDE), ASSUMED
