@@ -72,6 +72,9 @@ def build_loader(cfg, runtime):
 
     batch_size = cfg.batch_size * cfg.gradient_acc
     brings_teacher = uses_teacher(cfg) and not teacher_in_step(cfg)
+    teacher = None
+    if brings_teacher and not cfg.synthetic:
+        teacher = open_teacher(find_teacher(cfg.teacher), Path(cfg.ofrecord_path), image_shape(cfg))
     share = {"rank": runtime.rank, "ranks": runtime.ranks, "seed": cfg.seed, "image_shape": image_shape(cfg)}
     if cfg.synthetic:
         teacher_size = cfg.embedding_size if brings_teacher else None
@@ -84,7 +87,7 @@ def build_loader(cfg, runtime):
         augment=cfg.augment,
         sampler=configured_sampler(cfg),
         gradient_acc=cfg.gradient_acc,
-        teacher=open_teacher(find_teacher(cfg.teacher), Path(cfg.ofrecord_path)) if brings_teacher else None,
+        teacher=teacher,
         num_workers=cfg.num_workers,
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,

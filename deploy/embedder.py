@@ -9,11 +9,12 @@ import oneflow as flow
 
 from backbones import get_model
 from backbones.pixels import Pixels
-from deploy.input_format import OWN, InputFormat
+from deploy.input_format import OWN, InputFormat, own_format
 from deploy.onnx_embedder import OnnxEmbedder
 from deploy.onnx_options import NOTHING_SAID, OnnxOptions
 from deploy.weights import WEIGHTS, check_fits, input_of, load_backbone
 from utils.errors import UserError
+from utils.pixels import all_fitted
 
 BACKENDS = ("auto", "oneflow", "onnx")
 _IMAGE_BYTES = 16 << 20  # of activations in a card's memory, by the widest networks
@@ -23,8 +24,8 @@ _CARD_BATCH = 512  # larger ones are no quicker
 class Embedder:
     """A backbone with local tensors in evaluation mode.
 
-    Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalized. `batch_size`
-    suits the device.
+    Called with images (N, H, W, 3) uint8 RGB, which it scales to its own size, it returns embeddings (N, E) float32,
+    not normalized. `batch_size` suits the device.
     """
 
     backend = "oneflow"
@@ -32,8 +33,8 @@ class Embedder:
     def __init__(self, network: str, embedding_size: int, device: str = "cpu", input_format: InputFormat = OWN) -> None:
         self.network_name, self.embedding_size, self.device = network, embedding_size, device
         self.input = input_format
-        self.network = get_model(network, embedding_size).to(device).eval()
-        self._pixels = Pixels()
+        self.network = get_model(network, embedding_size, image=input_format.shape).to(device).eval()
+        self._pixels = Pixels(input_format.shape.channels)
 
     @property
     def batch_size(self) -> int:
@@ -53,8 +54,8 @@ class Embedder:
             return self.network(self._taken(images)).numpy()
 
     def _taken(self, images: np.ndarray) -> flow.Tensor:
-        if self.input.is_pixels(OWN):
-            return self._pixels(flow.tensor(images).to(self.device))
+        if self.input.is_pixels(own_format(self.input.shape)):
+            return self._pixels(flow.tensor(all_fitted(images, self.input.shape)).to(self.device))
         return flow.tensor(self.input.apply(images)).to(self.device)
 
 
@@ -92,7 +93,7 @@ def load_embedder(
 
         embedder = load_backbone_embedder(path)
         options = OnnxOptions(input=str(embedder.input))
-        return OnnxEmbedder(to_onnx(embedder.network).SerializeToString(), threads, options)
+        return OnnxEmbedder(to_onnx(embedder.network, image=embedder.input.shape).SerializeToString(), threads, options)
     return load_backbone_embedder(path, device)
 
 

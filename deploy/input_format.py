@@ -2,9 +2,11 @@
 
     RGB, 112x112, (x / 255 - 0.5) / 0.5, NCHW float32
     NHWC, BGR, (x - [103.9, 116.8, 123.7]) / 128
+    gray, 96x80
 
-The words stand in any order, and what is left out is as in the first line. x is a pixel's value, 0 to 255; a list holds
-a number for each channel, in the order in which the network takes them.
+A size is height by width; images of another size are scaled (utils/pixels.py). The words stand in any order, and what
+is left out is as in the first line. x is a pixel's value, 0 to 255; a list holds a number for each channel, in the
+order in which the network takes them.
 """
 
 import ast
@@ -16,9 +18,9 @@ from functools import cached_property
 import numpy as np
 
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE, ImageShape, all_fitted
 
-_SIZE = "112x112"
-_COLORS, _LAYOUTS, _TYPES = ("RGB", "BGR"), ("NCHW", "NHWC"), ("float32", "float16", "uint8")
+_COLORS, _LAYOUTS, _TYPES = ("RGB", "BGR", "gray"), ("NCHW", "NHWC"), ("float32", "float16", "uint8")
 _TERMS = re.compile(r",(?![^\[(]*[\])])")  # commas outside brackets
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST = 200  # characters of an expression
@@ -26,14 +28,27 @@ _LONGEST = 200  # characters of an expression
 
 @dataclass(frozen=True)
 class InputFormat:
-    """color: RGB or BGR; layout: NCHW or NHWC; expression: of x, a pixel's value 0 ... 255, linear."""
+    """color: RGB, BGR or gray; layout: NCHW or NHWC; expression: of x, a pixel's value 0 ... 255, linear; size: height
+    and width.
+    """
 
     color: str = "RGB"
     layout: str = "NCHW"
     expression: str = "(x / 255 - 0.5) / 0.5"
+    size: tuple[int, int] = USUAL_SHAPE[:2]
 
     def __str__(self) -> str:
-        return f"{self.color}, {_SIZE}, {self.expression}, {self.layout} float32"
+        return f"{self.color}, {self.size[0]}x{self.size[1]}, {self.expression}, {self.layout} float32"
+
+    @property
+    def shape(self) -> ImageShape:
+        return ImageShape(*self.size, 1 if self.color == "gray" else 3)
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """Of one image, as the network takes it."""
+        height, width, channels = self.shape
+        return (channels, height, width) if self.layout == "NCHW" else (height, width, channels)
 
     @cached_property
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
@@ -47,13 +62,14 @@ class InputFormat:
         return (-shift / scale + 0.0).astype(np.float32), (1 / scale).astype(np.float32)
 
     def is_pixels(self, other: "InputFormat") -> bool:
-        """Whether both give a network the same numbers in the same channels; the layout may differ."""
+        """Whether both give a network the same numbers in the same channels; layout and size may differ."""
         same = (np.allclose(a, b, rtol=1e-6, atol=1e-6) for a, b in zip(self.affine, other.affine, strict=True))
         return self.color == other.color and all(same)
 
     def apply(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, 3) uint8 RGB as the network takes them, float32."""
+        """Images (N, H, W, 3) uint8 RGB, of any size, as the network takes them, (N, *tensor_shape) float32."""
         mean, std = self.mean_and_std
+        images = all_fitted(images, self.shape)
         pixels = images[..., ::-1] if self.color == "BGR" else images
         pixels = (pixels.astype(np.float32) - mean) / std
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if self.layout == "NCHW" else pixels)
@@ -62,27 +78,32 @@ class InputFormat:
 OWN = InputFormat()  # what training gives the networks here
 
 
+def own_format(shape: ImageShape) -> InputFormat:
+    """What training gives a network of that shape."""
+    return InputFormat(color="RGB" if shape.channels == 3 else "gray", size=(shape.height, shape.width))
+
+
 def parse_input(text: str, default: InputFormat = OWN) -> InputFormat:
     """What `text` says, and `default` for the rest. Raises UserError naming what cannot be read or does not fit."""
-    said: dict[str, str] = {}
+    said: dict[str, object] = {}
     for term in filter(None, map(str.strip, _TERMS.split(text))):
         for key, value in _read(term):
             if said.setdefault(key, value) != value:
                 raise UserError(f"input {text!r} says {said[key]} and {value}")
-    found = replace(default, **{key: value for key, value in said.items() if key in ("color", "layout", "expression")})
+    said.pop("type", None)
+    found = replace(default, **said)
     _affine(found.expression)  # raises if it is none
     return found
 
 
-def _read(term: str) -> list[tuple[str, str]]:
+def _read(term: str) -> list[tuple[str, object]]:
     words = term.split()
     kinds = {**dict.fromkeys(_COLORS, "color"), **dict.fromkeys(_LAYOUTS, "layout"), **dict.fromkeys(_TYPES, "type")}
     if all(word in kinds for word in words):
         return [(kinds[word], word) for word in words]
-    if re.fullmatch(r"\d+x\d+", term):
-        if term != _SIZE:
-            raise UserError(f"input {term} is not possible: faces are {_SIZE} here")
-        return []
+    if re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}", term):
+        height, _, width = term.partition("x")
+        return [("size", (int(height), int(width)))]
     return [("expression", term)]
 
 

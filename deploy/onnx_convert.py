@@ -14,6 +14,7 @@ from oneflow_onnx.oneflow2onnx.flow2onnx import ProcessFlowGraph
 from deploy.onnx_dynamic_batch import make_batch_dynamic
 from deploy.onnx_fold import fold
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE, ImageShape
 
 INPUT, OUTPUT = "input.1", "embedding"  # the input's name is that of InsightFace's models
 OPSETS = (11, 12)  # from 13 on, oneflow-onnx's sums and means over axes are silently wrong
@@ -39,14 +40,16 @@ class _Traced(nn.Graph):
         return self.network(images)
 
 
-def to_onnx(network: nn.Module, opset: int = 11) -> onnx.ModelProto:
-    """`network`, on the CPU and in evaluation mode, as ONNX: `input.1` (batch, 3, 112, 112) to `embedding` (batch, E).
+def to_onnx(network: nn.Module, opset: int = 11, image: ImageShape = USUAL_SHAPE) -> onnx.ModelProto:
+    """`network`, on the CPU and in evaluation mode, as ONNX: `input.1` (batch, channels, H, W) to `embedding`
+    (batch, E). image: what it takes.
 
     Convolutions have taken in the BatchNorm that follows them; the names depend on the network alone. Raises UserError
     where it does what ONNX or the converters cannot say.
     """
     parameters = {name: _Parameter(tensor.numpy()) for name, tensor in network.state_dict().items()}
-    model, other = (_trace(network, parameters, batch, opset) for batch in _TRACED)
+    shape = image.channels, image.height, image.width
+    model, other = (_trace(network, parameters, (batch, *shape), opset) for batch in _TRACED)
     try:
         make_batch_dynamic(model, other)
         del other
@@ -63,9 +66,11 @@ def to_onnx(network: nn.Module, opset: int = 11) -> onnx.ModelProto:
     return model
 
 
-def _trace(network: nn.Module, parameters: Mapping[str, _Parameter], batch: int, opset: int) -> onnx.ModelProto:
+def _trace(
+    network: nn.Module, parameters: Mapping[str, _Parameter], shape: tuple[int, ...], opset: int
+) -> onnx.ModelProto:
     graph = _Traced(network)
-    graph.build_graph(flow.zeros(batch, 3, 112, 112))  # traces, and compiles nothing
+    graph.build_graph(flow.zeros(*shape))  # traces, and compiles nothing
     with _quiet(), _parameters_from_memory():
         return ProcessFlowGraph(graph._full_graph_proto, parameters, opset=opset).MakeModel("", "")
 

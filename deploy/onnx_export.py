@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from deploy.embedder import Embedder
-from deploy.input_format import OWN, InputFormat
+from deploy.input_format import InputFormat, own_format
 from deploy.onnx_check import Difference, compare, worst
 from deploy.onnx_convert import INPUT, to_onnx
 from deploy.onnx_embedder import OnnxEmbedder
@@ -42,13 +42,13 @@ def export_onnx(
     images: (deploy.onnx_check.IMAGES, 112, 112, 3) uint8 RGB, to compare on; about: goes into the file's metadata.
     Raises UserError where the model cannot be converted or written, or differs more than LEAST_COSINE allows.
     """
-    model = to_onnx(embedder.network, options.opset)
+    model = to_onnx(embedder.network, options.opset, embedder.input.shape)
     if options.precision == "fp16":
         model = to_fp16(model)
     elif options.precision == "int8":
         model = to_int8(model, embedder.input.apply(options.calibration))
     pixels = embedder.input
-    normalization = OUTSIDE if pixels.is_pixels(OWN) else pixels.expression
+    normalization = OUTSIDE if pixels.is_pixels(own_format(pixels.shape)) else pixels.expression
     if options.embed_normalization:
         _embed_normalization(model, pixels)
         normalization, pixels = EMBEDDED, replace(pixels, expression=BYTES)

@@ -6,6 +6,7 @@ arithmetic with constants is the first it does; else (x - 127.5) / 127.5, which 
 the shape's wherever the shape says it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ EMBEDDED, OUTSIDE = "embedded", "(x - 127.5) / 127.5"
 INPUT, OUTPUT = "input", "output"  # the metadata's keys
 BYTES = "x"  # pixels as they are
 ASSUMED = "assumed"
-_FACE = {"NCHW": (3, 112, 112), "NHWC": (112, 112, 3)}
+_SMALLEST = 16  # pixels of a side; fewer are channels or something else
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -50,15 +51,14 @@ def image_input(
     if only.type not in _TYPES:
         raise UserError(f"{model} takes {only.type} as {only.name}, but pixels are {', '.join(_TYPES)}")
     shape = [size if isinstance(size, int) and size > 0 else None for size in only.shape]
-    layouts = [layout for layout, face in _FACE.items() if _allows(shape, face)]
-    if not layouts:
-        raise UserError(f"{model} takes {only.shape} as {only.name}, not faces (batch, 3, 112, 112) or NHWC")
     dtype = _TYPES[only.type]
     found, source = _format(graph, only.name, dtype, metadata, option)
-    if found.layout not in layouts:
-        if found.layout in (option or metadata.get(INPUT, "")):
-            raise UserError(f"{model} takes {only.shape} as {only.name}, which is not {found.layout}")
-        found = replace(found, layout=layouts[0])
+    readings = {reading.layout: reading for reading in _readings(found, shape)}
+    if not readings:
+        raise UserError(f"{model} takes {only.shape} as {only.name}, not faces (batch, 3, 112, 112) or NHWC")
+    if found.layout not in readings and found.layout in (option or metadata.get(INPUT, "")):
+        raise UserError(f"{model} takes {only.shape} as {only.name}, which is not {found.layout}")
+    found = readings.get(found.layout) or next(iter(readings.values()))
     return ImagePort(only.name, found, source, dtype, shape[0])
 
 
@@ -74,8 +74,15 @@ def embedding_output(session: onnxruntime.InferenceSession, metadata: dict, opti
     return wanted or names[0]
 
 
-def _allows(shape: list[int | None], face: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and all(size in (None, wanted) for size, wanted in zip(shape[1:], face, strict=True))
+def _readings(found: InputFormat, shape: list[int | None]) -> Iterator[InputFormat]:
+    """The format in each layout that a model's shape allows, with the size and the channels that it states."""
+    if len(shape) != 4:
+        return
+    _, *sides = shape
+    for layout, (channels, height, width) in (("NCHW", sides), ("NHWC", sides[-1:] + sides[:2])):
+        if channels in (None, 1, 3) and all(side is None or side >= _SMALLEST for side in (height, width)):
+            color = "gray" if channels == 1 else found.color
+            yield replace(found, layout=layout, color=color, size=(height or found.size[0], width or found.size[1]))
 
 
 def _format(

@@ -7,6 +7,7 @@ from deploy.onnx_embedder import OnnxEmbedder
 from evaluation.saved import embeddings_of
 from evaluation.sources import RecordImages
 from utils.errors import UserError
+from utils.pixels import USUAL_SHAPE, ImageShape
 
 
 def find_teacher(name: str) -> Path:
@@ -17,14 +18,17 @@ def find_teacher(name: str) -> Path:
     return Path(name)
 
 
-def open_teacher(path: Path, dataset: Path) -> Teacher:
+def open_teacher(path: Path, dataset: Path, shape: ImageShape = USUAL_SHAPE) -> Teacher:
     """Embeddings that `tools/embed.py` made of a dataset (`.npy`), or an ONNX model, which runs on the host, a thread
     for each batch that is made ready.
 
-    Raises UserError if there is no such thing, it is damaged, or the embeddings are of another dataset.
+    shape: of the student's images. Raises UserError if there is no such thing, it is damaged, the embeddings are of
+    another dataset, or a student of gray images would have a teacher of colors.
     """
     if path.suffix == ".npy":
         rows, _ = embeddings_of(RecordImages(dataset), path)
         return StoredTeacher(rows)
     embedder = OnnxEmbedder(path, threads=1)
+    if embedder.input.shape.channels > shape.channels:
+        raise UserError(f"teacher={path} takes colors, but gray=True; give its embeddings, made by tools/embed.py")
     return LiveTeacher(embedder, embedder.embedding_size)

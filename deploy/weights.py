@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.input_format import OWN, InputFormat, parse_input
+from deploy.input_format import OWN, InputFormat, own_format, parse_input
 from utils.errors import UserError
+from utils.pixels import ImageShape
 from utils.tensor_file import read_tensors, write_tensors
 
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "config.json"
@@ -72,11 +73,14 @@ def input_of(about: Mapping, path: Path) -> InputFormat:
     return found
 
 
-def check_training_input(about: Mapping, source: str) -> None:
-    """Raises UserError if the model takes other pixels than training gives."""
-    if not input_of(about, Path(source)).is_pixels(OWN):
+def check_training_input(about: Mapping, source: str, shape: ImageShape) -> None:
+    """Raises UserError if the model takes other pixels, or images of another shape, than training gives."""
+    taken, given = input_of(about, Path(source)), own_format(shape)
+    if taken.shape != shape:
+        raise UserError(f"{source} takes {about['input']}, but this run gives {given}")
+    if not taken.is_pixels(given):
         raise UserError(
-            f"{source} takes {about['input']}, but training gives {OWN}; import it with --fold_input to train it on"
+            f"{source} takes {about['input']}, but training gives {given}; import it with --fold_input to train it on"
         )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deploy.input_format import own_format
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
 from engine.checkpoint_names import MEANS, present_state
 from engine.saved_centers import SavedCenters, read_shards
@@ -29,6 +30,7 @@ from heads.class_means import ClassMeans
 from heads.shards import shard_range
 from utils.errors import UserError
 from utils.files import sync
+from utils.pixels import USUAL_SHAPE, ImageShape
 from utils.runtime import Runtime
 from utils.tensor_file import open_tensors, read_tensors, write_tensors
 
@@ -163,7 +165,8 @@ def _write_shared(partial: Path, about: dict, backbone: dict, optimizer: dict) -
     if len(files) != about["ranks"]:
         raise OSError(f"{len(files)} of {about['ranks']} ranks wrote into {partial}; all nodes must share this folder")
     files[_OPTIMIZER] = write_tensors(partial / _OPTIMIZER, optimizer)
-    save_backbone(partial, backbone, about["network"], about["embedding_size"])
+    taken = own_format(ImageShape(*about.get("image_shape", USUAL_SHAPE)))
+    save_backbone(partial, backbone, about["network"], about["embedding_size"], taken)
     files |= {name: _seal(partial / name) for name in (WEIGHTS, DESCRIPTION)}
     with open(partial / _ABOUT, "w") as file:
         json.dump({**about, "files": files}, file, indent=2)

@@ -10,8 +10,10 @@ import oneflow as flow
 from tqdm import tqdm
 
 from deploy.embedder import Embedder
+from deploy.input_format import own_format
 from deploy.weights import save_backbone
 from engine.measures import mean_loss, mean_of
+from engine.network import image_shape
 from engine.plan import describe_phase
 from engine.records import Records
 from engine.snapshot import save_run
@@ -177,7 +179,7 @@ class Verification(Hook):
             cfg, runtime = trainer.cfg, trainer.runtime
             state = trainer.backbone_state()
             if self._embedder is None:
-                self._embedder = Embedder(cfg.network, cfg.embedding_size, runtime.device)
+                self._embedder = Embedder(cfg.network, cfg.embedding_size, runtime.device, own_format(image_shape(cfg)))
             self._embedder.load(state)
             shared = {"rank": runtime.rank, "ranks": runtime.ranks, "gather": runtime.gather_rows}
             for number, (name, images) in enumerate(self._sets.items()):
@@ -233,7 +235,8 @@ class Checkpoints(Hook):
             if trainer.runtime.is_main:
                 for folder in self._folders(trainer, weights):
                     place, cfg = trainer.output / folder, trainer.cfg
-                    self._try(partial(save_backbone, place, state, cfg.network, cfg.embedding_size), trainer)
+                    taken = own_format(image_shape(cfg))
+                    self._try(partial(save_backbone, place, state, cfg.network, cfg.embedding_size, taken), trainer)
 
     def _folders(self, trainer: Trainer, weights: bool) -> list[str]:
         """Below the output, where the backbone of this step belongs."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from oneflow import nn
 
+from backbones.channels_last import use_channels_last
 from deploy.teacher import find_teacher
 from engine.checkpoint import Checkpoint
-from engine.network import build_backbone, build_teacher
+from engine.network import build_backbone, build_teacher, image_shape
 from engine.projection import build_projection, load_projection, projection_state
 from utils.config.phases import distills
 from utils.config.rules import teacher_in_step
@@ -42,6 +43,8 @@ def build_modules(cfg, runtime: Runtime, loaders: Iterable) -> Modules:
     backbone, teacher = build_backbone(cfg, runtime), None
     sizes = [loader.teacher_size for loader in loaders if loader.teacher_size]
     if distills(cfg) and teacher_in_step(cfg):
-        teacher, size = build_teacher(find_teacher(cfg.teacher), runtime, cfg.graph)
+        teacher, size = build_teacher(find_teacher(cfg.teacher), runtime, image_shape(cfg), cfg.graph)
+        if cfg.data_format == "NHWC":
+            use_channels_last(teacher, f"teacher={cfg.teacher}")
         sizes = [size]
     return Modules(backbone, build_projection(cfg, sizes[0], runtime) if sizes else None, teacher)

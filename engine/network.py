@@ -29,14 +29,14 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     return backbone.to(runtime.device)
 
 
-def build_teacher(path: Path, runtime: Runtime, graph: bool = True) -> tuple[nn.Module, int]:
+def build_teacher(path: Path, runtime: Runtime, shape: ImageShape, graph: bool = True) -> tuple[nn.Module, int]:
     """A trained backbone to learn from, frozen, laid out as `build_backbone` does, and the length of its embeddings.
 
-    Raises UserError if there is no model, or it is damaged.
+    shape: of the images that the student takes. Raises UserError if there is no model, it is damaged, or takes others.
     """
     state, about = load_backbone(path)
-    check_training_input(about, f"teacher={path}")
-    teacher = get_model(about["network"], about["embedding_size"]).eval()
+    check_training_input(about, f"teacher={path}", shape)
+    teacher = get_model(about["network"], about["embedding_size"], image=shape).eval()
     own = teacher.state_dict()
     check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of teacher={path}")
     for name, tensor in own.items():
@@ -54,7 +54,7 @@ def load_pretrained(backbone: nn.Module, path: Path, cfg) -> None:
     for key in ("network", "embedding_size"):
         if about[key] != cfg[key]:
             raise UserError(f"pretrained={path} has {key} {about[key]}, but this run has {cfg[key]}")
-    check_training_input(about, f"pretrained={path}")
+    check_training_input(about, f"pretrained={path}", image_shape(cfg))
     own = backbone.state_dict()
     check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of pretrained={path}")
     for name, tensor in own.items():

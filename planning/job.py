@@ -129,7 +129,7 @@ def _build(cfg, ranks: int, device: str):
     freeze(backbone, rules)
     loss = configured_loss(cfg)
     in_step = loss.wants_teacher and teacher_in_step(cfg)
-    teacher = build_teacher(find_teacher(cfg.teacher), runtime)[0] if in_step else None
+    teacher = build_teacher(find_teacher(cfg.teacher), runtime, image_shape(cfg))[0] if in_step else None
     model = Classifier(
         backbone, _Gathered(head, shared), loss, teacher=teacher, pixels=Pixels(image_shape(cfg).channels)
     )

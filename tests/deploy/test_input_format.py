@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from deploy.input_format import OWN, InputFormat, parse_input
+from deploy.input_format import OWN, InputFormat, own_format, parse_input
 from utils.errors import UserError
+from utils.pixels import ImageShape
 
 pytestmark = pytest.mark.fast
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
@@ -50,8 +51,15 @@ def test_what_is_not_linear_is_refused(text):
         parse_input(text)
 
 
-def test_contradictions_and_other_sizes_are_refused():
+def test_other_shapes_are_height_by_width_and_channels():
+    found = parse_input("gray, 96x80, NHWC")
+    assert found.shape == ImageShape(96, 80, 1) and parse_input(str(found)) == found
+    assert found.apply(IMAGES).shape == (len(IMAGES), 96, 80, 1)
+    assert own_format(ImageShape(96, 80, 1)) == parse_input("gray, 96x80")
+
+
+def test_contradictions_are_refused():
     with pytest.raises(UserError, match="says RGB and BGR"):
         parse_input("RGB, BGR")
-    with pytest.raises(UserError, match="160x160 is not possible"):
-        parse_input("160x160")
+    with pytest.raises(UserError, match=r"says \(112, 112\) and \(160, 160\)"):
+        parse_input("112x112, 160x160")

@@ -129,8 +129,8 @@ def test_a_batch_that_is_fixed_inside(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "options", "sentence"),
     [
-        (["N", 3, 160, 160], {}, r"takes \['N', 3, 160, 160\] as x, not faces"),
-        (["N", 1, 112, 112], {}, "not faces"),
+        (["N", 5, 160, 160], {}, r"takes \['N', 5, 160, 160\] as x, not faces"),
+        (["N", 3, 8, 8], {}, "not faces"),
         (["N", 3, 112, 112], {"type_": TensorProto.INT64}, r"takes tensor\(int64\) as x"),
         (["N", 3, 112, 112], {"input": "NHWC"}, "which is not NHWC"),
         (["N", 3, 112, 112], {"normalization": "imagenet"}, "neither a color"),
