@@ -7,6 +7,7 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.channels_last import use_channels_last
+from backbones.synchronized import synchronize_batch_norm
 from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
 from utils.pixels import ImageShape
@@ -24,6 +25,8 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.data_format == "NHWC":
         use_channels_last(backbone, cfg.network)
+    if cfg.sync_batchnorm:
+        synchronize_batch_norm(backbone)
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)

@@ -149,6 +149,8 @@ SCHEMA: dict[str, Row] = {
     "gray": _FLAG,
     "data_format": _choice("NCHW", "NHWC"),
     "dropout": _BELOW_ONE,
+    "sync_batchnorm": _FLAG,
+    "activation_checkpointing": _choice(None, "blocks", "stages"),
     "pretrained": _PATH,
     "freeze_backbone": _count(0),
     "frozen": _PATTERNS,
