@@ -1,17 +1,18 @@
 """BatchNorm over the images of all ranks ("SyncBN"), in plain operators, on a CPU as on a card.
 
-n ranks train as one rank with all their images would. What crosses the ranks are a channel's sums: two in the forward
-and two in the backward pass of each BatchNorm.
+n ranks train as one rank with all their images would (Ioffe and Szegedy, "Batch Normalization", ICML 2015). What
+crosses the ranks are a channel's sums: two in the forward and two in the backward pass of each BatchNorm.
 
 - Compiled step: x is global, S(0), so that a sum over the batch is a partial sum, which becomes broadcast.
-- Eager step: x is this rank's own, and so are gradients of weight and bias, which `EagerStep` sums over the ranks.
-- Mixed precision: x and y may be float16; sums, statistics, weight and bias are float32 in both passes.
+- Eager step: x is this rank's own, and gradients of weight and bias are shares, which `EagerStep` sums over the ranks.
+- Mixed precision: x, y and their gradients may be float16; sums, statistics, weight and bias are float32. What is
+  float32 and as large as x does not live from the forward to the backward pass.
 """
 
 import oneflow as flow
 from oneflow import autograd, nn
 
-_EPSILON = 1e-5  # any: with a variance of 1 - _EPSILON OneFlow's operator multiplies and adds, and no more
+_EPSILON = 1e-5  # of OneFlow's operator for known statistics, whatever the module's is; cuDNN takes no less
 
 
 def synchronize_batch_norm(model: nn.Module) -> int:
@@ -42,72 +43,76 @@ _SYNCHRONIZED = {nn.BatchNorm1d: _SynchronizedBatchNorm1d, nn.BatchNorm2d: _Sync
 
 
 def _normalize(module: nn.Module, x: flow.Tensor) -> flow.Tensor:
-    mean, var = _statistics(x.detach())
     module.num_batches_tracked.add_(1)
+    mean, var = _statistics(x.detach())
     rows = _rows(x)
     _follow(module.running_mean, mean, module.momentum)
     _follow(module.running_var, var * (rows / max(rows - 1, 1)), module.momentum)
-    inverse = flow.rsqrt(var + module.eps)
-    weight, bias = _ThroughStatistics.apply(x, module.weight, module.bias, mean, inverse)
-    # One operator, which takes statistics for constants.
-    return flow._C.normalization(
-        x, mean, var, weight, bias, axis=1, epsilon=module.eps, momentum=module.momentum, is_training=False
-    )
+    var = var + module.eps
+    return _Normalize.apply(x, module.weight, module.bias, mean, var - _EPSILON, flow.rsqrt(var))
 
 
-class _ThroughStatistics(autograd.Function):
-    """x (B, C, ...), weight, bias, mean and inverse standard deviation, (C,) each -> weight and bias as they are.
-
-    With them used where x is normalized by constants, their gradients are all that the gradient through mean and
-    variance needs (Ioffe and Szegedy, "Batch Normalization", ICML 2015):
-    dx = weight inverse (dy - mean(dy) - x̂ mean(dy x̂)), of which the operator itself gives the first term.
-    """
+class _Normalize(autograd.Function):
+    """x (B, C, ...) -> (x - mean) weight inverse + bias. mean, inverse: of x over all ranks, (C,), not differentiated by
+    themselves; var: 1 / inverse^2 - _EPSILON."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, mean, inverse) -> tuple[flow.Tensor, flow.Tensor]:
+    def forward(ctx, x, weight, bias, mean, var, inverse) -> flow.Tensor:
         ctx.save_for_backward(x, weight, mean, inverse)
-        return weight * 1.0, bias * 1.0
+        return _affine(x, mean, weight, bias, var)
 
     @staticmethod
-    def backward(ctx, weight_gradient, bias_gradient) -> tuple[flow.Tensor | None, ...]:
+    def backward(ctx, dy) -> tuple[flow.Tensor | None, ...]:
+        """With x̂ the normalized x: dx = weight inverse (dy - mean(dy) - x̂ mean(dy x̂)).
+
+        Everything of x's size comes after dy, or OneFlow would make it in the forward pass and keep it.
+        """
         x, weight, mean, inverse = ctx.saved_tensors
-        # This rank's sums. What follows a negation is in float32 under mixed precision: that knows no such operator.
-        slope, offset = (_over_ranks(-own) * (weight * inverse / _rows(x)) for own in (weight_gradient, bias_gradient))
-        # (x - mean) slope inverse + offset; it waits for gradients, so nothing of x's size is made in the forward pass
-        constant = flow.full_like(mean, 1 - _EPSILON)
-        through = flow._C.normalization(
-            x, mean, constant, slope * inverse, offset, axis=1, epsilon=_EPSILON, momentum=0.0, is_training=False
-        )
-        return through, weight_gradient, bias_gradient, None, None
+        rows, zero = _rows(x), flow.zeros_like(mean)
+        one = zero + (1 - _EPSILON)
+        bias_gradient = _total(dy)
+        centered = _affine(dy, bias_gradient / rows, zero + 1.0, zero, one)
+        # The sum of dy x̂, as the centered dy add up to 0. Their product is float16 if both are: without
+        # amp_white_identity mixed precision would take it for float32, since only a sum in float32 needs it.
+        weight_gradient = _total(flow._C.amp_white_identity(centered * x)) * inverse
+        scale = weight * inverse
+        through = _affine(x, mean, -scale * inverse * weight_gradient / rows, zero, one)
+        dx = _affine(centered, zero, scale, zero, one) + through
+        ranks = 1 if x.is_global else flow.env.get_world_size()
+        return dx, weight_gradient / ranks, bias_gradient / ranks, None, None, None
+
+
+def _affine(x, mean, weight, bias, var) -> flow.Tensor:
+    """(x - mean) weight / sqrt(var + _EPSILON) + bias: one operator, float32 inside, for which all are constants."""
+    return flow._C.normalization(x, mean, var, weight, bias, axis=1, epsilon=_EPSILON, momentum=0.0, is_training=False)
 
 
 def _statistics(x: flow.Tensor) -> tuple[flow.Tensor, flow.Tensor]:
     """(B, C, ...) -> mean and variance over all ranks, (C,) float32 broadcast, by two passes over x."""
-    if x.is_global:
-        x = flow._C.amp_black_identity(x)  # or mixed precision would sum in float16
     rows = _rows(x)
-    mean = _over_ranks(_sum(x)) / rows
+    x = flow._C.amp_black_identity(x)
+    mean = _total(x) / rows
     deviation = x - mean.reshape(1, -1, *(1,) * (x.ndim - 2))
-    var = _over_ranks(_sum(flow.square(deviation))) / rows
-    # So that y may be float16 again: what is near amp_black_identity, and all it knows after that, stays float32.
-    return tuple(-(-each) for each in (mean, var))
+    return mean, _total(flow.square(deviation)) / rows
 
 
-def _sum(x: flow.Tensor) -> flow.Tensor:
-    """(B, C, ...) -> (C,), of this rank's images."""
-    return x.sum(dim=(0, *range(2, x.ndim)))
+def _total(x: flow.Tensor) -> flow.Tensor:
+    """(B, C, ...) -> its sums over all ranks, (C,) float32, on every rank. A collective.
+
+    Mixed precision would sum in float16 without amp_black_identity, and go on in float32 after it up to an operator
+    that it does not know: negation is one.
+    """
+    sums = flow._C.amp_black_identity(x).sum(dim=(0, *range(2, x.ndim)))
+    if sums.is_global:
+        sums = sums.to_global(sbp=flow.sbp.broadcast)
+    elif flow.env.get_world_size() > 1:
+        sums = flow._C.local_all_reduce(sums)
+    return -(-sums)
 
 
 def _rows(x: flow.Tensor) -> int:
     """Numbers of a channel in a batch of all ranks."""
     return x.numel() // x.shape[1] * (1 if x.is_global else flow.env.get_world_size())
-
-
-def _over_ranks(sums: flow.Tensor) -> flow.Tensor:
-    """(C,), a partial sum or each rank's own -> their sum, on every rank. A collective."""
-    if sums.is_global:
-        return sums.to_global(sbp=flow.sbp.broadcast)
-    return flow._C.local_all_reduce(sums) if flow.env.get_world_size() > 1 else sums
 
 
 def _follow(running: flow.Tensor, value: flow.Tensor, momentum: float) -> None:
