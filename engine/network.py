@@ -7,6 +7,7 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.channels_last import use_channels_last
+from backbones.checkpointing import segments
 from backbones.synchronized import synchronize_batch_norm
 from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
@@ -30,6 +31,15 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)
+
+
+def configured_segments(cfg, backbone: nn.Module) -> list[str]:
+    """The names in a `Classifier` of the modules whose activations the backward pass computes again.
+
+    Raises UserError if the backbone does not say what its blocks are.
+    """
+    kind = cfg.activation_checkpointing
+    return segments(backbone, kind, "backbone.") if kind else []
 
 
 def build_teacher(path: Path, runtime: Runtime, graph: bool = True) -> tuple[nn.Module, int]:

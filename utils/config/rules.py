@@ -215,6 +215,7 @@ _ALWAYS: tuple[Clash, ...] = (
     ),
 )
 
+NOT_EAGER = "only the compiled step computes activations again; write graph=True, or activation_checkpointing=None"
 _WHOLE_HEAD = "every rank would hold all class centers; write model_parallel=True"
 
 _TRAINING: tuple[Clash, ...] = (
@@ -268,6 +269,11 @@ _TRAINING: tuple[Clash, ...] = (
         ("num_image", "batch_size", "gradient_acc"),
         lambda cfg: cfg.num_image is not None and cfg.num_image < cfg.batch_size * cfg.gradient_acc,
         "there are fewer images than one step takes",
+    ),
+    (
+        ("activation_checkpointing", "graph"),
+        lambda cfg: cfg.activation_checkpointing is not None and not cfg.graph,
+        NOT_EAGER,
     ),
     (
         ("fp16", "device"),

@@ -1,0 +1,54 @@
+"""Activations that are computed again: the same numbers as when they are kept, statistics and masks among them."""
+
+import functools
+import json
+from collections import Counter
+
+import pytest
+from oneflow import nn
+
+from backbones import get_model
+from backbones.checkpointing import segments
+from tests.ranks import run_ranks
+from utils.errors import UserError
+
+CASES = [f"{kind}-{norm}-{acc}" for kind in ("blocks", "stages") for norm in ("plain", "synchronized") for acc in (1, 2)]
+
+
+@functools.cache
+def seen(ranks):
+    return json.loads(run_ranks(ranks, "tests/engine/recompute_worker.py").strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("case", CASES)
+def test_the_step_stays_the_same(ranks, case):
+    """With statistics that OneFlow gives as 1 / deviation it is so to rounding."""
+    found = seen(ranks)[case]
+    assert found["error"] <= (0 if "synchronized" in case else 1e-5)
+    assert found["moved"] > 1e-3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_comes_again_and_what_does_not(case):
+    found, (kind, norm, _) = seen(2)[case], case.split("-")
+    again = Counter(found["again"])
+    assert found["waits"]  # for a gradient, or it would run in the forward pass
+    # Of a block's last convolution the output is needed too; its BatchNorm's only by the next block of a stage.
+    assert again["conv2d"] == 8 and again["prelu"] == 4 and "dropout" not in again
+    assert again["normalization"] >= 4 and not again["reduce_sum"]  # with the statistics of the forward pass
+    assert found["writes"] == (16 if norm == "synchronized" else 8)  # each once, as without
+    assert (again["add_n"] + again["broadcast_add"] > 0) == (kind == "stages") or again["normalization"] > 4
+
+
+def test_blocks_and_stages_of_our_networks():
+    network = get_model("r18", 16)
+    assert segments(network, "stages", "backbone.") == [f"backbone.layer{i}" for i in (1, 2, 3, 4)]
+    assert segments(network, "blocks") == [f"layer{i}.{block}" for i in (1, 2, 3, 4) for block in (0, 1)]
+    assert "layers.3.layers.2" in segments(get_model("mbf", 16), "blocks")
+    assert segments(get_model("mbf_tiny", 16), "blocks") == ["layers.0", "layers.1", "layers.2"]
+
+
+def test_a_network_without_stages_is_refused():
+    with pytest.raises(UserError, match="Sequential has no stages to compute again"):
+        segments(nn.Sequential(nn.Linear(2, 2)), "blocks")
