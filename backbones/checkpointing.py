@@ -13,7 +13,9 @@ def segments(backbone: nn.Module, kind: str, prefix: str = "") -> list[str]:
     block. Raises UserError if the backbone does not say it.
     """
     if not hasattr(backbone, "stages"):
-        raise UserError(f"{type(backbone).__name__} has no stages to compute again; write activation_checkpointing=None")
+        raise UserError(
+            f"{type(backbone).__name__} has no stages to compute again; write activation_checkpointing=None"
+        )
     chosen = backbone.stages()
     if kind == "blocks":
         chosen = [block for stage in chosen for block in (stage if isinstance(stage, nn.Sequential) else [stage])]

@@ -53,8 +53,9 @@ def _normalize(module: nn.Module, x: flow.Tensor) -> flow.Tensor:
 
 
 class _Normalize(autograd.Function):
-    """x (B, C, ...) -> (x - mean) weight inverse + bias. mean, inverse: of x over all ranks, (C,), not differentiated by
-    themselves; var: 1 / inverse^2 - _EPSILON."""
+    """x (B, C, ...) -> (x - mean) weight inverse + bias. mean, inverse: of x over all ranks, (C,); gradients go through
+    them too. var: 1 / inverse^2 - _EPSILON.
+    """
 
     @staticmethod
     def forward(ctx, x, weight, bias, mean, var, inverse) -> flow.Tensor:
@@ -106,8 +107,8 @@ def _total(x: flow.Tensor) -> flow.Tensor:
     if sums.is_global:
         sums = sums.to_global(sbp=flow.sbp.broadcast)
     elif flow.env.get_world_size() > 1:
-        sums = flow._C.local_all_reduce(sums)
-    return -(-sums)
+        flow._C.local_all_reduce(sums, inplace=True)
+    return flow.negative(flow.negative(sums))
 
 
 def _rows(x: flow.Tensor) -> int:

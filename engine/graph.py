@@ -116,7 +116,9 @@ class GraphStep:
         recomputed: Sequence[str] = (),
     ) -> None:
         self._learning_rate = LearningRate(runtime.placement)
-        self._graph = TrainGraph(model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse, recomputed)
+        self._graph = TrainGraph(
+            model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse, recomputed
+        )
         self._parameters = dict(model.named_parameters())
         self._optimizer, self._runtime = optimizer, runtime
 

@@ -37,7 +37,8 @@ class Distance(nn.Module):
 
 def make_network(how):
     network = nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, eps=1e-3), nn.PReLU(4), nn.Conv2d(4, 3, 3), nn.BatchNorm2d(3, momentum=0.3),
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, eps=1e-3), nn.PReLU(4),
+        nn.Conv2d(4, 3, 3), nn.BatchNorm2d(3, momentum=0.3),
         nn.Flatten(), nn.Linear(48, EMBEDDING), nn.BatchNorm1d(EMBEDDING),
     )  # fmt: skip
     rng = np.random.default_rng(1)
@@ -76,13 +77,15 @@ def compiled(network, acc, runtime, job):
 
 
 def eager(network, acc, runtime, _):
+    network.to(runtime.device)
     trained = dict(network.named_parameters())
     trained = {name: parameter for name, parameter in trained.items() if parameter.requires_grad}
     update, losses = EagerUpdate(make_optimizer("sgd"), trained, ParameterRules(0.0), 0.0), []
     for step in range(STEPS):
         loss = 0.0
         for images, wanted in zip(*(np.split(part, acc) for part in shares(step, acc, runtime)), strict=True):
-            part = flow.square(network(flow.tensor(images)) - flow.tensor(wanted)).mean() / (acc * runtime.ranks)
+            images, wanted = (flow.tensor(each).to(runtime.device) for each in (images, wanted))
+            part = flow.square(network(images) - wanted).mean() / (acc * runtime.ranks)
             part.backward()
             loss += part.numpy()
         for parameter in trained.values() if runtime.ranks > 1 else ():

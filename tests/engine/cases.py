@@ -56,8 +56,8 @@ FULL_CASES = {
     "batch_norm": {"batch_norm": True},
     "synchronized_norm": {"batch_norm": True, "sync_batchnorm": True},
     "synchronized_norm_all": {
-        "batch_norm": True, "sync_batchnorm": True, "gradient_acc": 2, "half": True, "clip": 0.5, "model_parallel": False,
-        "loss_scale": True,
+        "batch_norm": True, "sync_batchnorm": True, "gradient_acc": 2, "half": True, "clip": 0.5,
+        "model_parallel": False, "loss_scale": True,
     },
     "accumulation": {"gradient_acc": 2},
     "accumulation_norm": {"gradient_acc": 2, "batch_norm": True},

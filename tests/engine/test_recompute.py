@@ -12,7 +12,9 @@ from backbones.checkpointing import segments
 from tests.ranks import run_ranks
 from utils.errors import UserError
 
-CASES = [f"{kind}-{norm}-{acc}" for kind in ("blocks", "stages") for norm in ("plain", "synchronized") for acc in (1, 2)]
+CASES = [
+    f"{kind}-{norm}-{acc}" for kind in ("blocks", "stages") for norm in ("plain", "synchronized") for acc in (1, 2)
+]
 
 
 @functools.cache
@@ -23,9 +25,9 @@ def seen(ranks):
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("case", CASES)
 def test_the_step_stays_the_same(ranks, case):
-    """With statistics that OneFlow gives as 1 / deviation it is so to rounding."""
+    """To the bit, but for plain BatchNorm with accumulation: OneFlow repeats that itself to no more than rounding."""
     found = seen(ranks)[case]
-    assert found["error"] <= (0 if "synchronized" in case else 1e-5)
+    assert found["error"] <= (1e-3 if case.endswith("plain-2") else 0 if "synchronized" in case else 1e-5)
     assert found["moved"] > 1e-3
 
 
@@ -34,11 +36,11 @@ def test_what_comes_again_and_what_does_not(case):
     found, (kind, norm, _) = seen(2)[case], case.split("-")
     again = Counter(found["again"])
     assert found["waits"]  # for a gradient, or it would run in the forward pass
-    # Of a block's last convolution the output is needed too; its BatchNorm's only by the next block of a stage.
-    assert again["conv2d"] == 8 and again["prelu"] == 4 and "dropout" not in again
-    assert again["normalization"] >= 4 and not again["reduce_sum"]  # with the statistics of the forward pass
-    assert found["writes"] == (16 if norm == "synchronized" else 8)  # each once, as without
-    assert (again["add_n"] + again["broadcast_add"] > 0) == (kind == "stages") or again["normalization"] > 4
+    # A mask is drawn once, so what comes out of Dropout is kept. With stages, so is no sum of a stage's first block.
+    assert again["conv2d"] == 8 and "dropout" not in again
+    assert again["normalization"] == (6 if kind == "stages" else 4)  # with the statistics of the forward pass
+    assert not again["reduce_sum"]
+    assert found["writes"] == (16 if norm == "synchronized" else 8)  # running statistics, each once, as without
 
 
 def test_blocks_and_stages_of_our_networks():

@@ -33,7 +33,16 @@ EACH_CASE = pytest.mark.parametrize(
 TOGETHER = 20  # cases of one run of the ranks; all of them would take minutes on a busy machine
 FORMULA = ("loss", "parameters", "filtering", "smoothing")
 TRAINING = (
-    *("batch_norm", "sync_batchnorm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),
+    *(
+        "batch_norm",
+        "sync_batchnorm",
+        "gradient_acc",
+        "clip",
+        "optimizer",
+        "optimizer_parameters",
+        "head_optimizer",
+        "multipliers",
+    ),
     *("frozen", "decays_vectors", "weight"),
 )
 

@@ -428,7 +428,10 @@ def test_a_contradiction_names_keys_values_and_places() -> None:
         (["synthetic=True", "num_classes=10"], "needs num_image"),
         (["synthetic=True", "num_classes=10", "num_image=999", "val_targets=lfw"], "set val_path"),
         (["ofrecord_path=x", "num_image=255", "gradient_acc=2"], "fewer images than one step takes"),
-        (["ofrecord_path=x", "activation_checkpointing=blocks", "graph=False"], "write graph=True, or activation_check"),
+        (
+            ["ofrecord_path=x", "activation_checkpointing=blocks", "graph=False"],
+            "write graph=True, or activation_check",
+        ),
         (["ofrecord_path=x", "fp16=True", "device=cpu"], "write fp16=False"),
         (["ofrecord_path=x", "fp16=True", "gradient_acc=2"], "write a larger batch_size with gradient_acc=1"),
     ],
