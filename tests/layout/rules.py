@@ -77,7 +77,7 @@ def sums_in_half(operators: list[Operator]) -> list[str]:
 
 
 def batch_norm_sums(operators: list[Operator]) -> list[End]:
-    """What BatchNorm, the backbone's second module, sums over the ranks; its parameters' gradients are whole already."""
+    """What BatchNorm, the backbone's second module, sums over the ranks."""
     return [
         crossing.given
         for crossing in crossings(operators)
