@@ -141,8 +141,8 @@ class Network:
 
 def train(
     start, batches, rates, *, ranks=1, batch_norm=False, sync_batchnorm=False, gradient_acc=1,
-    optimizer="sgd", optimizer_parameters=(), head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True, clip=5.0, sampled=None, state=(), random=None,
-    weight=1.0, terms=(), teacher=None, distill=None, **head
+    optimizer="sgd", optimizer_parameters=(), head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True,
+    clip=5.0, sampled=None, state=(), random=None, weight=1.0, terms=(), teacher=None, distill=None, **head
 ):  # fmt: skip
     """Losses of every step, the final parameters by name, the network with its running statistics, and the final state
     of the loss.
