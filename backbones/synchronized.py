@@ -12,7 +12,7 @@ crosses the ranks are a channel's sums: two in the forward and two in the backwa
 import oneflow as flow
 from oneflow import autograd, nn
 
-_EPSILON = 1e-5  # of OneFlow's operator for known statistics, whatever the module's is; cuDNN takes no less
+_EPSILON = 1e-5  # of OneFlow's operator for known statistics, which is here used to multiply and add
 
 
 def synchronize_batch_norm(model: nn.Module) -> int:
