@@ -5,7 +5,6 @@ that come again, and those that write running statistics.
 """
 
 import json
-from itertools import product
 
 import numpy as np
 import oneflow as flow
@@ -83,7 +82,7 @@ def train(kind, synchronized, acc, runtime):
 if __name__ == "__main__":
     runtime, said = start_runtime("cpu"), {}
     sleep_while_waiting()
-    for synchronized, acc in product((False, True), (1, 2)):
+    for synchronized, acc in ((False, 1), (True, 1), (True, 2)):
         plain, _ = train(None, synchronized, acc, runtime)
         for kind in ("blocks", "stages"):
             seen, job = train(kind, synchronized, acc, runtime)
