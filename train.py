@@ -16,7 +16,7 @@ from launch.epoch_signal import hold_epoch_signal
 from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
 from utils.config import dump_config, format_config, load_config
-from utils.config.rules import teacher_in_step, uses_teacher
+from utils.config.rules import NOT_EAGER, teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
@@ -38,6 +38,8 @@ def parse(arguments: list[str]):
         cfg.graph = args.graph
     if cfg.fp16 and not cfg.graph:
         raise UserError("fp16=True needs the compiled step, where its loss is scaled; use --graph, or add fp16=False")
+    if cfg.activation_checkpointing and not cfg.graph:
+        raise UserError(f"activation_checkpointing with --eager is not possible: {NOT_EAGER}.")
     return cfg, args.print_phases
 
 

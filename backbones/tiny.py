@@ -46,6 +46,9 @@ class TinyNet(nn.Module):
         # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False
 
+    def stages(self) -> list[nn.Module]:
+        return [self.layers]
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         x = self.dropout(self.flatten(self.layers(x)))
         return self.features(self.fc(x))

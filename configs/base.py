@@ -14,6 +14,8 @@ config.embedding_size = 512  # length of an embedding
 config.image_size = 112  # pixels that the network takes, or (height, width); images of another size are scaled
 config.gray = False  # the network takes gray images, of one channel
 config.dropout = 0.0  # before the last fully connected layer, probability in [0, 1)
+config.sync_batchnorm = False  # True: BatchNorm's statistics are of all ranks' images | False: of each rank's own
+config.activation_checkpointing = None  # "blocks" | "stages": computed again in the backward pass, to save memory
 
 config.pretrained = None  # weights to start from: a .safetensors file, or the folder of a run or checkpoint
 config.freeze_backbone = 0  # steps in which only the head is trained, before the whole network is

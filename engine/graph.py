@@ -1,12 +1,14 @@
 """The training step as one compiled graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import oneflow as flow
 from oneflow import nn
 from oneflow.amp import GradScaler
+from oneflow.framework.c_api_util import GetCurrentJob
 
+from engine.recompute import recompute
 from optim.compiled import LearningRate, set_terms
 from optim.optimizer import Optimizer
 from optim.parameters import ParameterRules
@@ -31,6 +33,8 @@ class TrainGraph(nn.Graph):
     optimizer updates the parameters that train by `rules`, at the rate that `learning_rate` is set to; without any,
     there is only the forward pass. clip: the largest L2 norm of all their gradients together, before weight decay (0:
     any). fp16: automatic mixed precision with a dynamic loss scale (CUDA only). fuse: the compiler may fuse operators.
+    recomputed: names of the model's modules, such as "backbone.layer1.0", whose activations are computed again in the
+    backward pass.
     """
 
     def __init__(
@@ -43,8 +47,10 @@ class TrainGraph(nn.Graph):
         gradient_acc: int = 1,
         fp16: bool = False,
         fuse: bool = True,
+        recomputed: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self._recomputed, self._forward = recomputed, ()
         self.model, self.learning_rate, self.optimizer = model, learning_rate, optimizer
         trained = rules.trained(model)
         self._terms = {f"model.{name}": rules.terms(name, p.ndim) for name, p in trained.items()}
@@ -74,6 +80,7 @@ class TrainGraph(nn.Graph):
             self.learning_rate()  # what is not read here is not in the job
         objective, outputs = self.model(images, labels, state, inputs)
         if self.trains:
+            self._forward = {op.name for op in GetCurrentJob().net.op}
             objective.backward()
         return outputs
 
@@ -83,6 +90,7 @@ class TrainGraph(nn.Graph):
         if self.trains:
             job = self._full_graph_proto
             set_terms(job, self.optimizer, "learning_rate.value", self._terms)
+            recompute(job, [f"model.{name}" for name in self._recomputed], self._forward)
             self._full_graph_proto = job
         return built
 
@@ -105,9 +113,12 @@ class GraphStep:
         gradient_acc: int = 1,
         fp16: bool = False,
         fuse: bool = True,
+        recomputed: Sequence[str] = (),
     ) -> None:
         self._learning_rate = LearningRate(runtime.placement)
-        self._graph = TrainGraph(model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse)
+        self._graph = TrainGraph(
+            model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse, recomputed
+        )
         self._parameters = dict(model.named_parameters())
         self._optimizer, self._runtime = optimizer, runtime
 

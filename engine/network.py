@@ -7,6 +7,8 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.channels_last import use_channels_last
+from backbones.checkpointing import segments
+from backbones.synchronized import synchronize_batch_norm
 from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
 from utils.pixels import ImageShape
@@ -24,9 +26,20 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.data_format == "NHWC":
         use_channels_last(backbone, cfg.network)
+    if cfg.sync_batchnorm:
+        synchronize_batch_norm(backbone)
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)
+
+
+def configured_segments(cfg, backbone: nn.Module) -> list[str]:
+    """The names in a `Classifier` of the modules whose activations the backward pass computes again.
+
+    Raises UserError if the backbone does not say what its blocks are.
+    """
+    kind = cfg.activation_checkpointing
+    return segments(backbone, kind, "backbone.") if kind else []
 
 
 def build_teacher(path: Path, runtime: Runtime, shape: ImageShape, graph: bool = True) -> tuple[nn.Module, int]:

@@ -7,7 +7,7 @@ from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier, freeze
 from engine.modules import Modules
-from engine.network import image_shape
+from engine.network import configured_segments, image_shape
 from engine.phase import Phase
 from engine.projection import WEIGHT
 from engine.step import TrainStep
@@ -27,6 +27,7 @@ def check_phase(cfg, modules: Modules) -> None:
     parameter matches.
     """
     row_optimizer(cfg)
+    configured_segments(cfg, modules.backbone)
     names = [CENTERS, *(f"backbone.{name}" for name, _ in modules.backbone.named_parameters())]
     names += [WEIGHT] if modules.projection else []
     for pattern in ParameterRules.from_config(cfg, configured_optimizer(cfg).weight_decay).unused(names):
@@ -60,7 +61,8 @@ def make_step(
     taught = (modules.projection, modules.teacher) if loss.wants_teacher else ()
     model = Classifier(modules.backbone, head, loss, *taught, pixels=Pixels(image_shape(cfg).channels, cfg.data_format))
     parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
-    inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops)) if cfg.graph else EagerStep(*parts)
+    recomputed = configured_segments(cfg, modules.backbone)
+    inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops), recomputed) if cfg.graph else EagerStep(*parts)
     means = _phase_means(means, cfg, num_classes, runtime)
     step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms), means)
     return head, step

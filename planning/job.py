@@ -14,10 +14,12 @@ from oneflow.core.common import data_type_pb2
 from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
 from backbones.pixels import Pixels
+from backbones.synchronized import synchronize_batch_norm
 from deploy.teacher import find_teacher
 from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
-from engine.network import build_teacher, image_shape
+from engine.network import build_teacher, configured_segments, image_shape
+from engine.recompute import ordered
 from heads.build import configured_head
 from heads.sampling import ClassSampler
 from losses import configured_loss
@@ -67,7 +69,8 @@ class Job:
 def read_job(cfg, ranks: int, device: str) -> Job:
     """The tensors of one of `ranks` ranks' step with `cfg` (its number of classes does not matter)."""
     job = _build(cfg, ranks, device)
-    shapes, ops = job.helper.lbn2logical_blob_desc, list(job.net.op)
+    by_name = {op.name: op for op in job.net.op}
+    shapes, ops = job.helper.lbn2logical_blob_desc, [by_name[name] for name in ordered(job)]
     slots = tuple(f"-{slot}" for slot in configured_optimizer(cfg).slots)
     produced, last, gradients = {}, {}, set()
     for position, op in enumerate(ops):
@@ -121,6 +124,8 @@ def _build(cfg, ranks: int, device: str):
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.cpu_kernels == "all" and device == "cpu":
         use_cpu_kernels(backbone)
+    if cfg.sync_batchnorm:
+        synchronize_batch_norm(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
     head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)
@@ -133,7 +138,8 @@ def _build(cfg, ranks: int, device: str):
     model = Classifier(
         backbone, _Gathered(head, shared), loss, teacher=teacher, pixels=Pixels(image_shape(cfg).channels)
     )
-    graph = TrainGraph(model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc)
+    parts = model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc
+    graph = TrainGraph(*parts, recomputed=configured_segments(cfg, backbone))
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, *image_shape(cfg)), np.uint8))
     labels = runtime.split_batch(np.zeros(batch, np.int64))

@@ -102,7 +102,7 @@ def head_loss(
 
 
 class Network:
-    """Parameters by the names OneFlow gives them; BatchNorm sees each rank's rows on their own."""
+    """Parameters by the names OneFlow gives them; BatchNorm sees each of `ranks` ranks' rows on their own."""
 
     def __init__(self, parameters, ranks, batch_norm):
         self.p = {name: array.astype(np.float64) for name, array in parameters.items()}
@@ -140,9 +140,9 @@ class Network:
 
 
 def train(
-    start, batches, rates, *, ranks=1, batch_norm=False, gradient_acc=1, optimizer="sgd", optimizer_parameters=(),
-    head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True, clip=5.0, sampled=None, state=(), random=None,
-    weight=1.0, terms=(), teacher=None, distill=None, **head
+    start, batches, rates, *, ranks=1, batch_norm=False, sync_batchnorm=False, gradient_acc=1,
+    optimizer="sgd", optimizer_parameters=(), head_optimizer=None, multipliers=(), frozen=(), decays_vectors=True,
+    clip=5.0, sampled=None, state=(), random=None, weight=1.0, terms=(), teacher=None, distill=None, **head
 ):  # fmt: skip
     """Losses of every step, the final parameters by name, the network with its running statistics, and the final state
     of the loss.
@@ -153,7 +153,7 @@ def train(
     and a function of (embeddings, labels) that gives value and gradient. teacher: of every step, (n, T); distill: as a
     term, of (student, teacher), a student of another length being projected by "projection.weight".
     """
-    net = Network(start, ranks, batch_norm)
+    net = Network(start, 1 if sync_batchnorm else ranks, batch_norm)
     slots = {name: {} for name in net.p}
     multipliers, parameters = dict(multipliers), dict(optimizer_parameters)
     decay = parameters.pop("weight_decay", 5e-4)

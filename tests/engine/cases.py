@@ -37,7 +37,7 @@ PROJECTED = {"terms": ((7.0, "distillation", {}),), "teacher": 5}
 BASE = {
     "classes": CLASSES, "rate": 1.0, "labels": "any", "store": "host", "dtype": "float32", "prefetch": False,
     "loss": "arcface", "parameters": {}, "filtering": 0.0, "half": False, "loss_scale": False,
-    "batch_norm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True,
+    "batch_norm": False, "sync_batchnorm": False, "gradient_acc": 1, "clip": 5.0, "model_parallel": True,
     "centers": 1, "smoothing": 0.0, "weight": 1.0, "terms": (), "teacher": None,
     "optimizer": "sgd", "optimizer_parameters": {}, "head_optimizer": None,
     "multipliers": {}, "frozen": (), "decays_vectors": True,
@@ -54,6 +54,11 @@ FULL_CASES = {
     },
     "filtering": {"filtering": 0.2},
     "batch_norm": {"batch_norm": True},
+    "synchronized_norm": {"batch_norm": True, "sync_batchnorm": True},
+    "synchronized_norm_all": {
+        "batch_norm": True, "sync_batchnorm": True, "gradient_acc": 2, "half": True, "clip": 0.5,
+        "model_parallel": False, "loss_scale": True,
+    },
     "accumulation": {"gradient_acc": 2},
     "accumulation_norm": {"gradient_acc": 2, "batch_norm": True},
     "unclipped": {"clip": 0.0},
@@ -226,7 +231,8 @@ CASES = FULL_CASES | SAMPLED_CASES
 # batches are shared.
 SHARED_CASES = [
     "center_accumulation", "center_triplet", "sampled_center",
-    "arcface", "batch_norm", "accumulation_norm", "replicated", "replicated_norm", "replicated_all", "scale_32",
+    "arcface", "batch_norm", "accumulation_norm", "synchronized_norm", "synchronized_norm_all",
+    "replicated", "replicated_norm", "replicated_all", "scale_32",
     "scale_128", "device", "1001_0.5", "1001_0.1", "more_positives", "all_the_same", "rank_without_positive",
     "sampled_accumulation", "sampled_mmap", "adaface", "curricularface", "magface", "frozen_part", "frozen_centers",
     "adamw", "sampled_adamw", "softmax", "smoothing", "sub_centers", "sub_centers_replicated", "sampled_softmax",

@@ -7,6 +7,7 @@ import numpy as np
 import oneflow as flow
 from oneflow import nn
 
+from backbones.synchronized import synchronize_batch_norm
 from data.batch import Batch
 from engine.batchnorm import averaged_state, rank_statistics
 from engine.eager import EagerStep
@@ -84,6 +85,8 @@ def make_parts(wanted: dict, mode: str, folder: Path, runtime):
     classes, acc = wanted["classes"], wanted["gradient_acc"]
     norm = nn.BatchNorm1d(HIDDEN) if wanted["batch_norm"] else nn.Identity()
     backbone = nn.Sequential(nn.Linear(IN, HIDDEN), norm, nn.Linear(HIDDEN, EMBEDDING))
+    if wanted["sync_batchnorm"]:
+        assert synchronize_batch_norm(backbone) == 1
     if mode == "graph":
         backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     ranks, rank = (runtime.ranks, runtime.rank) if wanted["model_parallel"] else (1, 0)

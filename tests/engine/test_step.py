@@ -33,7 +33,16 @@ EACH_CASE = pytest.mark.parametrize(
 TOGETHER = 20  # cases of one run of the ranks; all of them would take minutes on a busy machine
 FORMULA = ("loss", "parameters", "filtering", "smoothing")
 TRAINING = (
-    *("batch_norm", "gradient_acc", "clip", "optimizer", "optimizer_parameters", "head_optimizer", "multipliers"),
+    *(
+        "batch_norm",
+        "sync_batchnorm",
+        "gradient_acc",
+        "clip",
+        "optimizer",
+        "optimizer_parameters",
+        "head_optimizer",
+        "multipliers",
+    ),
     *("frozen", "decays_vectors", "weight"),
 )
 
@@ -151,6 +160,17 @@ def test_ranks_have_statistics_of_their_own_and_agree_on_their_mean(trained, mod
         np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-6)
         averaged = seen[0][f"batch_norm/averaged.1.running_{kind}"]
         np.testing.assert_allclose(averaged, expected.mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["synchronized_norm", "synchronized_norm_all"])
+@EACH_RUN
+def test_synchronized_statistics_are_those_of_all_images(trained, mode, ranks, case):
+    seen = trained(mode, ranks, case)
+    _, _, net, _ = numpy_training(case, ranks)
+    for kind, expected in (("mean", net.mean[0]), ("var", net.var[0])):
+        for file in seen:
+            np.testing.assert_array_equal(file[f"{case}/own.1.running_{kind}"], seen[0][f"{case}/own.1.running_{kind}"])
+        np.testing.assert_allclose(seen[0][f"{case}/averaged.1.running_{kind}"], expected, rtol=1e-5, atol=1e-6)
 
 
 @EACH_RUN

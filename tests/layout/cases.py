@@ -33,6 +33,7 @@ class LayoutCase:
     terms: tuple[str, ...] = ()  # losses on embeddings
     teacher: int | None = None  # the length of a teacher's embeddings
     optimizer: str = "sgd"
+    sync_batchnorm: bool = False
     floats: int = 0
     bytes_per_logit: int = 0
 
@@ -87,6 +88,7 @@ VARIANTS = {
     "sgdw": (0, {"optimizer": "sgdw"}),
     "adamw": (0, {"optimizer": "adamw"}),
     "lamb": (0, {"optimizer": "lamb"}),
+    "sync_batchnorm": (0, {"sync_batchnorm": True}),
     "normface": (0, {"loss": "normface"}),
     "adaface": (0, {"loss": "adaface"}),
     "adaface_acc2": (0, {"loss": "adaface", "gradient_acc": 2}),

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from tests.layout.cases import LayoutCase
+from tests.layout.cases import EMBEDDING, LayoutCase
 from tests.layout.job import End, Operator, crossings, over_classes
 
 
@@ -76,6 +76,22 @@ def sums_in_half(operators: list[Operator]) -> list[str]:
     return [str(end) for end in own if end.dtype == "float16"]
 
 
+def batch_norm_sums(operators: list[Operator]) -> list[End]:
+    """What BatchNorm, the backbone's second module, sums over the ranks."""
+    return [
+        crossing.given
+        for crossing in crossings(operators)
+        if crossing.given.sbp == "P" and crossing.given.tensor.startswith("model.backbone.1-")
+    ]
+
+
+def wrong_batch_norm_sums(operators: list[Operator], case: LayoutCase) -> list[str]:
+    """All of `batch_norm_sums`, unless they are two of channels in each pass, in float32."""
+    found = batch_norm_sums(operators)
+    right = len(found) == 4 and all((end.dtype, end.shape) == ("float", (EMBEDDING,)) for end in found)
+    return [] if right else ["BatchNorm sums", *map(str, found)]
+
+
 def center_types(operators: list[Operator], case: LayoutCase) -> set[str]:
     """The data types of the class centers (slots, E) in a step and of the products with them, (B, slots) and (B, E)."""
     made = [(op, end) for op in operators for end in op.outputs]
@@ -103,5 +119,8 @@ def broken(operators: list[Operator], case: LayoutCase) -> dict[str, list]:
         "what is returned is collected, and copied out of the graph, no more": kept if len(kept) > 2 else [],
         "there is one tensor of centers": centers if len(centers) > most else [],
         "the head's sums over the ranks are in float32": sums_in_half(operators),
+        "synchronized BatchNorm sends sums of channels": (
+            wrong_batch_norm_sums(operators, case) if case.sync_batchnorm and case.ranks > 1 else []
+        ),
     }
     return {rule: found for rule, found in faults.items() if found}

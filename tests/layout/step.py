@@ -5,6 +5,7 @@ from collections.abc import Callable
 import oneflow as flow
 from oneflow import nn
 
+from backbones.synchronized import synchronize_batch_norm
 from engine.graph import TrainGraph
 from engine.model import Classifier
 from heads.class_parallel import ClassParallelHead
@@ -31,7 +32,10 @@ def step_inputs(case: LayoutCase, rows: int, labels: flow.Tensor, made: Callable
 def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
     """A step, not compiled yet: (batch, IN) float32 S(0), (batch,) int64 S(0) -> what `TrainGraph` returns."""
     layers = [nn.Linear(IN, EMBEDDING)] + [nn.BatchNorm1d(EMBEDDING)] * case.batch_norm
-    backbone = nn.Sequential(*layers).to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
+    backbone = nn.Sequential(*layers)
+    if case.sync_batchnorm:
+        synchronize_batch_norm(backbone)
+    backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     # Without a store: the step knows nothing of where the class centers are kept.
     head = ClassParallelHead(
         None,

@@ -215,6 +215,7 @@ _ALWAYS: tuple[Clash, ...] = (
     ),
 )
 
+NOT_EAGER = "only the compiled step computes activations again; write graph=True, or activation_checkpointing=None"
 _WHOLE_HEAD = "every rank would hold all class centers; write model_parallel=True"
 
 _TRAINING: tuple[Clash, ...] = (
@@ -270,9 +271,19 @@ _TRAINING: tuple[Clash, ...] = (
         "there are fewer images than one step takes",
     ),
     (
+        ("activation_checkpointing", "graph"),
+        lambda cfg: cfg.activation_checkpointing is not None and not cfg.graph,
+        NOT_EAGER,
+    ),
+    (
         ("fp16", "device"),
         lambda cfg: cfg.fp16 and cfg.device == "cpu",
         "mixed precision needs CUDA; write fp16=False",
+    ),
+    (
+        ("data_format", "sync_batchnorm"),
+        lambda cfg: cfg.data_format == "NHWC" and cfg.sync_batchnorm,
+        "synchronized BatchNorm takes its channels from axis 1; write data_format=NCHW",
     ),
     (
         ("data_format", "device"),

@@ -148,6 +148,8 @@ SCHEMA: dict[str, Row] = {
     ),
     "gray": _FLAG,
     "dropout": _BELOW_ONE,
+    "sync_batchnorm": _FLAG,
+    "activation_checkpointing": _choice(None, "blocks", "stages"),
     "pretrained": _PATH,
     "freeze_backbone": _count(0),
     "frozen": _PATTERNS,
