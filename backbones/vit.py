@@ -85,8 +85,9 @@ class VisionTransformer(nn.Module):
         super().__init__()
         tokens = (sizes.height // _PATCH) * (sizes.width // _PATCH)
         self.patch_embed = PatchEmbed(sizes.channels, dim)
-        self.pos_embed = nn.Parameter(flow.empty(1, tokens, dim))
-        self.mask_token = nn.Parameter(flow.empty(1, 1, dim))
+        # Not flow.empty: on other ranks than the first it would be elsewhere than the weights of layers, and its values
+        # drawn beside theirs, in no certain order.
+        self.pos_embed, self.mask_token = (nn.Parameter(flow.Tensor(1, count, dim)) for count in (tokens, 1))
         self.masking = TokenMask(tokens, mask) if mask > 0 else None
         self.blocks = nn.ModuleList([Block(dim, drop_path * i / max(depth - 1, 1)) for i in range(depth)])
         self.norm = nn.LayerNorm(dim)

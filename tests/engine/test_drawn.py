@@ -37,8 +37,10 @@ def test_any_way_of_sharing_a_batch_trains_alike(trained, ranks, case):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["graph-2", "eager-2"])
 def test_a_resumed_run_is_the_same_to_the_last_bit(trained, ranks, case):
     found = of_case(trained(ranks), case)
-    for name in [name for name in found if name.startswith("resumed.")]:
+    resumed = [name for name in found if name.startswith("resumed.")]
+    assert "resumed.mask_token" in resumed
+    for name in resumed:
         np.testing.assert_array_equal(found[name], found[name.removeprefix("resumed.")], err_msg=name)
