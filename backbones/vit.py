@@ -83,7 +83,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, sizes: Sizes, dropout: float, dim: int, depth: int, drop_path: float, mask: float) -> None:
         super().__init__()
-        tokens = (sizes.height // _PATCH) * (sizes.width // _PATCH)
+        tokens = (sizes.image.height // _PATCH) * (sizes.image.width // _PATCH)
         self.patch_embed = PatchEmbed(sizes.channels, dim)
         # Not flow.empty: on other ranks than the first it would be elsewhere than the weights of layers, and its values
         # drawn beside theirs, in no certain order.
@@ -139,6 +139,7 @@ def vit(
     for name, share in (("drop_path", drop_path), ("mask", mask)):
         if not 0 <= share < 1:
             raise UserError(f"{name} = {share} is not possible: it must be a number from 0 to below 1")
-    if min(sizes.height, sizes.width) < _PATCH:
-        raise UserError(f"images of {sizes.height}x{sizes.width} have no whole patch of {_PATCH}x{_PATCH} pixels")
+    height, width, _ = sizes.image
+    if min(height, width) < _PATCH:
+        raise UserError(f"images of {height}x{width} have no whole patch of {_PATCH}x{_PATCH} pixels")
     return VisionTransformer(sizes, dropout, dim, depth, drop_path, mask)

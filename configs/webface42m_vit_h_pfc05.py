@@ -1,4 +1,4 @@
-"""WebFace42M, ViT-H, as arcface_torch trains it (wf42m_pfc02_vit_h.py), for 16 epochs with half of the class centers."""
+"""WebFace42M, ViT-H, as arcface_torch trains it (wf42m_pfc02_vit_h.py): 16 epochs, half of the class centers a step."""
 
 from configs.datasets.webface42m import config
 from configs.recipes.vit import recipe

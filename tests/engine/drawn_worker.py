@@ -11,6 +11,7 @@ from oneflow import nn
 
 from backbones.registry import Sizes
 from backbones.vit import VisionTransformer
+from data.batch import Batch
 from engine.eager import EagerStep
 from engine.graph import GraphStep
 from engine.model import Classifier, freeze
@@ -23,17 +24,19 @@ from heads.stores.store import RowShape, Surroundings
 from optim import make_optimizer
 from optim.parameters import ParameterRules
 from tests.losses.extra_margins import margin_of
+from utils.pixels import ImageShape
 from utils.runtime import Runtime, local_array, start_runtime, write_local
 
-SIZES, CLASSES, BATCH, STEPS, SEED = Sizes(8, 36, 27), 11, 8, 4, 3
+SIZES, CLASSES, BATCH, STEPS, SEED = Sizes(8, ImageShape(36, 27, 3)), 11, 8, 4, 3
 CASES = [f"{mode}-{acc}" for mode, acc in product(("graph", "eager"), (1, 2))]
 
 
-def batches() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def batches() -> list[Batch]:
+    """Of all ranks; images as a network takes them."""
     rng = np.random.default_rng(1)
     return [
-        (
-            rng.normal(size=(BATCH, SIZES.channels, SIZES.height, SIZES.width)).astype(np.float32),
+        Batch(
+            rng.normal(size=(BATCH, 3, 36, 27)).astype(np.float32),
             rng.integers(0, CLASSES, BATCH),
             rng.permutation(1000)[:BATCH],
         )
@@ -67,7 +70,7 @@ def make_step(mode: str, acc: int, runtime: Runtime) -> tuple[nn.Module, DeviceR
 
 
 def train(mode: str, acc: int, runtime: Runtime) -> dict[str, np.ndarray]:
-    shares = [tuple(np.split(rows, runtime.ranks)[runtime.rank] for rows in batch) for batch in batches()]
+    shares = [Batch(*(np.split(rows, runtime.ranks)[runtime.rank] for rows in batch[:3])) for batch in batches()]
     backbone, store, step = make_step(mode, acc, runtime)
     losses = []
     for number, share in enumerate(shares):
@@ -75,7 +78,7 @@ def train(mode: str, acc: int, runtime: Runtime) -> dict[str, np.ndarray]:
             weights = {name: local_array(p).copy() for name, p in backbone.named_parameters()}
             # What they give is the run's own memory.
             state, rows = ({n: np.array(a) for n, a in held.items()} for held in (step.state(), store.arrays()))
-        found = step(*share)["loss"].to_global(sbp=flow.sbp.broadcast).to_local().numpy()
+        found = step(share)["loss"].to_global(sbp=flow.sbp.broadcast).to_local().numpy()
         losses.append(found.mean())
     results = {name: local_array(p).copy() for name, p in backbone.named_parameters()} | {"losses": np.array(losses)}
     if acc == 1:
@@ -87,7 +90,7 @@ def train(mode: str, acc: int, runtime: Runtime) -> dict[str, np.ndarray]:
         store.load(name, array)
     step.restore(STEPS // 2, state)
     for share in shares[STEPS // 2 :]:
-        step(*share)
+        step(share)
     return results | {f"resumed.{name}": local_array(p).copy() for name, p in resumed.named_parameters()}
 
 
