@@ -19,6 +19,19 @@ _PATCH, _HEADS, _MLP = 9, 8, 4  # pixels of a patch's side; of attention; hidden
 _STD = 0.02  # of initial values
 
 
+class LayerNorm(nn.LayerNorm):
+    """Of the last axis. On cards one operator; on CPUs, where models are exported too, plain ones, for OneFlow's own
+    there have no form in ONNX.
+    """
+
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        if (x.placement if x.is_global else x.device).type == "cuda":
+            return super().forward(x)
+        centered = x - x.mean(dim=-1, keepdim=True)
+        variance = (centered * centered).mean(dim=-1, keepdim=True)
+        return centered * flow.rsqrt(variance + self.eps) * self.weight + self.bias
+
+
 class PatchEmbed(nn.Module):
     """Images (B, channels, H, W) -> tokens (B, T, dim), one for each whole patch."""
 
@@ -65,8 +78,8 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, drop_path: float) -> None:
         super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(dim), Attention(dim)
-        self.norm2, self.mlp = nn.LayerNorm(dim), Mlp(dim)
+        self.norm1, self.attn = LayerNorm(dim), Attention(dim)
+        self.norm2, self.mlp = LayerNorm(dim), Mlp(dim)
         self.drop1, self.drop2 = (DropPath(drop_path) if drop_path > 0 else nn.Identity() for _ in range(2))
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
@@ -90,7 +103,7 @@ class VisionTransformer(nn.Module):
         self.pos_embed, self.mask_token = (nn.Parameter(flow.Tensor(1, count, dim)) for count in (tokens, 1))
         self.masking = TokenMask(tokens, mask) if mask > 0 else None
         self.blocks = nn.ModuleList([Block(dim, drop_path * i / max(depth - 1, 1)) for i in range(depth)])
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.feature = nn.Sequential(
             nn.Linear(tokens * dim, dim, bias=False),
             nn.BatchNorm1d(dim, eps=2e-5),
