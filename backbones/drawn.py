@@ -117,7 +117,9 @@ def unmask(kept: flow.Tensor, places: flow.Tensor, token: flow.Tensor) -> flow.T
     """The tokens that `TokenMask` has left, (B, kept, d), at their places (B, T) again, and `token` (1, 1, d) at the
     others: (B, T, d).
     """
-    return flow.batch_gather(flow.cat([kept, token.expand(kept.shape[0], 1, kept.shape[2])], dim=1), places)
+    # Like the others it has to be split over the ranks; `expand` would have all ranks hold all tokens.
+    own = flow.broadcast_like(token, kept[:, :1], broadcast_axes=(0,))
+    return flow.batch_gather(flow.cat([kept, own], dim=1), places)
 
 
 class Draws:

@@ -26,7 +26,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         if (x.placement if x.is_global else x.device).type == "cuda":
-            return super().forward(x)
+            return nn.functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         centered = x - x.mean(dim=-1, keepdim=True)
         variance = (centered * centered).mean(dim=-1, keepdim=True)
         return centered * flow.rsqrt(variance + self.eps) * self.weight + self.bias
