@@ -3,8 +3,8 @@
 Structure, initial values and parameter names are those of InsightFace's arcface_torch, so that weights move either way:
 patches of 9 x 9 pixels without overlap, no class token, learned positions, and a head that sees all tokens.
 
-Under AMP the matrix products are half precision, those of attention too, and LayerNorm, softmax and sums of gradients
-compute in float32 inside of them. (arcface_torch's attention is float32 as a whole.)
+Under AMP the matrix products are half precision, those of attention too, and so are the tensors that softmax and
+LayerNorm take and give, which compute in float32; ReLU6 is float32. (arcface_torch's attention is float32 as a whole.)
 """
 
 import oneflow as flow
