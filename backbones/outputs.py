@@ -37,7 +37,7 @@ def make_output(
 def embed_rows(inputs: int, sizes: Sizes, dropout: float, style: Style) -> nn.Module:
     """(B, inputs) -> (B, sizes.embedding): Dropout, Linear, BatchNorm."""
     linear = _linear(inputs, sizes.embedding, True)
-    return nn.Sequential(_dropped(nn.Identity(), dropout), linear, _last(style, sizes.embedding))
+    return nn.Sequential(_dropped(nn.Identity(), dropout, inputs), linear, _last(style, sizes.embedding))
 
 
 class MeanOfPlaces(nn.Module):
