@@ -52,6 +52,8 @@ class Dropout(Drawn, nn.Dropout):
     otherwise (Srivastava et al., JMLR 2014). The share is rounded to 1 / 65536.
     """
 
+    any_layout = True
+
     def __init__(self, share: float, size: int) -> None:
         super().__init__(share)
         self._draws(columns=size, words=-(-size // 4))
@@ -71,6 +73,8 @@ class DropPath(Drawn, nn.Module):
     """An image's x is 0 with probability `share`, and 1 / (1 - share) times as large otherwise: stochastic depth
     (Huang et al., ECCV 2016) for what is added to a shortcut.
     """
+
+    any_layout = True
 
     def __init__(self, share: float) -> None:
         super().__init__()
