@@ -158,7 +158,7 @@ def main(arguments: list[str]) -> int:
     from backbones.cpu_kernels import use_cpu_kernels
     from engine.checkpoint import Checkpoint, check_shared
     from engine.epoch_stop import STOP_FILE
-    from engine.hooks import Checkpoints, DropoutSeeds, Progress, Verification
+    from engine.hooks import Checkpoints, Progress, Verification
     from engine.records import Records
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
@@ -218,7 +218,7 @@ def main(arguments: list[str]) -> int:
     records = Records(output, trainer.step, cfg.tensorboard, logger) if runtime.is_main else None
     saving = Checkpoints(cfg.save_interval, cfg.save_all_states, logger)
     verification = Verification(sets, cfg.verbose, logger, records)
-    finished = trainer.fit([DropoutSeeds(logger), Progress(cfg.frequent, logger, records), verification, saving])
+    finished = trainer.fit([Progress(cfg.frequent, logger, records), verification, saving])
     if records:
         records.close()
     runtime.wait_for_all()  # OneFlow aborts a rank that misses another, as while the main one still writes a model

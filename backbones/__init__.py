@@ -15,6 +15,7 @@ from backbones import (  # noqa: F401
     resnet_v2,
     se_resnext,
     tiny,
+    vit,
 )
 from backbones.registry import get_model, list_models, register
 

@@ -8,6 +8,7 @@ import math
 import oneflow as flow
 from oneflow import nn
 
+from backbones.drawn import Dropout
 from backbones.registry import Sizes, register
 
 _WIDTHS = (64, 128, 256, 512)
@@ -57,8 +58,9 @@ class IResNet(nn.Module):
         self.layer4 = _stage(_WIDTHS[2], _WIDTHS[3], stages[3])
         self.bn2 = nn.BatchNorm2d(_WIDTHS[3])
         self.flatten = nn.Flatten()
-        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
-        self.fc = nn.Linear(_WIDTHS[3] * math.prod(sizes.final_map(halvings=4)), sizes.embedding)
+        flat = _WIDTHS[3] * math.prod(sizes.final_map(halvings=4))
+        self.dropout = Dropout(dropout, flat) if dropout > 0 else nn.Identity()
+        self.fc = nn.Linear(flat, sizes.embedding)
         self.features = nn.BatchNorm1d(sizes.embedding)
         # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False

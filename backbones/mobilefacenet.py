@@ -7,6 +7,7 @@ Its widths and expansions are wider than the paper's.
 import oneflow as flow
 from oneflow import nn
 
+from backbones.drawn import Dropout
 from backbones.registry import Sizes, register
 
 _FINAL_WIDTH = 512
@@ -76,7 +77,7 @@ class GDC(nn.Module):
         self.layers = nn.Sequential(
             LinearBlock(_FINAL_WIDTH, _FINAL_WIDTH, kernel=sizes.final_map(halvings=4), groups=_FINAL_WIDTH, padding=0),
             # Dropout shares the place of the flattening, so that the names of what follows stay arcface_torch's.
-            nn.Sequential(nn.Flatten(), nn.Dropout(dropout)) if dropout > 0 else nn.Flatten(),
+            nn.Sequential(nn.Flatten(), Dropout(dropout, _FINAL_WIDTH)) if dropout > 0 else nn.Flatten(),
             nn.Linear(_FINAL_WIDTH, sizes.embedding, bias=False),
             nn.BatchNorm1d(sizes.embedding),
         )

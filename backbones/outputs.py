@@ -7,6 +7,7 @@ import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import Style, conv_norm
+from backbones.drawn import Dropout
 from backbones.registry import Sizes
 from utils.errors import UserError
 
@@ -36,7 +37,7 @@ def make_output(
 def embed_rows(inputs: int, sizes: Sizes, dropout: float, style: Style) -> nn.Module:
     """(B, inputs) -> (B, sizes.embedding): Dropout, Linear, BatchNorm."""
     linear = _linear(inputs, sizes.embedding, True)
-    return nn.Sequential(_dropped(nn.Identity(), dropout), linear, _last(style, sizes.embedding))
+    return nn.Sequential(_dropped(nn.Identity(), dropout, inputs), linear, _last(style, sizes.embedding))
 
 
 class MeanOfPlaces(nn.Module):
@@ -50,32 +51,34 @@ Layers = Callable[[int, tuple[int, int], int, float, Style], list[nn.Module]]
 
 
 def _e(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    flat = [style.norm(channels), _dropped(nn.Flatten(), dropout)]
-    return [*flat, _linear(channels * math.prod(places), embedding, True), _last(style, embedding)]
+    size = channels * math.prod(places)
+    flat = [style.norm(channels), _dropped(nn.Flatten(), dropout, size)]
+    return [*flat, _linear(size, embedding, True), _last(style, embedding)]
 
 
 def _gdc(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
     weighted = nn.Conv2d(channels, channels, places, groups=channels, bias=False)
     nn.init.kaiming_normal_(weighted.weight, mode="fan_in", nonlinearity="linear")
-    flat = [weighted, style.norm(channels), _dropped(nn.Flatten(), dropout)]
+    flat = [weighted, style.norm(channels), _dropped(nn.Flatten(), dropout, channels)]
     return [*flat, _linear(channels, embedding, False), _last(style, embedding)]
 
 
 def _gap(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    flat = [style.norm(channels), _dropped(MeanOfPlaces(), dropout)]
+    flat = [style.norm(channels), _dropped(MeanOfPlaces(), dropout, channels)]
     return [*flat, _linear(channels, embedding, True), _last(style, embedding)]
 
 
 def _f(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    return [_dropped(nn.Flatten(), dropout), _linear(channels * math.prod(places), embedding, True)]
+    size = channels * math.prod(places)
+    return [_dropped(nn.Flatten(), dropout, size), _linear(size, embedding, True)]
 
 
 _OUTPUTS: dict[str, Layers] = {"e": _e, "gdc": _gdc, "gap": _gap, "f": _f}
 
 
-def _dropped(layer: nn.Module, share: float) -> nn.Module:
+def _dropped(layer: nn.Module, share: float, size: int) -> nn.Module:
     """One layer in either case, so that parameters have the same names where a trained network is used, without it."""
-    return nn.Sequential(layer, nn.Dropout(share)) if share > 0 else layer
+    return nn.Sequential(layer, Dropout(share, size)) if share > 0 else layer
 
 
 def _linear(inputs: int, embedding: int, bias: bool) -> nn.Linear:

@@ -17,6 +17,7 @@ import math
 import oneflow as flow
 from oneflow import nn
 
+from backbones.drawn import Dropout
 from backbones.registry import Sizes, register
 
 
@@ -40,8 +41,9 @@ class TinyNet(nn.Module):
             _conv(64, 128, kernel=3, stride=2),
         )
         self.flatten = nn.Flatten()
-        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
-        self.fc = nn.Linear(128 * math.prod(sizes.final_map(halvings=4)), sizes.embedding)
+        flat = 128 * math.prod(sizes.final_map(halvings=4))
+        self.dropout = Dropout(dropout, flat) if dropout > 0 else nn.Identity()
+        self.fc = nn.Linear(flat, sizes.embedding)
         self.features = nn.BatchNorm1d(sizes.embedding)
         # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False

@@ -2,7 +2,7 @@
 
 A trace writes the batch size into constants, such as the shape of a flattening. Two traces at different batch sizes
 differ in those and in nothing else, so the two graphs are walked side by side from their outputs, and what differs
-becomes -1, ONNX's "as many as there are".
+becomes ONNX's "as many as there are": -1 in a shape, and the largest number where a slice ends.
 """
 
 import numpy as np
@@ -21,9 +21,11 @@ def make_batch_dynamic(model: ModelProto, other: ModelProto) -> None:
             if dim_a.dim_value != dim_b.dim_value:
                 dim_a.dim_param = BATCH
     constants_a, constants_b = _constants(model.graph), _constants(other.graph)
+    ends = {node.input[2] for node in model.graph.node if node.op_type == "Slice"}
     for name_a, name_b in _pairs(model.graph, other.graph):
         if name_a in constants_a:
-            _free(constants_a[name_a], constants_b[name_b])
+            free = np.iinfo(np.int64).max if name_a in ends else -1
+            _free(constants_a[name_a], constants_b[name_b], free)
 
 
 def _surface(graph: GraphProto) -> list:
@@ -57,10 +59,10 @@ def _kind(node: NodeProto | None) -> tuple | None:
     return node and (node.op_type, sorted(attribute.SerializeToString() for attribute in node.attribute))
 
 
-def _free(tensor, other) -> None:
+def _free(tensor, other, free: int) -> None:
     mine, theirs = numpy_helper.to_array(tensor), numpy_helper.to_array(other)
     differs = mine != theirs
     if mine.shape != theirs.shape or np.count_nonzero(differs) > 1:
         raise ValueError(f"{tensor.name} depends on the batch size in more than one number: {mine} against {theirs}")
     if differs.any():
-        tensor.CopyFrom(numpy_helper.from_array(np.where(differs, -1, mine), tensor.name))
+        tensor.CopyFrom(numpy_helper.from_array(np.where(differs, free, mine), tensor.name))

@@ -7,8 +7,8 @@
         rank-00000.safetensors      that rank's rows of the class centers, their momentum and running class means; its
                                     BatchNorm statistics
 
-The position in the data and the learning rate follow from the step, the order of the data from config.seed, the masks
-of the eager step's dropout from both; those of the compiled step cannot be set (see `DropoutSeeds` in engine/hooks.py).
+The position in the data and the learning rate follow from the step, the order of the data from config.seed, and what
+layers such as dropout draw from both.
 """
 
 import json

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import oneflow as flow
 from tqdm import tqdm
 
@@ -119,39 +118,6 @@ def _duration(seconds: float) -> str:
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} hours"
     return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
-
-
-class DropoutSeeds(Hook):
-    """Makes the masks of the eager step's dropout depend on seed, step and rank alone, so that a resumed run has them.
-
-    The compiled step's cannot be set: OneFlow 0.9.0 draws them (on CPUs), on all ranks alike, from a sequence that
-    begins anew with each compilation, whatever the seed. A run resumed there is right, but not to the last bit the
-    undisturbed one.
-    """
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def on_start(self, trainer: Trainer) -> None:
-        if not trainer.cfg.dropout:
-            return
-        if not trainer.cfg.graph:
-            self._seed(trainer)
-        elif trainer.step:
-            self._logger.warning(
-                f"dropout={trainer.cfg.dropout}: the compiled step draws its masks from the beginning again, so this "
-                "run will not equal an undisturbed one bit by bit; eager runs do"
-            )
-
-    def after_step(self, trainer: Trainer) -> None:
-        if trainer.cfg.dropout and not trainer.cfg.graph:
-            self._seed(trainer)
-
-    def _seed(self, trainer: Trainer) -> None:
-        layers = (module for module in trainer.backbone.modules() if isinstance(module, flow.nn.Dropout))
-        for number, layer in enumerate(layers):
-            origin = np.random.SeedSequence([trainer.cfg.seed, trainer.step, trainer.runtime.rank, number])
-            layer.generator.manual_seed(int(origin.generate_state(1)[0]))
 
 
 class Verification(Hook):

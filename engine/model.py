@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import oneflow as flow
 from oneflow import nn
 
+from backbones.drawn import KEPT, PLACES, Draws
 from losses import TotalLoss
 from optim.parameters import ParameterRules
 
-NETWORK_INPUTS = ("mirrored",)  # those that a backbone's forward pass takes; the losses take the others
+NETWORK_INPUTS = ("mirrored", KEPT, PLACES)  # those that a backbone's forward pass takes; the losses take the others
 
 
 class Classifier(nn.Module):
@@ -17,11 +18,12 @@ class Classifier(nn.Module):
     trains.
 
     loss: its losses on embeddings are added to the head's. inputs: what there is besides, a row for each image, S(0):
-    "mirrored" (B,) int8, images to turn left to right; "random" (B, 1) float32, standard normal numbers; "classes" (B,)
-    int64, for `labels` are slots of a sample; "records" (B,) int64; "teacher" (B, T) float32; "means" (B, E) float32,
-    of classes. projection: of embeddings to a teacher's length, (B, E) -> (B, T), if that is another one. teacher: a
-    frozen network that gives them in the step itself, images -> (B, T). pixels: makes of bytes what backbones take,
-    (B, C, H, W) float32; without it they take the images as they are.
+    "mirrored" (B,) int8, images to turn left to right; "kept" and "places", what `draws` draws for the backbone's
+    layers; "random" (B, 1) float32, standard normal numbers; "classes" (B,) int64, for `labels` are slots of a sample;
+    "records" (B,) int64; "teacher" (B, T) float32; "means" (B, E) float32, of classes. projection: of embeddings to a
+    teacher's length, (B, E) -> (B, T), if that is another one. teacher: a frozen network that gives them in the step
+    itself, images -> (B, T). pixels: makes of bytes what backbones take, (B, C, H, W) float32; without it they take the
+    images as they are.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone, self.head, self.loss, self.projection = backbone, head, loss, projection
         self.teacher, self.pixels = teacher, pixels
+        self.draws = Draws(backbone)
         self.frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
 
     def forward(
@@ -53,7 +56,8 @@ class Classifier(nn.Module):
         """
         if self.pixels is not None:
             images = self.pixels(images, inputs.get("mirrored"))
-        embedding = self.backbone(images)
+        with self.draws.given(inputs):
+            embedding = self.backbone(images)
         outputs = {"embedding": embedding.detach() if self.frozen else embedding}
         if self.loss is not None and self.loss.wants_teacher:
             outputs["student"] = outputs["embedding"]

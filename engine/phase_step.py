@@ -64,8 +64,8 @@ def make_step(
     recomputed = configured_segments(cfg, modules.backbone)
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops), recomputed) if cfg.graph else EagerStep(*parts)
     means = _phase_means(means, cfg, num_classes, runtime)
-    step = TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, bool(loss.terms), means)
-    return head, step
+    wanted = bool(loss.terms), means, model.draws
+    return head, TrainStep(inner, head, phase.rate, rules, runtime, phase.accumulated, cfg.seed, *wanted)
 
 
 def _phase_means(before: ClassMeans | None, cfg, num_classes: int, runtime: Runtime) -> ClassMeans | None:

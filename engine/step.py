@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import oneflow as flow
 
+from backbones.drawn import Draws
 from data.batch import Batch
 from engine.eager import EagerStep
 from engine.graph import GraphStep
@@ -25,7 +26,8 @@ class TrainStep:
     inner: the step of backbone and head. The numbers that the head's margin carries from step to step go in and come
     out of each, since a compiled step cannot write them down. rate: the learning rate of a step, counted from 0, by
     which both backbone and centers train. rules: of `CENTERS` here. gradient_acc: micro-batches that `inner` returns,
-    one below the other. seed: of the random numbers of a margin that wants some; wants_classes: whether there are
+    one below the other. seed: of the random numbers of a margin that wants some, and of the backbone's layers that draw
+    (`draws`); wants_classes: whether there are
     losses that look at classes and records; means: of classes, for a loss that compares with them.
 
     Where a store is worth it, the centers of the next step are fetched while the device is busy with this one, if the
@@ -43,12 +45,13 @@ class TrainStep:
         seed: int = 0,
         wants_classes: bool = False,
         means: ClassMeans | None = None,
+        draws: Draws | None = None,
     ) -> None:
         self.rate, self.means = rate, means
         self._inner, self._head, self._runtime, self._gradient_acc = inner, head, runtime, gradient_acc
         self._prefetch = head.store.prefetches and not head.sampler.takes_all
         self._trains_centers, self._centers_rate = rules.trains(CENTERS), rules.terms(CENTERS, 2).rate
-        self._seed, self._wants_classes = seed, wants_classes
+        self._seed, self._wants_classes, self._draws = seed, wants_classes, draws
         self.accuracy: float | None = None  # of the last step, if it was asked for
         self._step = self._first = 0
         self._center_updates = 0  # since the optimizer's slots of the centers were zeros
@@ -106,6 +109,8 @@ class TrainStep:
             inputs["random"] = numbers.astype(np.float32)[:, None]
         if batch.teacher is not None:
             inputs["teacher"] = batch.teacher
+        if self._draws:
+            inputs |= self._draws.draw(self._seed, self._step, batch.records)
         return inputs
 
     def _set_loss_state(self, values: Mapping[str, float]) -> None:

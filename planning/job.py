@@ -154,6 +154,8 @@ def _build(cfg, ranks: int, device: str):
         inputs["teacher"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.margin.is_random:
         inputs["random"] = runtime.split_batch(np.zeros((batch, 1), np.float32))
+    drawn = model.draws.draw(cfg.seed, 0, np.arange(batch))
+    inputs |= {name: runtime.split_batch(rows) for name, rows in drawn.items()}
     graph.build_graph(images, labels, state, inputs)
     return graph._full_graph_proto
 

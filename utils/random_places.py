@@ -8,15 +8,25 @@ import numpy as np
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
-def splitmix(start: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The numbers at `places`, uint64, of the SplitMix64 stream that begins at `start`: float64 in [0, 1).
+def words(start: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The numbers at `places`, uint64, of the SplitMix64 stream that begins at `start`: uint64, of `places`' shape.
 
     Steele, Lea and Flood, Fast splittable pseudorandom number generators (2014).
     """
-    state = start + (places + np.uint64(1)) * _GAMMA
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+    state = places + np.uint64(1)
+    state *= _GAMMA
+    state += start
+    state ^= state >> np.uint64(30)
+    state *= np.uint64(0xBF58476D1CE4E5B9)
+    state ^= state >> np.uint64(27)
+    state *= np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return state
+
+
+def splitmix(start: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The same as float64 in [0, 1)."""
+    return (words(start, places) >> np.uint64(11)) * 2.0**-53
 
 
 def standard_normal(origin: list[int], places: np.ndarray) -> np.ndarray:

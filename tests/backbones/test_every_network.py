@@ -14,6 +14,7 @@ from backbones.resnest import resnest
 from backbones.resnet import resnet
 from backbones.resnet_v2 import resnet_v2
 from backbones.se_resnext import se_resnext
+from backbones.vit import vit
 from deploy.onnx_convert import to_onnx
 from utils.pixels import USUAL_SHAPE, ImageShape
 
@@ -36,6 +37,7 @@ SHALLOW = {
     "resnet50": partial(resnet, blocks=_BLOCKS, width=0.125, activation="prelu"),
     "resnet50_v2": partial(resnet_v2, blocks=_BLOCKS, width=0.125, stem="face"),
     "se_resnext50": partial(se_resnext, blocks=_BLOCKS, width=0.25),
+    "vit_t": partial(vit, dim=16, depth=2),
 }
 NAMES = sorted([*SMALL, *SHALLOW])
 # Of the same blocks: more or wider ones, larger maps, or without the attention. They are counted, by name.
@@ -50,6 +52,10 @@ ALIKE = {
     "resnet50": ["resnet101", "resnet152"],
     "resnet50_v2": ["resnet101_v2", "resnet152_v2"],
     "se_resnext50": ["se_resnext101"],
+    "vit_t": [
+        *("vit_s", "vit_b", "vit_l", "vit_h"),
+        *("vit_t_dp005_mask0", "vit_s_dp005_mask_0", "vit_b_dp005_mask_005", "vit_l_dp005_mask_005"),
+    ],
 }
 ELSEWHERE = ["flowvision"]  # its networks are others': tests/backbones/test_flowvision_networks.py
 _WITHOUT_EFFECT = ".conv2.fc1.bias"  # of ResNeSt: BatchNorm takes it away again, so that its gradient is rounding

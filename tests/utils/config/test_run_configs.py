@@ -36,6 +36,17 @@ RECIPES = {
     "casia_mbf_distill512": ("arcface + 128 * distillation", 5e-4, 40, (20, 30)),
     "casia_mbf_distill256": ("arcface + 128 * distillation", 5e-4, 40, (20, 30)),
 }
+# Vision Transformers on WebFace42M: network, images of a rank, share of the class centers, epochs, of warm-up, and the
+# power by which the rate falls.
+VITS = {
+    "vit_t_pfc03": ("vit_t_dp005_mask0", 512, 0.3, 40, 4, 1),
+    "vit_s_pfc03": ("vit_s_dp005_mask_0", 384, 0.3, 40, 4, 1),
+    "vit_b_pfc03": ("vit_b_dp005_mask_005", 384, 0.3, 40, 4, 1),
+    "vit_l_pfc03": ("vit_l_dp005_mask_005", 384, 0.3, 40, 4, 1),
+    "vit_h_pfc05": ("vit_h(drop_path=0.1)", 768, 0.5, 16, 2, 1),
+    "vit_t_pfc03_plsc": ("vit_t_dp005_mask0", 256, 0.3, 40, 4, 2),
+    "vit_b_pfc03_plsc": ("vit_b_dp005_mask_005", 256, 0.3, 40, 4, 2),
+}
 
 
 def test_the_promised_runs_are_there() -> None:
@@ -43,7 +54,7 @@ def test_the_promised_runs_are_there() -> None:
     expected = {"demo", "synthetic", "emore_r100", "speed_r50", "speed_mbf", "speed_head"}
     expected |= {f"{dataset}_{network}" for dataset in ("ms1mv3", "glint360k") for network in networks}
     expected |= {f"webface42m_{network}_pfc02" for network in ("r50", "r100", "mbf")}
-    expected |= {*RECIPES, "casia_r34_keras", "casia_clean_r34"}
+    expected |= {*RECIPES, "casia_r34_keras", "casia_clean_r34"} | {f"webface42m_{run}" for run in VITS}
     assert set(RUNS) == expected
 
 
@@ -66,6 +77,15 @@ def test_recipes_of_the_field(run: str) -> None:
     assert (cfg.batch_size * 8, cfg.num_epoch, cfg.decay_epoch, cfg.lr_schedule) == (512, epochs, falls, "multistep")
     assert cfg.centers_per_class == (3 if "subcenter" in run else 1)
     assert cfg.embedding_size == (256 if run.endswith("256") else 512)
+
+
+@pytest.mark.parametrize("run", VITS)
+def test_vision_transformers(run: str) -> None:
+    cfg = load_config(f"webface42m_{run}")
+    found = cfg.network, cfg.batch_size, cfg.sample_rate, cfg.num_epoch, cfg.warmup_epoch, cfg.lr_power
+    assert found == VITS[run]
+    assert (cfg.num_image, cfg.num_classes) == SIZES["webface42m"]
+    assert (cfg.loss, cfg.optimizer, cfg.lr, cfg.weight_decay, cfg.clip_grad_norm) == ("cosface", "adamw", 1e-3, 0.1, 5)
 
 
 @pytest.mark.parametrize(
