@@ -161,7 +161,7 @@ def _newest(run: Path) -> Path:
 
 
 def _run(*command: object) -> None:
-    environment = {"NPROC": "1", **os.environ}
+    environment = {"NPROC": "1", "OMP_NUM_THREADS": "1", **os.environ}  # threads that wait for each other are slow
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=REPO, env=environment)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr[-2000:]}")
