@@ -26,6 +26,13 @@ def teacher_digest(path: Path) -> str | None:
     return model_digest(path)
 
 
+def teacher_size(path: Path) -> int:
+    """The length of its embeddings, stored ones or those of an ONNX model. Raises UserError as `open_teacher`."""
+    if path.suffix == ".npy":
+        return load_embeddings(path)[0].shape[2]
+    return OnnxEmbedder(path, threads=1).embedding_size
+
+
 def open_teacher(path: Path, dataset: Path) -> Teacher:
     """Embeddings that `tools/embed.py` made of a dataset (`.npy`), or an ONNX model, which runs on the host, a thread
     for each batch that is made ready.

@@ -63,7 +63,7 @@ RECIPES = {
     "adaface": Recipe(("loss=adaface(m=0.2)",)),
     "curricularface": Recipe(("loss=curricularface(m=0.2)",)),
     "arcface, noisy": Recipe((ARCFACE,), data="noisy"),
-    "sub-centers, noisy": Recipe((ARCFACE, "centers_per_class=3"), data="noisy", epochs=2),
+    "sub-centers, noisy": Recipe(("loss=arcface(m=0.1)", "centers_per_class=3", "lr=0.2"), data="noisy", epochs=4),
     "arcface, cleaned": Recipe((ARCFACE,), after=("sub-centers, noisy",), data="cleaned"),
     "triplet fine-tuning": Recipe(
         (
