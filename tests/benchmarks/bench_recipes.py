@@ -76,7 +76,7 @@ RECIPES = {
         after=("cosface",),
         epochs=0.4,
     ),
-    "teacher": Recipe((ARCFACE, "network=mbf")),
+    "teacher": Recipe((ARCFACE,), epochs=3),
     "distilled": Recipe((ARCFACE + " + 7 * distillation", _embedded), after=("teacher",)),
     "normface": Recipe(("loss=normface",)),
     "airface": Recipe(("loss=airface(m=0.2)",)),
