@@ -55,6 +55,7 @@ def print_phases(cfg) -> None:
     from backbones import get_model
     from data.manifest import Manifest
     from deploy.teacher import find_teacher
+    from engine.network import image_shape
     from engine.phase import make_phases
     from engine.phase_step import check_phase
     from engine.plan import describe_plan
@@ -67,7 +68,8 @@ def print_phases(cfg) -> None:
         num_image = manifest.num_records
     if distills(cfg):
         find_teacher(cfg.teacher)
-    phases, backbone = make_phases(cfg, num_image, ranks), get_model(cfg.network, cfg.embedding_size, cfg.dropout)
+    phases = make_phases(cfg, num_image, ranks)
+    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg))
     for phase in phases:
         check_phase(phase.cfg, backbone, projected=distills(cfg))
     print(describe_plan(phases, num_image, ranks))
