@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from data.teacher import LiveTeacher, StoredTeacher, Teacher
+from deploy.embedder import model_digest
 from deploy.onnx_embedder import OnnxEmbedder
+from evaluation.embedding_file import load_embeddings
 from evaluation.saved import embeddings_of
 from evaluation.sources import RecordImages
 from utils.errors import UserError
@@ -16,6 +18,20 @@ def find_teacher(name: str) -> Path:
         kinds = "embeddings that tools/embed.py made (.npy), an .onnx file, or the folder of a run"
         raise UserError(f"there is no teacher at {name}; give {kinds}")
     return Path(name)
+
+
+def teacher_digest(path: Path) -> str | None:
+    """Of the weights of a teacher at `path`, or of those that made its stored embeddings; None if these do not say."""
+    if path.suffix == ".npy":
+        return load_embeddings(path)[1].get("model_digest")
+    return model_digest(path)
+
+
+def teacher_size(path: Path) -> int:
+    """The length of its embeddings, stored ones or those of an ONNX model. Raises UserError as `open_teacher`."""
+    if path.suffix == ".npy":
+        return load_embeddings(path)[0].shape[2]
+    return OnnxEmbedder(path, threads=1).embedding_size
 
 
 def open_teacher(path: Path, dataset: Path, shape: ImageShape = USUAL_SHAPE) -> Teacher:

@@ -31,7 +31,14 @@ def phase_of(about: dict, phases: list[Phase]) -> Phase:
     return written[0] if written else phase_at(phases, step)
 
 
-def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) -> str | None:
+def learned_from(cfg, taught_by: str | None) -> dict[str, str | None]:
+    """What a phase takes its images by, and whose embeddings it learns; taught_by: as `Modules` has it."""
+    return {"sampler": cfg.sampler, "teacher": cfg.teacher, "teacher_digest": taught_by}
+
+
+def check_same_run(
+    checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase, taught_by: str | None = None
+) -> str | None:
     """Makes sure that a run can go on from a checkpoint, in a phase; returns what the user should know, or None.
 
     Raises UserError if it is of another run: other network, classes, global batch, data or seed.
@@ -44,11 +51,32 @@ def check_same_run(checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase) 
                 "resume it with the config it was written with"
             )
     now, before = trained_with(phase.cfg), written_with(about, phase)
-    changed = [key for key in now if now[key] != before[key]]
+    notes = [
+        _change(before, now, [key for key in now if now[key] != before[key]], ", whose state begins from scratch"),
+        _other_source(about, learned_from(phase.cfg, taught_by)),
+    ]
+    return ". ".join(note for note in notes if note) or None
+
+
+def _other_source(about: dict, now: dict[str, str | None]) -> str | None:
+    """Of another sampler, or a teacher whose weights are others or, where they are not known, whose name is."""
+    before = {key: about.get(key, value) for key, value in now.items()}  # those of before do not say
+    known = before["teacher_digest"] and now["teacher_digest"]
+    changed = [key for key in ("sampler", "teacher_digest" if known else "teacher") if now[key] != before[key]]
+    words = [
+        {"sampler": f"sampler {part['sampler']}", "teacher": f"teacher {part['teacher']}"} for part in (before, now)
+    ]
+    for part in words:
+        part["teacher_digest"] = part["teacher"]
+    words[1]["teacher_digest"] += ", which is another one"
+    return _change(*words, changed, "")
+
+
+def _change(before: dict[str, str], now: dict[str, str], changed: list[str], consequence: str) -> str | None:
     if not changed:
         return None
     then, since = (", ".join(part[key] for key in changed) for part in (before, now))
-    return f"The checkpoint was trained with {then}; this run goes on with {since}, whose state begins from scratch"
+    return f"The checkpoint was trained with {then}; this run goes on with {since}{consequence}"
 
 
 def written_with(about: dict, phase: Phase) -> dict[str, str]:

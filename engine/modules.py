@@ -7,7 +7,7 @@ import numpy as np
 from oneflow import nn
 
 from backbones.channels_last import use_channels_last
-from deploy.teacher import find_teacher
+from deploy.teacher import find_teacher, teacher_digest
 from engine.checkpoint import Checkpoint
 from engine.network import build_backbone, build_teacher, image_shape
 from engine.projection import build_projection, load_projection, projection_state
@@ -19,12 +19,13 @@ from utils.runtime import Runtime, write_local
 @dataclass(frozen=True)
 class Modules:
     """backbone: what is trained. projection: to a teacher's length, if that is another one; teacher: if it is a network
-    of ours, frozen. All live where `build_backbone` says.
+    of ours, frozen. All live where `build_backbone` says. taught_by: `teacher_digest` of a run that distills.
     """
 
     backbone: nn.Module
     projection: nn.Module | None = None
     teacher: nn.Module | None = None
+    taught_by: str | None = None
 
     def restore(self, checkpoint: Checkpoint, state: dict[str, np.ndarray], runtime: Runtime) -> None:
         """Takes the weights of a checkpoint; state: its `Checkpoint.state`. Raises UserError if they do not fit."""
@@ -47,4 +48,6 @@ def build_modules(cfg, runtime: Runtime, loaders: Iterable) -> Modules:
         if cfg.data_format == "NHWC":
             use_channels_last(teacher, f"teacher={cfg.teacher}")
         sizes = [size]
-    return Modules(backbone, build_projection(cfg, sizes[0], runtime) if sizes else None, teacher)
+    projection = build_projection(cfg, sizes[0], runtime) if sizes else None
+    taught_by = teacher_digest(find_teacher(cfg.teacher)) if distills(cfg) and cfg.teacher else None
+    return Modules(backbone, projection, teacher, taught_by)

@@ -1,6 +1,7 @@
 """The training step of a phase, and what of the last one it goes on with."""
 
 import numpy as np
+from oneflow import nn
 
 from backbones.pixels import Pixels
 from engine.eager import EagerStep
@@ -22,14 +23,14 @@ from utils.errors import UserError
 from utils.runtime import Runtime
 
 
-def check_phase(cfg, modules: Modules) -> None:
+def check_phase(cfg, backbone: nn.Module, projected: bool) -> None:
     """Raises UserError for a loss or an optimizer that cannot be had as `cfg` wants it, and for a pattern that no
-    parameter matches.
+    parameter matches. projected: whether there is a projection to a teacher's length.
     """
     row_optimizer(cfg)
-    configured_segments(cfg, modules.backbone)
-    names = [CENTERS, *(f"backbone.{name}" for name, _ in modules.backbone.named_parameters())]
-    names += [WEIGHT] if modules.projection else []
+    configured_segments(cfg, backbone)
+    names = [CENTERS, *(f"backbone.{name}" for name, _ in backbone.named_parameters())]
+    names += [WEIGHT] if projected else []
     for pattern in ParameterRules.from_config(cfg, configured_optimizer(cfg).weight_decay).unused(names):
         raise UserError(f'no parameter is called as the pattern "{pattern}" says; there are {names[0]}, {names[1]} ...')
     if cfg.interclass_filtering_threshold and not configured_loss(cfg).margin.normalized:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from engine.phase import Phase
 from engine.phase_step import trained_with
+from utils.config.rules import teacher_in_step, uses_teacher
 
 _WIDTH, _HEIGHT = 64, 10  # characters of the plot
 
@@ -34,12 +36,21 @@ def describe_plan(phases: Sequence[Phase], num_image: int, ranks: int) -> str:
             "optimizer": words["optimizer"]
             + (f", centers: {words['head_optimizer']}" if words["head_optimizer"] != words["optimizer"] else ""),
             "rate": f"{cfg.lr_schedule}, {rates[0]:.4g} at first, {max(rates):.4g} at most, {rates[-1]:.4g} at last",
+            "sampler": cfg.sampler,
+            "teacher": _teacher(cfg) if uses_teacher(cfg) else "none",
             "frozen": ", ".join(cfg.frozen) or "nothing",
             "centers": "all" if cfg.sample_rate == 1 else f"a sample of {cfg.sample_rate:g} in each step",
         }
         lines += ["", f"Phase {phase.number + 1} of {len(phases)}: {epochs}"]
         lines += [f"  {name:<9} {value}" for name, value in facts.items()]
     return "\n".join([*lines, "", *rate_plot(phases)])
+
+
+def _teacher(cfg) -> str:
+    """Which one, and where its embeddings come from."""
+    if teacher_in_step(cfg):
+        return f"{cfg.teacher}, run in the step"
+    return f"{cfg.teacher}, {'stored embeddings' if Path(cfg.teacher).suffix == '.npy' else 'run beside the step'}"
 
 
 def rate_plot(phases: Sequence[Phase], width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from engine.batchnorm import rank_statistics
 from engine.checkpoint import save_checkpoint
 from engine.checkpoint_names import MEANS, of_centers
-from engine.identity import run_identity
+from engine.identity import learned_from, run_identity
 from engine.phase_step import trained_with
 from engine.trainer import Trainer
 from utils.config import dump_config
@@ -27,6 +27,7 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
         "best_step": trainer.best_step,
         "best_of": trainer.best_of,
         **trained_with(trainer.phase.cfg),
+        **learned_from(trainer.phase.cfg, trainer.modules.taught_by),
         "config": dump_config(cfg),
     }
     if saving.about:

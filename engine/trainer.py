@@ -50,7 +50,7 @@ class Trainer:
         self.modules = build_modules(cfg, runtime, self.loaders)
         self.backbone = self.modules.backbone
         for phase in self.phases:
-            check_phase(phase.cfg, self.modules)
+            check_phase(phase.cfg, self.backbone, self.modules.projection is not None)
         self.store: RowStore | None = None
         self.class_means: ClassMeans | None = None  # of a loss that compares with them
         self.train_step = None
@@ -128,7 +128,8 @@ class Trainer:
         """
         about, state = checkpoint.about, checkpoint.state()
         self.phase = phase_of(about, self.phases)
-        notes = [check_same_run(checkpoint, self.cfg, self.num_classes, self.phase)]
+        taught_by = self.modules.taught_by
+        notes = [check_same_run(checkpoint, self.cfg, self.num_classes, self.phase, taught_by)]
         self.modules.restore(checkpoint, state, self.runtime)
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
         self.best_of = {name: tuple(best) for name, best in about.get("best_of", {}).items()}

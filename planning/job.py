@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import oneflow as flow
+from easydict import EasyDict
 from oneflow import nn
 from oneflow.core.common import data_type_pb2
 
@@ -15,14 +16,15 @@ from backbones import get_model
 from backbones.cpu_kernels import use_cpu_kernels
 from backbones.pixels import Pixels
 from backbones.synchronized import synchronize_batch_norm
-from deploy.teacher import find_teacher
+from deploy.teacher import find_teacher, teacher_size
 from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
 from engine.network import build_teacher, configured_segments, image_shape
+from engine.projection import build_projection
 from engine.recompute import ordered
 from heads.build import configured_head
 from heads.sampling import ClassSampler
-from losses import configured_loss
+from losses import TotalLoss, configured_loss
 from optim import configured_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
@@ -134,10 +136,14 @@ def _build(cfg, ranks: int, device: str):
     freeze(backbone, rules)
     loss = configured_loss(cfg)
     in_step = loss.wants_teacher and teacher_in_step(cfg)
-    teacher = build_teacher(find_teacher(cfg.teacher), runtime, image_shape(cfg))[0] if in_step else None
-    model = Classifier(
-        backbone, _Gathered(head, shared), loss, teacher=teacher, pixels=Pixels(image_shape(cfg).channels)
-    )
+    teacher, size = None, _teacher_size(cfg, loss)
+    if in_step:
+        teacher, size = build_teacher(find_teacher(cfg.teacher), runtime, image_shape(cfg))
+    projection = build_projection(EasyDict(cfg, graph=True), size, runtime)
+    if projection is not None:
+        freeze(projection, rules, "projection")
+    pixels = Pixels(image_shape(cfg).channels)
+    model = Classifier(backbone, _Gathered(head, shared), loss, projection, teacher, pixels)
     parts = model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc
     graph = TrainGraph(*parts, recomputed=configured_segments(cfg, backbone))
     batch = cfg.batch_size * cfg.gradient_acc
@@ -151,13 +157,20 @@ def _build(cfg, ranks: int, device: str):
     if loss.means_rate is not None:
         inputs["means"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
     if loss.wants_teacher and teacher is None:
-        inputs["teacher"] = runtime.split_batch(np.zeros((batch, cfg.embedding_size), np.float32))
+        inputs["teacher"] = runtime.split_batch(np.zeros((batch, size), np.float32))
     if loss.margin.is_random:
         inputs["random"] = runtime.split_batch(np.zeros((batch, 1), np.float32))
     drawn = model.draws.draw(cfg.seed, 0, np.arange(batch))
     inputs |= {name: runtime.split_batch(rows) for name, rows in drawn.items()}
     graph.build_graph(images, labels, state, inputs)
     return graph._full_graph_proto
+
+
+def _teacher_size(cfg, loss: TotalLoss) -> int:
+    """The length of the embeddings that come with a batch; the student's if they are synthetic, or there are none."""
+    if not loss.wants_teacher or cfg.synthetic or cfg.teacher is None:
+        return cfg.embedding_size
+    return teacher_size(find_teacher(cfg.teacher))
 
 
 def _kind(op) -> str:

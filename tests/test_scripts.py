@@ -72,6 +72,12 @@ def test_the_demo_is_the_default_and_is_prepared(run):
     assert run.err == f"[rank 1] {json.dumps(called)}\n"
 
 
+def test_asking_for_the_end_of_an_epoch_does_not_end_the_set_up(clone, run):
+    with open(clone / "setup.sh", "a") as setup:
+        setup.write("kill -USR1 $$\n")
+    assert run("train_graph_distributed.sh") == (0, True, ["train.py", "configs/demo.py", "--graph"])
+
+
 def test_overrides_need_no_config(run):
     call = ["train.py", "configs/demo.py", "--graph", "lr=0.05", "margin_list=(1.0, 0.0, 0.4)"]
     assert run("train_graph_distributed.sh", "lr=0.05", "margin_list=(1.0, 0.0, 0.4)") == (0, True, call)

@@ -3,10 +3,10 @@
 python tools/align_dataset.py PHOTOS --out DIR             person folders in DIR/faces
 python tools/align_dataset.py PHOTOS --out DIR --ofrecord  a set to train on in DIR/ofrecord
 
-PHOTOS holds a folder of photographs for each person, PHOTOS/PERSON/FILE. Of several faces the largest and most central
-is taken: the one with the largest area - 2 d^2, d being the distance of its center from the photograph's. DIR/report
-has a line for each photograph (photos.csv), the counts (summary.json) and a sheet of what was left out (rejects.png).
-A killed run goes on with the same command.
+PHOTOS holds a folder of photographs for each person, PHOTOS/PERSON/FILE, in which there may be others. Of several faces
+the largest and most central is taken: the one with the largest area - 2 d^2, d being the distance of its center from
+the photograph's. DIR/report has a line for each photograph (photos.csv), the counts (summary.json) and a sheet of what
+was left out (rejects.png). A killed run goes on with the same command.
 """
 
 import argparse
@@ -67,11 +67,17 @@ def main(arguments: list[str]) -> None:
             args.force,
         )
     )
-    print(f"{summary['kept']} faces of {summary['photos']} photographs, {summary['several_faces']} with several faces")
-    print(f"{summary['people']} people, {summary['people_without_a_face']} of them without a face")
+    faces, photos = _counted(summary["kept"], "face"), _counted(summary["photos"], "photograph")
+    print(f"{faces} of {photos}, {summary['several_faces']} with several faces")
+    people = _counted(summary["people"], "person", "people")
+    print(f"{people}, {summary['people_without_a_face']} of them without a face")
     for reason, count in summary["left_out"].items():
         print(f"left out: {count} ({reason})")
     print(f"Done: {args.out / (RECORDS if args.ofrecord else FACES)}; report: {args.out / REPORT}")
+
+
+def _counted(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ from utils.cli import run_cli
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.folders import refuse_output
+from utils.interrupts import interrupts_kept
 
 
 class CheckpointCenters:
@@ -51,8 +52,9 @@ class CheckpointCenters:
 
     def __init__(self, folder: Path, num_classes: int) -> None:
         choose_blas_kernels(os.environ)  # before OneFlow is imported
-        from engine.checkpoint import Checkpoint
-        from utils.runtime import start_runtime
+        with interrupts_kept():
+            from engine.checkpoint import Checkpoint
+            from utils.runtime import start_runtime
 
         checkpoint = Checkpoint(folder, start_runtime("cpu", False))
         trained = checkpoint.about["num_classes"]
@@ -105,7 +107,8 @@ def _newest(folder: Path) -> Path:
     if not inside.is_dir():
         return folder
     choose_blas_kernels(os.environ)  # before OneFlow is imported
-    from engine.checkpoint import list_checkpoints
+    with interrupts_kept():
+        from engine.checkpoint import list_checkpoints
 
     found = list_checkpoints(inside)
     if not found:
@@ -115,7 +118,8 @@ def _newest(folder: Path) -> Path:
 
 def _refuse_other_model(path: Path, checkpoint: Path, size: int, wanted: int) -> None:
     """Embeddings of another model say nothing of this one's centers."""
-    from deploy.embedder import model_digest
+    with interrupts_kept():
+        from deploy.embedder import model_digest
 
     digest = load_embeddings(path)[1].get("model_digest")
     if size != wanted or (digest and digest != model_digest(checkpoint)):
@@ -176,4 +180,4 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    run_cli(main, hard_exit=is_rank())
+    run_cli(main, hard_exit=is_rank(), stopped="Stopped; the same command goes on where it stopped.")

@@ -13,6 +13,7 @@ from launch.gpu import usable_cards
 from launch.launcher import main as launch
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.interrupts import interrupts_kept
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -87,11 +88,12 @@ def _embed_share(
     opened = images()
     digest = opened.digest()  # a missing file is told before OneFlow takes seconds to import
     choose_blas_kernels(os.environ)
-    from deploy.embedder import load_embedder, model_digest
-    from evaluation.embed import embed_to_file
-    from utils.runtime import start_runtime
+    with interrupts_kept():
+        from deploy.embedder import load_embedder, model_digest
+        from evaluation.embed import embed_to_file
+        from utils.runtime import start_runtime
 
-    runtime = start_runtime(args.device, has_cards)
+        runtime = start_runtime(args.device, has_cards)
     threads = os.environ.get("OMP_NUM_THREADS", "")  # each rank's share of the cores, when there are several
     options = given_options(args)
     embedder = load_embedder(

@@ -18,7 +18,7 @@ enter_environment()
 
 from data.manifest import MANIFEST_NAME
 from preparation.convert.to_ofrecord import Settings, convert
-from preparation.drawn import make_demo_dataset
+from preparation.drawn import DemoParameters, make_demo_dataset
 from utils.cli import run_cli
 
 IDENTITIES, IMAGES, PAIRS, SEED, PARTS = 400, 30, 600, 0, 16
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     finished = (out / "ofrecord" / MANIFEST_NAME).exists()
     if not finished:
         print(f"Drawing {IDENTITIES * IMAGES} faces of {IDENTITIES} people into {out} (once).", flush=True)
-    drawn = make_demo_dataset(out / "faces", IDENTITIES, IMAGES, SEED, PAIRS)
+    drawn = make_demo_dataset(out / "faces", DemoParameters(IDENTITIES, IMAGES, SEED, PAIRS))
     if drawn or not finished:
         workers = len(os.sched_getaffinity(0))
         convert(Settings(out / "faces", out / "ofrecord", num_part=PARTS, workers=workers, force=drawn))

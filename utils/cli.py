@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.interrupts import raise_at_interrupt
 
 
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
@@ -27,6 +28,7 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
+        raise_at_interrupt()
         _end(main(sys.argv[1:]) or 0, hard_exit)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

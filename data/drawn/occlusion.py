@@ -6,7 +6,7 @@ import numpy as np
 
 from data.drawn.geometry import Shape, ellipse, mirrored, smooth
 from data.drawn.identity import Identity
-from data.drawn.nuisance import Nuisance
+from data.drawn.nuisance import PATCH_LEAST, PATCH_MORE, Nuisance
 
 
 def occluder(face: Identity, now: Nuisance) -> Iterator[Shape]:
@@ -18,7 +18,10 @@ def occluder(face: Identity, now: Nuisance) -> Iterator[Shape]:
 
 def _patch(face: Identity, now: Nuisance) -> Iterator[Shape]:
     x, y, width, height, tilt, _ = now.occluder
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (8 + 14 * width, 8 + 14 * height)
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (
+        PATCH_LEAST + PATCH_MORE * width,
+        PATCH_LEAST + PATCH_MORE * height,
+    )
     cos, sin = np.cos(3 * tilt), np.sin(3 * tilt)
     yield Shape(
         corners @ np.array([[cos, sin], [-sin, cos]]) + (80 * x - 40, 90 * y - 50), now.occluder_color, depth=10

@@ -77,12 +77,15 @@ def _shading(face: Identity, now: Nuisance, canvas: Canvas) -> np.ndarray:
 
 
 def _camera(picture: np.ndarray, now: Nuisance) -> np.ndarray:
-    """Saturation, cast, contrast, blur, noise and tone curve: float32 (112, 112, 3) -> uint8."""
+    """Saturation, cast, contrast, blur, few pixels, noise and tone curve: float32 (112, 112, 3) -> uint8."""
     gray = np.full((3, 3), (1.0 - now.saturation) / 3)
     color = now.contrast * now.gain[:, None] * (gray + now.saturation * np.eye(3))
     picture = cv2.transform(picture, np.column_stack([color, np.full(3, 110.0 * (1.0 - now.contrast))]))
     if now.blur > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), now.blur)
+    if now.side < SIZE:
+        small = cv2.resize(picture, (now.side, now.side), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     noise = (now.noise_pixels - np.float32(127.5)) * np.float32(now.noise / 127.5)
     picture = cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
     return cv2.LUT(picture, np.rint(255.0 * (np.arange(256) / 255.0) ** now.gamma).astype(np.uint8))

@@ -20,21 +20,38 @@ class Unusable(Exception):
 
 
 def list_photos(folder: Path) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
-    """The files PERSON/FILE of a folder as (person, file), and (name, reason) of what is left out, both sorted.
+    """The files PERSON/FILE of a folder, FILE in folders of the person's own or not, as (person, file), and
+    (name, reason) of what is left out, both sorted.
 
-    Names with a leading dot do not count. Links are followed. Raises UserError if the folder cannot be read.
+    Names with a leading dot do not count. Links are followed, but not into a folder that they are in. Raises UserError
+    if a folder cannot be read.
     """
     photos, left_out = [], []
     for person in _scan(os.fsencode(folder)):
         if not os.path.isdir(person.path):
             left_out.append((person.name, "in nobody's folder"))
             continue
-        for file in _scan(person.path):
-            if os.path.isdir(file.path):
-                left_out.append((person.name + b"/" + file.name, "a folder inside a person's folder"))
+        for file, is_loop in _files(person.path, b"", (os.path.realpath(person.path),)):
+            if is_loop:
+                left_out.append((person.name + b"/" + file, "a link to a folder that it is in"))
             else:
-                photos.append((person.name, file.name))
+                photos.append((person.name, file))
     return photos, left_out
+
+
+def _files(folder: bytes, prefix: bytes, above: tuple[bytes, ...]) -> Iterator[tuple[bytes, bool]]:
+    """The files of a folder and the folders in it, by their names from the first one, and links that lead back (True).
+
+    above: real paths of the folder and those that it is in.
+    """
+    for entry in _scan(folder):
+        name, real = prefix + entry.name, os.path.realpath(entry.path)
+        if not os.path.isdir(entry.path):
+            yield name, False
+        elif real in above:
+            yield name, True
+        else:
+            yield from _files(entry.path, name + b"/", (*above, real))
 
 
 def read_photo(path: bytes, max_pixels: int) -> np.ndarray:

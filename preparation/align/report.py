@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -41,7 +40,7 @@ def write_lines(folder: Path, notes: Path, rows: Sequence[Row], left_out: Sequen
 def write_summary(folder: Path, rows: Sequence[Row], left_out: Sequence[Row], about: dict) -> dict:
     """Writes summary.json, and returns what is in it. Raises OSError."""
     kept = [row for row in rows if row.kept]
-    people, with_face = ({os.path.dirname(row.photo) for row in some} for some in (rows, kept))
+    people, with_face = ({row.photo.partition("/")[0] for row in some} for some in (rows, kept))
     dropped = Counter(_kind(row.reason) for row in [*rows, *left_out] if not row.kept)
     summary = about | {
         "photos": len(rows),

@@ -47,7 +47,9 @@ def _is_finished(out: Path, what: str, parameters: dict[str, object], force: boo
     if not force:
         found = found if isinstance(found, dict) else {}
         differ = ", ".join(
-            f"{key} {found.get(key)} (not {value})" for key, value in parameters.items() if found.get(key) != value
+            f"{key} {found.get(key, 'not stated')} (not {parameters.get(key, 'stated')})"
+            for key in {**parameters, **found}
+            if found.get(key) != parameters.get(key)
         )
         raise UserError(f"{out} holds a {what} with {differ}: give another folder, or --force to replace it.")
     return False

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from oneflow import nn
 
-from engine.modules import Modules
 from engine.phase_step import carried_state, check_phase, trained_with
 from utils.config import load_config
 from utils.errors import UserError
@@ -53,7 +52,7 @@ def test_the_state_of_a_loss_goes_on_with_the_same_loss_alone():
     ],
 )
 def test_what_a_phase_cannot_be_is_one_sentence(overrides, words):
-    modules = Modules(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
-    check_phase(load_config("demo", ["frozen=backbone.1.*", "lr_multipliers=head.weight:2"]), modules)
+    backbone = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    check_phase(load_config("demo", ["frozen=backbone.1.*", "lr_multipliers=head.weight:2"]), backbone, False)
     with pytest.raises(UserError, match=words):
-        check_phase(load_config("demo", overrides), modules)
+        check_phase(load_config("demo", overrides), backbone, False)

@@ -28,6 +28,19 @@ def test_every_phase_with_what_it_trains():
     assert "frozen nothing" in second and "a sample of 0.5" in second
 
 
+def test_samplers_and_teachers_of_each_phase():
+    own = [{"num_epoch": 1, "sampler": "balanced(images=4)"}, {"loss": "arcface + 7 * distillation"}]
+    for teacher, how in (
+        ("x.npy", "stored embeddings"),
+        ("a.onnx", "run beside the step"),
+        ("a_run", "run in the step"),
+    ):
+        text = describe_plan(phases(f"phases={own}", f"teacher={teacher}"), 960, 2)
+        first, second = (re.sub(" +", " ", part) for part in text.split("Phase ")[1:3])
+        assert "sampler balanced(images=4)\n" in first and "teacher none\n" in first
+        assert "sampler shuffle\n" in second and f"teacher {teacher}, {how}\n" in second
+
+
 def test_a_frozen_beginning_is_a_phase():
     text = describe_plan(phases("freeze_backbone=7", "num_epoch=2"), 960, 2)
     assert "30 steps in 2 epoch(s)" in text and "steps     0 to 7," in text and "steps     7 to 30," in text

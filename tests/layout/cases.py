@@ -32,6 +32,7 @@ class LayoutCase:
     centers: int = 1  # of each class
     terms: tuple[str, ...] = ()  # losses on embeddings
     teacher: int | None = None  # the length of a teacher's embeddings
+    in_step: bool = False  # the teacher is a network in the step
     optimizer: str = "sgd"
     sync_batchnorm: bool = False
     floats: int = 0
@@ -132,6 +133,8 @@ VARIANTS = {
     "distillation": (0, {"terms": ("distillation",), "teacher": EMBEDDING}),
     "distillation_projected": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9}),
     "distillation_acc2": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9, "gradient_acc": 2}),
+    "teacher_in_step": (0, {"terms": ("distillation",), "teacher": EMBEDDING, "in_step": True}),
+    "teacher_in_step_projected": (0, {"terms": ("distillation",), "teacher": EMBEDDING + 9, "in_step": True}),
     "sub_centers": (12, {"centers": 3}),
     "sub_centers_replicated": (15, {"centers": 3, "model_parallel": False}),
     "smoothing": (3, {"smoothing": 0.1}),

@@ -24,7 +24,7 @@ def step_inputs(case: LayoutCase, rows: int, labels: flow.Tensor, made: Callable
     widths = {
         "random": int(case.margin().is_random),
         "means": EMBEDDING * ("center" in case.terms),
-        "teacher": case.teacher or 0,
+        "teacher": 0 if case.in_step else case.teacher or 0,
     }
     return inputs | {name: made(rows, width) for name, width in widths.items() if width}
 
@@ -57,5 +57,17 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
     if case.teacher not in (None, EMBEDDING):
         projection = nn.Linear(EMBEDDING, case.teacher, bias=False)
         projection.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
-    model = Classifier(backbone, head, TotalLoss(1.0, case.loss, head.margin, terms), projection)
+    model = Classifier(
+        backbone, head, TotalLoss(1.0, case.loss, head.margin, terms), projection, _teacher(case, runtime)
+    )
     return TrainGraph(model, rate, make_optimizer(case.optimizer), rules, case.clip, case.gradient_acc, case.half)
+
+
+def _teacher(case: LayoutCase, runtime: Runtime) -> nn.Module | None:
+    """As `build_teacher` lays one out."""
+    if not case.in_step:
+        return None
+    teacher = nn.Sequential(nn.Linear(IN, case.teacher), nn.BatchNorm1d(case.teacher)).eval()
+    for parameter in teacher.parameters():
+        parameter.requires_grad_(False)
+    return teacher.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)

@@ -28,14 +28,14 @@ REASONS = {
     "Eileen/link.jpg": "cannot be read",
     "Eileen/pipe.jpg": "cannot be read",
     "Eileen/small.png": "size 26 is below 40 pixels",
-    "Eileen/folder": "a folder inside a person's folder",
+    "Eileen/folder/loop": "a link to a folder that it is in",
     "things/coffee.png": "no face",
     "things/coins.png": "no face",
     "things/chelsea.png": "no face",
     "loose.png": "in nobody's folder",
 }
 HOSTILE = os.fsdecode(HOSTILE_PERSON + b"/" + HOSTILE_FILE)
-KEPT = {"Eileen/astronaut.png", "Eileen/turned.jpg", "friends/t1.jpg", HOSTILE}
+KEPT = {"Eileen/astronaut.png", "Eileen/folder/again/astronaut.png", "Eileen/turned.jpg", "friends/t1.jpg", HOSTILE}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_faces_are_aligned_and_upright(done):
 
 def test_counts_and_a_sheet(done):
     summary = json.loads((done / "report/summary.json").read_text())
-    assert (summary["photos"], summary["kept"], summary["people"]) == (14, 4, 4)
+    assert (summary["photos"], summary["kept"], summary["people"]) == (15, 5, 4)
     assert (summary["people_without_a_face"], summary["several_faces"]) == (1, 1)
     assert summary["left_out"]["no face"] == 3 and summary["left_out"]["size is below 40 pixels"] == 1
     assert sum(summary["left_out"].values()) == len(REASONS)
@@ -95,10 +95,18 @@ def test_workers_do_not_change_the_bytes(photos, done, tmp_path):
 def test_a_set_to_train_on(photos, tmp_path, capsys):
     main([str(photos), "--out", str(tmp_path / "out"), "--ofrecord", "--num_part", "2"])
     manifest = Manifest.load(tmp_path / "out/ofrecord")
-    assert (manifest.num_records, manifest.num_classes, len(manifest.parts), manifest.skipped) == (4, 3, 2, 0)
-    assert RecordImages(tmp_path / "out/ofrecord").decode(0, 4).shape == (4, 112, 112, 3)
-    assert "4 faces of 14 photographs, 1 with several faces" in capsys.readouterr().out
+    assert (manifest.num_records, manifest.num_classes, len(manifest.parts), manifest.skipped) == (5, 3, 2, 0)
+    assert RecordImages(tmp_path / "out/ofrecord").decode(0, 5).shape == (5, 112, 112, 3)
+    assert "5 faces of 15 photographs, 1 with several faces" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"ofrecord", "report"}
+
+
+def test_one_of_a_kind_is_said_as_one(tmp_path, capsys):
+    save(tmp_path / "photos/Eileen/1998/suit.png", read_image(ASTRONAUT))
+    main([str(tmp_path / "photos"), "--out", str(tmp_path / "out"), "--workers", "1"])
+    said = capsys.readouterr().out
+    assert "1 face of 1 photograph, 0 with several faces\n1 person, 0 of them" in said
+    assert lines(tmp_path / "out")["Eileen/1998/suit.png"]["face"] == "Eileen/000000000.jpg"
 
 
 def test_a_killed_run_goes_on(tmp_path):

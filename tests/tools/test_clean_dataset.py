@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -218,6 +221,40 @@ def test_a_checkpoint_embeds_and_is_judged_by_its_own_centers(planted, backbone,
             "--out",
             tmp_path / "d",
         )
+
+
+MOMENTS = {
+    "the beginning": lambda pid, folder: "_multiarray_umath" in maps(pid),  # NumPy is being imported
+    "the import of OneFlow": lambda pid, folder: "_oneflow_internal" in maps(pid),
+    "embedding": lambda pid, folder: (folder / "c-embeddings.npy.unfinished").exists(),
+    "writing": lambda pid, folder: (folder / ".c.unfinished").exists(),
+}
+
+
+def maps(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_ends_with_a_word_and_nothing_half_written(planted, backbone, tmp_path, moment):
+    run = save_run(tmp_path / "run", np.eye(SIZE)[: PEOPLE * 2].reshape(PEOPLE, 2, SIZE), backbone)
+    command = [sys.executable, "tools/clean_dataset.py", planted.folder, "--checkpoint", run, "--out", tmp_path / "c"]
+    command += ["--angle", "90", "--device", "cpu", "--workers", "1"]
+    process = subprocess.Popen(
+        [*map(str, command)], cwd=ROOT, env=rank_environment(), text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and not MOMENTS[moment](process.pid, tmp_path):
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said[-2000:]
+    assert said.splitlines()[-1].lower().startswith("stopped") and "Traceback" not in said
+    left = {path.name for path in tmp_path.iterdir()} - {"run"}
+    assert left <= {"c-embeddings.npy.unfinished", "c-embeddings.npy", "c-embeddings.json"}
+    if left:
+        run_tool(planted.folder, "--checkpoint", run, "--out", tmp_path / "c", "--angle", 90, "--workers", 1)
+        assert Manifest.load(tmp_path / "c").num_records and not list(tmp_path.glob("*unfinished*"))
 
 
 def test_mistakes_are_sentences(planted, backbone, tmp_path):

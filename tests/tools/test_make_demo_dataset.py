@@ -1,21 +1,29 @@
 """The demo dataset as real mxnet reads it back, and what is refused."""
 
+import csv
+import hashlib
 import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from preparation.drawn import make_demo_dataset
+from data.drawn import USUAL, draw_face
+from preparation.drawn import DemoParameters, make_demo_dataset
 from preparation.drawn.dataset import HELD_OUT
 from utils.errors import UserError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_dataset.py"
 PEOPLE, IMAGES, PAIRS = 5, 3, 40
+USUAL_SET = DemoParameters(PEOPLE, IMAGES, seed=1, pairs=PAIRS)
+DIGESTS = {"train.rec": "8280cb841d32358f", "demo.bin": "d8011e728b56dd36", "demo_hard.bin": "f0e0e8b6d918344e"}
+LEAST = DemoParameters(2, 1, seed=0, pairs=40)
+HARDER = DemoParameters(6, 12, 1, PAIRS, light=1.5, low_quality=0.5, long_tail=4.0, wrong_labels=0.2)
 FILES = {"train.rec", "train.idx", "property", "demo.bin", "demo_hard.bin", "demo.json"}
 
 
@@ -26,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "faces"
-    assert make_demo_dataset(folder, PEOPLE, IMAGES, seed=1, pairs=PAIRS, workers=2)
+    assert make_demo_dataset(folder, USUAL_SET, workers=2)
     return folder
 
 
@@ -74,7 +82,7 @@ def test_pairs_are_what_they_say_and_nobody_is_trained_on_or_in_two_folds(tmp_pa
 
     monkeypatch.setattr(dataset, "draw_face", lambda seed, identity, image, level, face: f"{identity} {image}".encode())
     monkeypatch.setattr(dataset, "_pool", ThreadPoolExecutor)
-    make_demo_dataset(tmp_path / "faces", PEOPLE, IMAGES, seed=1, pairs=PAIRS)
+    make_demo_dataset(tmp_path / "faces", USUAL_SET)
     seen = set()
     for name in ("demo.bin", "demo_hard.bin"):
         images, same = pickle.loads((tmp_path / "faces" / name).read_bytes())
@@ -87,15 +95,15 @@ def test_pairs_are_what_they_say_and_nobody_is_trained_on_or_in_two_folds(tmp_pa
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
-    make_demo_dataset(tmp_path / "one", PEOPLE, IMAGES, seed=1, pairs=PAIRS, workers=1)
+    make_demo_dataset(tmp_path / "one", USUAL_SET, workers=1)
     assert contents(tmp_path / "one") == contents(dataset)
 
 
 def test_finished_is_left_alone_and_other_parameters_are_refused(dataset):
     before = {path: path.stat().st_mtime_ns for path in dataset.iterdir()}
-    assert not make_demo_dataset(dataset, PEOPLE, IMAGES, seed=1, pairs=PAIRS)
+    assert not make_demo_dataset(dataset, USUAL_SET)
     with pytest.raises(UserError, match=r"seed 1 \(not 2\).*--force"):
-        make_demo_dataset(dataset, PEOPLE, IMAGES, seed=2, pairs=PAIRS)
+        make_demo_dataset(dataset, replace(USUAL_SET, seed=2))
     assert {path: path.stat().st_mtime_ns for path in dataset.iterdir()} == before
 
 
@@ -104,29 +112,76 @@ def test_force_replaces_a_demo_dataset_but_nothing_else(tmp_path):
     demo.mkdir()
     (demo / "demo.json").write_text(json.dumps({"identities": 3}))
     (demo / "stale").touch()
-    assert make_demo_dataset(demo, 2, 1, seed=0, pairs=40, workers=1, force=True)
+    assert make_demo_dataset(demo, LEAST, workers=1, force=True)
     assert set(contents(demo)) == FILES
     precious.mkdir()
     (precious / "thesis.tex").touch()
     with pytest.raises(UserError, match="not a demo dataset"):
-        make_demo_dataset(precious, 2, 1, seed=0, pairs=40, force=True)
+        make_demo_dataset(precious, LEAST, force=True)
     assert set(contents(precious)) == {"thesis.tex"}
 
 
 def test_what_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        make_demo_dataset(tmp_path / "file" / "demo", 2, 1, seed=0, pairs=40, workers=1)
+        make_demo_dataset(tmp_path / "file" / "demo", LEAST, workers=1)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"identities": 1}, {"images_per_identity": 0}, {"seed": -1}, {"pairs": 20}, {"pairs": 50}, {"workers": 0}]
+    "wrong",
+    [
+        {"identities": 1},
+        {"images_per_identity": 0},
+        {"seed": -1},
+        {"pairs": 20},
+        {"pairs": 50},
+        {"workers": 0},
+        {"light": -1.0},
+        {"low_quality": float("nan")},
+        {"long_tail": 1.5},
+        {"wrong_labels": 1.0},
+    ],
 )
 def test_impossible_parameters_are_refused_before_any_work(tmp_path, wrong):
-    good = {"identities": 2, "images_per_identity": 1, "seed": 0, "pairs": 40, "workers": 1}
+    good = {"identities": 2, "images_per_identity": 1, "seed": 0, "pairs": 40, "workers": 1, **wrong}
     with pytest.raises(UserError, match=next(iter(wrong)).split("_")[0]):
-        make_demo_dataset(tmp_path / "demo", **{**good, **wrong})
+        make_demo_dataset(tmp_path / "demo", workers=good.pop("workers"), parameters=DemoParameters(**good))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_demo_sets_are_what_they_were(dataset):
+    """Their parameters, and their bytes as they were before harder sets could be drawn."""
+    about = {"identities": PEOPLE, "images_per_identity": IMAGES, "seed": 1, "pairs": PAIRS, "version": 2}
+    assert json.loads((dataset / "demo.json").read_text()) == about
+    digests = {name: hashlib.sha256((dataset / name).read_bytes()).hexdigest()[:16] for name in DIGESTS}
+    assert digests == DIGESTS
+
+
+def test_a_harder_set_says_which_labels_are_wrong(tmp_path):
+    from mxnet.recordio import MXIndexedRecordIO, unpack
+
+    folder = tmp_path / "harder"
+    make_demo_dataset(folder, HARDER, workers=1)
+    lines = list(csv.DictReader((folder / "wrong_labels.csv").open()))
+    wrong = {int(line["key"]): line for line in lines}
+    record = MXIndexedRecordIO(str(folder / "train.idx"), str(folder / "train.rec"), "r")
+    first, end = (int(key) for key in unpack(record.read_idx(0))[0].label)
+    assert end - first == 6 and len(wrong) == round(0.2 * (first - 1))
+    level = HARDER.level(USUAL)
+    drawn = {draw_face(1, person, image, level): person for person in range(6) for image in range(12)}
+    shown = []
+    for label in range(6):
+        start, stop = (int(key) for key in unpack(record.read_idx(first + label))[0].label)
+        for key in range(start, stop):
+            header, jpeg = unpack(record.read_idx(key))
+            assert header.label == label
+            shown.append(drawn[jpeg])
+            assert (drawn[jpeg] != label) == (key in wrong)
+            if key in wrong:
+                assert (wrong[key]["label"], wrong[key]["person"]) == (str(label), str(drawn[jpeg]))
+    assert np.bincount(shown).tolist() == [12, 9, 7, 5, 4, 3]  # 12 * 4 ** -(p / 5), rounded
+    with pytest.raises(UserError, match=r"light 1.5 \(not stated\).*wrong_labels 0.2"):
+        make_demo_dataset(folder, replace(HARDER, light=1.0, low_quality=0.0, long_tail=1.0, wrong_labels=0.0))
 
 
 @pytest.mark.parametrize("option", ["--identities=1", "--sheet=nowhere/sheet.png"])

@@ -1,10 +1,12 @@
 """Drawn faces: what a picture depends on, and what it does not."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from data.drawn import HARD, USUAL, Identity, Level, draw_face
+from data.drawn import HARD, USUAL, Identity, Level, Nuisance, draw_face, render
 from data.drawn.geometry import Canvas, Shape, View, ellipse
 from data.drawn.hair import _STYLES
 from data.drawn.identity import HAIR_STYLES
@@ -64,3 +66,33 @@ def test_what_stands_out_moves_more_when_the_head_turns():
     turned = Canvas(np.zeros((112, 112, 3), np.uint8), View(yaw=0.3, pitch=0.0, roll=0.0, shift=(0.0, 0.0), zoom=1.0))
     point = np.array([[0.0, 0.0]])
     assert turned.project(point, 10.0)[0, 0] - turned.project(point)[0, 0] == pytest.approx(10 * np.sin(0.3))
+
+
+def test_a_share_of_pictures_is_of_low_quality_and_the_others_stay_what_they_are():
+    half = replace(USUAL, low_quality=0.5)
+    drawn = [
+        (Nuisance.draw(np.random.default_rng([1, n]), USUAL), Nuisance.draw(np.random.default_rng([1, n]), half))
+        for n in range(200)
+    ]
+    blurred = [low for usual, low in drawn if low.blur != usual.blur]
+    coarse = [low for _, low in drawn if low.side < 112]
+    covered = [
+        low
+        for usual, low in drawn
+        if low.occluder is not usual.occluder and not np.array_equal(low.occluder, usual.occluder)
+    ]
+    assert all(20 < len(found) < 50 for found in (blurred, coarse, covered))
+    assert all(2 <= low.blur <= 7 for low in blurred) and all(10 <= low.side <= 36 for low in coarse)
+    assert all(low.occlusion == "patch" for low in covered)
+    same = [picture(0, 3, n, USUAL).tobytes() == picture(0, 3, n, half).tobytes() for n in range(20)]
+    assert 3 < sum(same) < 17
+
+
+def test_few_pixels_and_patches_change_as_much_as_they_say():
+    face = Identity.draw(0, 5)
+    now = replace(Nuisance.draw(np.random.default_rng(3), USUAL), blur=0.0, noise=0.0, occlusion=None)
+    sharp = render(face, now).astype(float)
+    changes = [np.abs(render(face, replace(now, side=side)) - sharp).mean() for side in (56, 28, 14)]
+    assert changes == sorted(changes) and changes[0] > 0.5
+    areas = [(np.abs(render(face, now.covered(half)) - sharp).max(axis=2) > 8).sum() for half in (8.0, 14.0, 28.0)]
+    np.testing.assert_allclose(areas, [16**2, 28**2, 56**2], rtol=0.35)  # tilted, and some colors are alike

@@ -30,6 +30,9 @@ def write_photographs(folder: Path) -> Path:
     (eileen / "link.jpg").symlink_to("nowhere")
     os.mkfifo(eileen / "pipe.jpg")
     (eileen / "folder").mkdir()
+    (eileen / "folder/loop").symlink_to(eileen)
+    (eileen / "folder/again").mkdir()
+    shutil.copy(ASTRONAUT, eileen / "folder/again/astronaut.png")
     _copy(FRIENDS, folder, b"friends", b"t1.jpg")
     for name in ("coffee", "coins", "chelsea"):
         _copy(ASTRONAUT.with_name(f"{name}.png"), folder, b"things", name.encode() + b".png")

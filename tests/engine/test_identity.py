@@ -1,0 +1,47 @@
+"""What a user is told when a run goes on from a checkpoint of another sampler or teacher."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from engine.identity import check_same_run, learned_from, run_identity
+from engine.phase import make_phases
+from engine.phase_step import trained_with
+from utils.config import load_config
+
+DATA = ["synthetic=True", "num_classes=10", "num_image=960"]
+DISTILLED = "loss=arcface + 7 * distillation"
+
+
+def note(before: list[str], now: list[str], digests=(None, None), forget=()) -> str | None:
+    about = {}
+    for overrides, digest in zip((before, now), digests, strict=True):
+        cfg = load_config("base", [*DATA, *overrides])
+        (phase,) = make_phases(cfg, 960, 1)
+        if not about:
+            about = run_identity(cfg, 10, phase) | trained_with(cfg) | learned_from(cfg, digest)
+            about = {key: value for key, value in about.items() if key not in forget}
+    return check_same_run(SimpleNamespace(about=about, folder="c"), cfg, 10, phase, digest)
+
+
+def test_the_same_run_needs_no_word():
+    assert note(["sampler=balanced"], ["sampler=balanced"]) is None
+    assert note([], ["sampler=balanced"], forget=("sampler", "teacher", "teacher_digest")) is None, "of before"
+    taught = [DISTILLED, "teacher=a.npy"]
+    assert note(taught, [DISTILLED, "teacher=moved/a.npy"], ("1", "1")) is None, "the same weights elsewhere"
+
+
+TAUGHT = [DISTILLED, "teacher=a.npy"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "digests", "words"),
+    [
+        ([], ["sampler=balanced"], (None, None), "with sampler shuffle; this run goes on with sampler balanced"),
+        (TAUGHT, [DISTILLED, "teacher=b.npy"], (None, "2"), "teacher a.npy; this run goes on with teacher b.npy"),
+        (TAUGHT, TAUGHT, ("1", "2"), "teacher a.npy; this run goes on with teacher a.npy, which is another one"),
+        (["sampler=balanced"], ["optimizer=adamw"], (None, None), "from scratch. The checkpoint was trained with sam"),
+    ],
+)
+def test_another_sampler_or_teacher_is_said(before, now, digests, words):
+    assert words in note(before, now, digests)
