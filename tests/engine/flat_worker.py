@@ -3,9 +3,10 @@
 import oneflow as flow
 from oneflow import nn
 
-from backbones import register
+from backbones import register, registry
 from train import main
 from utils.cli import run_cli
+from utils.config.grammar import read_signatures
 
 
 class Flat(nn.Module):
@@ -18,7 +19,8 @@ class Flat(nn.Module):
         return self.fc(flow.flatten(self.shrink(x), 1))
 
 
-register("flat")(lambda embedding_size, dropout: Flat(embedding_size))
+register("flat")(lambda sizes, dropout: Flat(sizes.embedding))
+read_signatures(registry.FOLDER)["flat"] = {}  # which reads the files of backbones/ alone
 
 if __name__ == "__main__":
     run_cli(main, hard_exit=True)
