@@ -56,6 +56,9 @@ class EfficientNet(nn.Module):
         self.features = nn.Sequential(*stages)
         self.output = make_output(output, last, 3 + stem_stride, sizes, dropout, style, pointwise)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.features)
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         return self.output(self.features(x))
 

@@ -68,7 +68,7 @@ class IResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.1)
 
-    def stages(self) -> list[nn.Module]:
+    def stage_modules(self) -> list[nn.Module]:
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:

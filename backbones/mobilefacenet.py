@@ -114,7 +114,7 @@ class MobileFaceNet(nn.Module):
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def stages(self) -> list[nn.Module]:
+    def stage_modules(self) -> list[nn.Module]:
         return [layer.layers if isinstance(layer, Residual) else layer for layer in self.layers]
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:

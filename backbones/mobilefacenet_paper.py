@@ -43,6 +43,9 @@ class MobileFaceNetPaper(nn.Module):
         self.features = nn.Sequential(*layers)
         self.output = make_output(output, planes, 4, sizes, dropout, style, pointwise)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.features)
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         return self.output(self.features(x))
 

@@ -49,6 +49,9 @@ class MobileNet(nn.Module):
         last_map = sizes.image._replace(height=sizes.image.height // shrunk, width=sizes.image.width // shrunk)
         self.output = make_output(output, planes, 0, replace(sizes, image=last_map), dropout, style, pointwise)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.features)
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         return self.output(self.features(x))
 

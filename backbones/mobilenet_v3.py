@@ -73,6 +73,9 @@ class MobileNetV3(nn.Module):
         self.features = nn.Sequential(*layers)
         self.output = make_output(output, last, 3 + stem_stride, sizes, dropout, style, pointwise)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.features)
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         return self.output(self.features(x))
 

@@ -143,6 +143,9 @@ class ResNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = (nn.Sequential(*stage) for stage in stages)
         self.output = output(EXPANSION * planes << 3, stem.halvings)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
         return self.output(self.layer4(self.layer3(self.layer2(self.layer1(x)))))

@@ -63,6 +63,9 @@ class ResNetV2(nn.Module):
         self.norm, self.act = style.norm(last), style.activate(last)
         self.output = output(last, stem.halvings)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return [stage.blocks for stage in self.stages]
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         return self.output(self.act(self.norm(self.stages(self.stem(x)))))
 

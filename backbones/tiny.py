@@ -48,7 +48,7 @@ class TinyNet(nn.Module):
         # A free scale per dimension would only fight the L2 normalization that every head applies next.
         self.features.weight.requires_grad = False
 
-    def stages(self) -> list[nn.Module]:
+    def stage_modules(self) -> list[nn.Module]:
         return [self.layers]
 
     def forward(self, x: flow.Tensor) -> flow.Tensor:

@@ -120,6 +120,9 @@ class VisionTransformer(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.blocks)
+
     def forward(self, x: flow.Tensor) -> flow.Tensor:
         x, places = self.patch_embed(x) + self.pos_embed, None
         if self.masking is not None:

@@ -10,16 +10,25 @@ import numpy as np
 import oneflow as flow
 from oneflow import nn
 
+from backbones import get_model
 from backbones.checkpointing import segments
+from backbones.registry import Sizes
 from backbones.synchronized import synchronize_batch_norm
+from backbones.vit import vit
 from engine.graph import TrainGraph
 from optim import make_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
 from utils.cpu_wait import sleep_while_waiting
+from utils.pixels import ImageShape
 from utils.runtime import local_array, start_runtime
 
 WIDTH, STEPS = 6, 3
+_SIZES = Sizes(16, ImageShape(32, 32))
+NETWORKS = {
+    "vit": lambda: vit(_SIZES, 0.0, dim=16, depth=3),
+    "mobilenet_v3_small": lambda: get_model("mobilenet_v3_small(width=0.25)", 16, image=_SIZES.image),
+}
 
 
 class Block(nn.Module):
@@ -40,7 +49,7 @@ class Network(nn.Module):
         self.first, self.second = (nn.Sequential(Block(), Block()) for _ in range(2))
         self.last = nn.Linear(WIDTH, 4)
 
-    def stages(self):
+    def stage_modules(self):
         return [self.first, self.second]
 
     def forward(self, x):
@@ -57,9 +66,9 @@ class Loss(nn.Module):
         return loss, {"losses": {"loss": loss}}
 
 
-def train(kind, synchronized, acc, runtime):
+def train(kind, synchronized, acc, runtime, build=Network, size=13):
     flow.manual_seed(3)
-    network = Network().train()
+    network = build().train()
     if synchronized:
         synchronize_batch_norm(network)
     network.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
@@ -71,7 +80,7 @@ def train(kind, synchronized, acc, runtime):
     graph, kept, found = TrainGraph(*parts, gradient_acc=acc, recomputed=recomputed), [], {}
     for step in range(STEPS):
         rng = np.random.default_rng([step, runtime.rank])
-        images = runtime.split_batch(rng.normal(size=(4 * acc, 3, 13, 13)).astype(np.float32))
+        images = runtime.split_batch(rng.normal(size=(4 * acc, 3, size, size)).astype(np.float32))
         labels = runtime.split_batch(np.zeros(4 * acc, np.int64))
         kept.append((images, labels))
         loss = graph(images, labels, {}, {})["losses"]["loss"].to_global(sbp=flow.sbp.broadcast)
@@ -98,5 +107,12 @@ if __name__ == "__main__":
                 "writes": len(writes),
                 "moved": float(np.abs(plain["first.0.norm1.running_mean"]).max()),
             }
+    for name, build in NETWORKS.items():
+        plain, _ = train(None, False, 1, runtime, build, 32)
+        seen, job = train("blocks", False, 1, runtime, build, 32)
+        said[name] = {
+            "error": max(float(np.abs(seen[n] - v).max() / (np.abs(v).max() + 0.1)) for n, v in plain.items()),
+            "again": sum(op.name.startswith("Recomputed-") for op in job.net.op),
+        }
     if runtime.is_main:
         print(json.dumps(said))

@@ -8,13 +8,21 @@ from itertools import product
 import pytest
 from oneflow import nn
 
-from backbones import get_model
+from backbones import get_model, list_models
 from backbones.checkpointing import segments
+from planning.networks import without_values
+from tests.engine.recompute_worker import NETWORKS
 from tests.ranks import run_ranks
 from utils.errors import UserError
 
 KINDS, STEPS = ("blocks", "stages"), ("plain-1", "synchronized-1", "synchronized-2")
 CASES = [f"{kind}-{step}" for kind, step in product(KINDS, STEPS)]
+
+
+@pytest.fixture
+def no_values():
+    with without_values():
+        yield
 
 
 @functools.cache
@@ -40,6 +48,20 @@ def test_what_comes_again_and_what_does_not(case):
     assert again["normalization"] == (6 if kind == "stages" else 4)  # with the statistics of the forward pass
     assert not again["reduce_sum"]
     assert found["writes"] == (16 if norm == "synchronized" else 8)  # running statistics, each once, as without
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_other_families_stay_the_same_too(name):
+    found = seen()[name]
+    assert found["error"] <= 1e-5 and found["again"] > 20
+
+
+@pytest.mark.usefixtures("no_values")
+@pytest.mark.parametrize("name", sorted(set(list_models()) - {"flowvision"}))
+def test_each_network_says_its_blocks(name):
+    network = get_model(name, 16)
+    modules = dict(network.named_modules())
+    assert len(segments(network, "blocks")) >= 3 and segments(network, "blocks")[0] in modules
 
 
 def test_blocks_and_stages_of_our_networks():
