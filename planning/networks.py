@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +10,10 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.registry import Sizes
+from backbones.without_values import without_values
 from deploy.onnx_convert import to_onnx
 from deploy.onnx_embedder import OnnxEmbedder
 
-_DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_normal_")
 _PRODUCTS = {"matmul", "batch_matmul", "broadcast_matmul"}
 _SECONDS, _LEAST_RUNS = 1.0, 5  # that a time is the median of
 
@@ -31,19 +29,6 @@ class Cost:
     macs: int
     onnx_bytes: int | None = None
     cpu_ms: float | None = None
-
-
-@contextmanager
-def without_values() -> Iterator[None]:
-    """Networks that are built in here have tensors nobody has written to, which cost neither time nor memory."""
-    drawing = {name: getattr(flow.nn.init, name) for name in _DRAWING if hasattr(flow.nn.init, name)}
-    for name in drawing:
-        setattr(flow.nn.init, name, lambda tensor, *_, **__: tensor)
-    try:
-        yield
-    finally:
-        for name, function in drawing.items():
-            setattr(flow.nn.init, name, function)
 
 
 def count(network: str, sizes: Sizes) -> Cost:

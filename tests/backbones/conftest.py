@@ -2,7 +2,7 @@
 
 import pytest
 
-from planning.networks import without_values
+from backbones.without_values import without_values
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from oneflow import nn
 
 from backbones import get_model, list_models
 from backbones.checkpointing import segments
-from planning.networks import without_values
+from backbones.without_values import without_values
 from tests.engine.recompute_worker import NETWORKS
 from tests.ranks import run_ranks
 from utils.errors import UserError

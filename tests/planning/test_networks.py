@@ -9,7 +9,8 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.registry import Sizes
-from planning.networks import Cost, _macs, count, measure_export, without_values
+from backbones.without_values import without_values
+from planning.networks import Cost, _macs, count, measure_export
 from utils.pixels import ImageShape
 
 # Multiply-accumulates at 224 x 224, in millions; the classes' are a few of them.
