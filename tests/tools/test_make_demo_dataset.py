@@ -21,7 +21,7 @@ from utils.errors import UserError
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_dataset.py"
 PEOPLE, IMAGES, PAIRS = 5, 3, 40
 USUAL_SET = DemoParameters(PEOPLE, IMAGES, seed=1, pairs=PAIRS)
-DIGESTS = {"train.rec": "8280cb841d32358f", "demo.bin": "d8011e728b56dd36", "demo_hard.bin": "f0e0e8b6d918344e"}
+DIGESTS = {"train.rec": "8280cb841d32358f", "demo.bin": "4ec7ba139186a3a3", "demo_hard.bin": "afa3ac6567992922"}
 LEAST = DemoParameters(2, 1, seed=0, pairs=40)
 HARDER = DemoParameters(6, 12, 1, PAIRS, light=1.5, low_quality=0.5, long_tail=4.0, wrong_labels=0.2)
 FILES = {"train.rec", "train.idx", "property", "demo.bin", "demo_hard.bin", "demo.json"}
@@ -153,8 +153,15 @@ def test_the_first_demo_sets_are_what_they_were(dataset):
     """Their parameters, and their bytes as they were before harder sets could be drawn."""
     about = {"identities": PEOPLE, "images_per_identity": IMAGES, "seed": 1, "pairs": PAIRS, "version": 2}
     assert json.loads((dataset / "demo.json").read_text()) == about
-    digests = {name: hashlib.sha256((dataset / name).read_bytes()).hexdigest()[:16] for name in DIGESTS}
-    assert digests == DIGESTS
+    assert {name: hashlib.sha256(content(dataset / name)).hexdigest()[:16] for name in DIGESTS} == DIGESTS
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes; of a verification set its images and flags, for equal ones may be pickled in several ways."""
+    if path.suffix != ".bin":
+        return path.read_bytes()
+    images, flags = pickle.loads(path.read_bytes())
+    return b"".join(map(bytes, images)) + bytes(flags)
 
 
 def test_a_harder_set_says_which_labels_are_wrong(tmp_path):
