@@ -82,3 +82,18 @@ def get_model(
     if "(" in network:
         check_call(network, read_signatures(FOLDER), "network", "")
     return _builders[name](Sizes(embedding_size, image), dropout, **parse_call(network)[1])
+
+
+def with_option(network: str, option: str, value: object) -> str:
+    """`network` with `option=value` in place of its own; as it is if networks of its name have no such option.
+
+    Raises UserError if there is no such network, or it has an option that is not.
+    """
+    name = network.partition("(")[0].strip()
+    signatures = read_signatures(FOLDER)
+    if "(" in network:
+        check_call(network, signatures, "network", "")
+    if option not in signatures.get(name, {}):
+        return network
+    options = parse_call(network)[1] | {option: value}
+    return f"{name}({', '.join(f'{key}={each!r}' for key, each in options.items())})"

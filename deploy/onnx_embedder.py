@@ -49,6 +49,7 @@ class OnnxEmbedder:
         self.input_name, self.input, self.input_from, self._dtype = port.name, port.format, port.source, port.dtype
         self.output = embedding_output(self._session, self.metadata, options.output, self._name)
         self._only_batch = port.batch or self._found_batch()
+        self.in_float32 = False
         if any(node.op_type == "QuantizeLinear" for node in graph.node):
             self._session = self._right_session(content, settings)
         # Some models do not tell the length of their output.
@@ -102,6 +103,7 @@ class OnnxEmbedder:
             "ONNX Runtime's integer kernels are wrong on this CPU; the model runs in float32 here, more slowly",
             stacklevel=4,
         )
+        self.in_float32 = True
         return exact
 
 

@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+from onnx import version_converter
 from onnxconverter_common.float16 import convert_float_to_float16
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from deploy.onnx_convert import INPUT
 
 _CALIBRATION_BATCH = 8
+_OPSET = 13
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -27,14 +29,19 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 def to_int8(model: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelProto:
     """Static quantization, a quarter of the size: scales are found once, on pixels (N, 3, 112, 112) float32.
 
-    So an embedding does not depend on what else is in its batch, as it does with dynamic quantization. Weights are
-    unsigned as activations are: with signed ones, CPUs without VNNI saturate their sums of products, silently.
+    So an embedding does not depend on what else is in its batch, as it does with dynamic quantization. Weights have a
+    scale for each output channel, as a BatchNorm that was folded into them leaves channels of very different size,
+    above all in depthwise convolutions; opset 13 is the first that can say so. They are unsigned as activations are: with
+    signed ones, CPUs without VNNI saturate their sums of products, silently. And they are symmetric, for ONNX Runtime
+    has integer kernels for channels of one zero point alone.
     """
     unsigned = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QUInt8}
+    by_channel = {"per_channel": True, "extra_options": {"WeightSymmetric": True}}
+    model = version_converter.convert_version(model, _OPSET)
     with TemporaryDirectory() as folder, _quiet():
         floats, integers = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         onnx.save(model, floats)
-        quantize_static(floats, integers, _Pixels(pixels), QuantFormat.QDQ, **unsigned)
+        quantize_static(floats, integers, _Pixels(pixels), QuantFormat.QDQ, **unsigned, **by_channel)
         return onnx.load(integers)
 
 

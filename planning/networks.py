@@ -1,21 +1,35 @@
 """What a backbone costs: parameters and multiplications, without running it, and its exported size and time."""
 
 import math
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-import numpy as np
 import oneflow as flow
 from oneflow import nn
 
-from backbones import get_model
+from backbones import get_model, list_models
 from backbones.registry import Sizes
 from backbones.without_values import without_values
 from deploy.onnx_convert import to_onnx
 from deploy.onnx_embedder import OnnxEmbedder
+from planning.inference import time_face
+from utils.errors import UserError
 
 _PRODUCTS = {"matmul", "batch_matmul", "broadcast_matmul"}
-_SECONDS, _LEAST_RUNS = 1.0, 5  # that a time is the median of
+
+
+def matching(patterns: Sequence[str]) -> list[str]:
+    """The networks that fit `patterns`, all if there are none: names in which * and ? stand for anything, or networks
+    with options. Each once, in the order of the patterns. Raises UserError for a pattern that fits none.
+    """
+    chosen = {}
+    for pattern in patterns or ["*"]:
+        found = [pattern] if "(" in pattern else [name for name in list_models() if fnmatchcase(name, pattern)]
+        if not found:
+            raise UserError(f"no network is named like {pattern!r}; there are {', '.join(list_models())}")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
 
 
 @dataclass(frozen=True)
@@ -72,16 +86,5 @@ def measure_export(cost: Cost, embedding_size: int, timed: bool) -> Cost:
     image in ONNX Runtime, which other programs hardly change. Raises UserError if the network cannot be exported.
     """
     exported = to_onnx(get_model(cost.network, embedding_size).eval()).SerializeToString()
-    cpu_ms = _median_ms(OnnxEmbedder(exported, threads=1)) if timed else None
+    cpu_ms = time_face(OnnxEmbedder(exported, threads=1)).cpu_ms if timed else None
     return Cost(cost.network, cost.parameters, cost.macs, len(exported), cpu_ms)
-
-
-def _median_ms(embed: OnnxEmbedder) -> float:
-    face = np.zeros((1, 112, 112, 3), np.uint8)
-    embed(face)
-    times, began = [], time.perf_counter()
-    while len(times) < _LEAST_RUNS or time.perf_counter() - began < _SECONDS:
-        start = time.process_time()
-        embed(face)
-        times.append(time.process_time() - start)
-    return 1e3 * float(np.median(times))

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from planning.memory import total
@@ -15,6 +16,16 @@ def machine() -> dict:
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     facts = {"cpu": model, "cores": len(os.sched_getaffinity(0)), "memory_bytes": total()}
     return facts | {"oneflow": importlib.metadata.version("oneflow")}
+
+
+def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table which reads well as it is too; numbers, right of the first column, end below each other."""
+    wide, *widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    lines = []
+    for first, *cells in (titles, ["-" * wide, *("-" * (width - 1) + ":" for width in widths)], *rows):
+        line = [f"{first:<{wide}}", *(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))]
+        lines.append(f"| {' | '.join(line)} |")
+    return "\n".join(lines)
 
 
 def table(points: list[dict]) -> str:

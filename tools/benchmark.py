@@ -24,7 +24,7 @@ enter_environment()
 from planning.measure import OutOfMemory, measure
 from planning.memory import parse_bytes
 from planning.report import machine, plot, table
-from utils.cli import run_cli
+from utils.cli import numbers_above_0, run_cli
 from utils.config import load_config
 from utils.config.file import find_config
 from utils.errors import UserError
@@ -50,9 +50,9 @@ def main(arguments: list[str]) -> None:
     grid = [
         {"ranks": ranks, "sample_rate": rate, "classes": classes}
         for ranks, rate, classes in product(
-            _numbers("ranks", args.ranks, int),
-            _numbers("sample_rates", args.sample_rates, float),
-            _numbers("classes", args.classes, int),
+            numbers_above_0("ranks", args.ranks, int),
+            numbers_above_0("sample_rates", args.sample_rates, float),
+            numbers_above_0("classes", args.classes, int),
         )
     ]
     overrides = [*args.overrides, *([f"batch_size={args.batch_size}"] if args.batch_size else [])]
@@ -86,16 +86,6 @@ def main(arguments: list[str]) -> None:
             args.out.with_suffix(".svg").write_text(plot(title, report["points"]))
     if args.out:
         print(f"\n{args.out}, {args.out.with_suffix('.svg')}")
-
-
-def _numbers(name: str, text: str, kind: type) -> list:
-    try:
-        found = [kind(part) for part in text.split(",")]
-    except ValueError:
-        found = [0]
-    if any(number <= 0 for number in found):
-        raise UserError(f"--{name} {text} is not possible; write numbers above 0 with commas between them")
-    return found
 
 
 if __name__ == "__main__":

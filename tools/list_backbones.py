@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,10 +23,10 @@ enter_environment()
 
 from tqdm import tqdm
 
-from backbones import list_models
 from backbones.registry import Sizes
-from planning.networks import Cost, count, measure_export
-from utils.cli import run_cli
+from planning.networks import Cost, count, matching, measure_export
+from planning.report import markdown
+from utils.cli import positive, run_cli
 from utils.errors import UserError
 from utils.pixels import USUAL_SHAPE, ImageShape
 
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> None:
     sizes = Sizes(args.embedding_size, ImageShape(*args.image_size, 1 if args.gray else 3))
     if args.onnx and sizes.image != USUAL_SHAPE:
         raise UserError("--onnx and --time export networks for color images of 112x112 pixels, and no others")
-    names = _chosen(args.patterns)
+    names = matching(args.patterns)
     costs, refused = [], {}
     for name in tqdm(names, disable=None, leave=False):
         try:
@@ -75,10 +74,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--onnx", action="store_true", help="export each, which takes up to a minute, and give its size"
     )
     parser.add_argument("--time", action="store_true", help="and the time that a core takes for one image")
-    parser.add_argument("--embedding_size", type=_positive, default=512, help="default: %(default)s")
+    parser.add_argument("--embedding_size", type=positive, default=512, help="default: %(default)s")
     parser.add_argument(
         "--image_size",
-        type=_positive,
+        type=positive,
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
         default=USUAL_SHAPE[:2],
@@ -98,31 +97,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return args
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not possible: it must be a whole number above 0")
-    return int(text)
-
-
-def _chosen(patterns: list[str]) -> list[str]:
-    """Each network once, in the order of the patterns. Raises UserError for a pattern that fits none."""
-    chosen = {}
-    for pattern in patterns or ["*"]:
-        found = [pattern] if "(" in pattern else [name for name in list_models() if fnmatchcase(name, pattern)]
-        if not found:
-            raise UserError(f"no network is named like {pattern!r}; there are {', '.join(list_models())}")
-        chosen.update(dict.fromkeys(found))
-    return list(chosen)
-
-
 def _as_table(costs: list[Cost], columns: list[str]) -> None:
-    """In Markdown, which reads well as it is too."""
     titles = [_COLUMNS[column][0] for column in columns]
-    rows = [[_COLUMNS[column][1](cost) for column in columns] for cost in costs]
-    wide, *widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
-    for first, *cells in (titles, ["-" * wide, *("-" * (width - 1) + ":" for width in widths)], *rows):
-        line = [f"{first:<{wide}}", *(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))]
-        print(f"| {' | '.join(line)} |")
+    print(markdown(titles, [[_COLUMNS[column][1](cost) for column in columns] for cost in costs]))
 
 
 def _as_json(costs: list[Cost], columns: list[str]) -> None:

@@ -58,6 +58,24 @@ def rate(text: str) -> float:
     return value
 
 
+def positive(text: str) -> int:
+    """An argument that is a number of something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not possible: it must be a whole number above 0")
+    return int(text)
+
+
+def numbers_above_0(name: str, text: str, kind: type) -> list:
+    """Those that an option `--name` has, with commas between them. Raises UserError for others."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = [0]
+    if any(number <= 0 for number in found):
+        raise UserError(f"--{name} {text} is not possible; write numbers above 0 with commas between them")
+    return found
+
+
 def _note(sentence: str) -> None:
     """For the launcher, which tells the other nodes."""
     if "FAILURE_NOTE" in os.environ:

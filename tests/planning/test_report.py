@@ -2,7 +2,8 @@
 
 from xml.etree import ElementTree
 
-from planning.report import machine, plot, table
+from planning.plot import bars
+from planning.report import machine, markdown, plot, table
 
 GOOD = {"classes": 10_000, "sample_rate": 0.1, "ranks": 2, "images_per_second": 51.24, "step_ms": 2500.0}
 GOOD |= {"head_share": 0.25, "memory_bytes": 3 << 29}
@@ -35,3 +36,15 @@ def test_one_point_or_none_can_be_plotted():
 
 def test_the_machine_is_named():
     assert machine()["cores"] >= 1 and machine()["oneflow"].startswith("0.9")
+
+
+def test_a_table_of_even_columns():
+    assert markdown(["a", "b"], [["long", "1"], ["x", "22"]]).splitlines() == [
+        *("| a    |  b |", "| ---- | -: |", "| long |  1 |", "| x    | 22 |")
+    ]
+
+
+def test_bars_have_a_name_and_a_figure_each():
+    root = ElementTree.fromstring(bars("speed <1>", ["mbf", "r18"], [("ms", {"fp32": [1, 20], "int8": [0.5, 4]})]))
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"speed <1>", "ms", "mbf", "r18", "fp32", "int8", "0.5", "20"} <= set(words)
