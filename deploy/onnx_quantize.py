@@ -30,9 +30,9 @@ def to_int8(model: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelProto:
     """Static quantization, a quarter of the size: scales are found once, on pixels (N, 3, 112, 112) float32.
 
     So an embedding does not depend on what else is in its batch, as it does with dynamic quantization. Weights have a
-    scale for each output channel, as a BatchNorm that was folded into them leaves channels of very different size,
-    above all in depthwise convolutions; opset 13 is the first that can say so. They are unsigned as activations are: with
-    signed ones, CPUs without VNNI saturate their sums of products, silently. And they are symmetric, for ONNX Runtime
+    scale for each output channel: a BatchNorm that was folded into them leaves channels of very different size, above
+    all in depthwise convolutions. Opset 13 is the first that can say so. Weights are unsigned as activations are: with
+    signed ones, CPUs without VNNI saturate their sums of products, silently. They are symmetric because ONNX Runtime
     has integer kernels for channels of one zero point alone.
     """
     unsigned = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QUInt8}
