@@ -74,7 +74,7 @@ def export_onnx(
 def _judge(differences: list[Difference], precision: str) -> None:
     least, found = LEAST_COSINE[precision], worst(differences)
     if not found.cosine >= least:  # a NaN is refused too
-        hint = "; calibrate on more and better images" if precision == "int8" else ""
+        hint = "; calibrate on more and better images, or take --fp16" if precision == "int8" else ""
         raise UserError(
             f"the {precision} model is not written, for its embeddings are not OneFlow's: {found}, and a cosine of at "
             f"least {least} is asked for{hint}"
