@@ -14,7 +14,6 @@ trained model. Times are by the clock, so leave the machine alone meanwhile.
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -49,21 +48,25 @@ def main(arguments: list[str]) -> None:
         if path and path.suffix != ending:
             raise UserError(f"{path} must end in {ending}")
 
+    facts = machine() | {"onnxruntime": onnxruntime.__version__}
+    title = f"{facts['cpu']}, {facts['cores']} cores, ONNX Runtime {facts['onnxruntime']}"
+    report = {"machine": facts, "embedding_size": args.embedding_size, "speeds": []}
     speeds, refused = [], {}
     for network in tqdm(_networks(args.patterns, args.outputs), disable=None, leave=False):
         try:
             speeds += list(measure_inference(network, args.embedding_size, precisions, threads, args.seconds))
         except UserError as error:
             refused[network] = error
+            continue
+        report["speeds"] = list(map(asdict, speeds))
+        # After each network, so that a run that is stopped keeps what it has.
+        _write(args.json, json.dumps(report, indent=2) + "\n")
+        _write(args.plot, _plot(f"One face in ONNX Runtime\n{title}", speeds, threads) if args.plot else "")
     if not speeds:
         raise next(iter(refused.values()))
     for network, error in refused.items():
         print(f"{network}: {error}", file=sys.stderr)
-    facts = machine() | {"onnxruntime": onnxruntime.__version__}
-    print(f"{facts['cpu']}, {facts['cores']} cores, ONNX Runtime {facts['onnxruntime']}\n\n{_table(speeds, threads)}")
-    report = {"machine": facts, "embedding_size": args.embedding_size, "speeds": list(map(asdict, speeds))}
-    _write(args.json, lambda: json.dumps(report, indent=2) + "\n")
-    _write(args.plot, lambda: _plot(f"One face in ONNX Runtime, {facts['cpu']}", speeds, threads))
+    print(f"{title}\n\n{_table(speeds, threads)}")
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -122,12 +125,12 @@ def _plot(title: str, speeds: list[Speed], threads: list[int]) -> str:
     return bars(title, rows, [*times.items(), ("MB of the file", sizes)])
 
 
-def _write(path: Path | None, content: Callable[[], str]) -> None:
+def _write(path: Path | None, content: str) -> None:
     if path is None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content())
+        path.write_text(content)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
 

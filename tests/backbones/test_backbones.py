@@ -6,6 +6,7 @@ import pytest
 
 from backbones import get_model, list_models, register
 from backbones.iresnet import IBasicBlock
+from backbones.registry import with_option
 from tests.backbones.layers import batch_norm, conv2d
 from tests.backbones.tables import norm, shapes
 from utils.errors import UserError
@@ -200,3 +201,11 @@ def test_unknown_name_lists_the_known(unknown, nearest):
 def test_a_name_is_taken_once():
     with pytest.raises(ValueError, match="'r50' is registered already"):
         register("r50")(lambda sizes, dropout: None)
+
+
+def test_an_option_is_added_or_replaced_if_networks_of_the_name_have_it():
+    assert with_option("ghostnet", "output", "e") == "ghostnet(output='e')"
+    assert with_option("ghostnet(output='f', width=0.5)", "output", "e") == "ghostnet(output='e', width=0.5)"
+    assert with_option("mbf", "output", "e") == "mbf"
+    with pytest.raises(UserError, match="ghostnet has no parameter wide"):
+        with_option("ghostnet(wide=1)", "output", "e")
