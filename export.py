@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> None:
     from deploy.onnx_check import IMAGES
     from deploy.onnx_convert import OPSETS
     from deploy.onnx_export import ExportOptions, export_onnx
+    from deploy.onnx_quantize import INT8_OPSET
 
     if args.opset not in OPSETS:
         raise UserError(f"--opset {args.opset} is not one of {', '.join(map(str, OPSETS))}, which convert correctly")
@@ -60,7 +61,8 @@ def main(arguments: list[str]) -> None:
     }
     options = ExportOptions(precision, args.opset, args.embed_normalization, calibration)
     differences = export_onnx(embedder, out, images, options, about)
-    print(f"{out}: {embedder.network_name}, {precision}, opset {args.opset}, {out.stat().st_size / 1e6:.1f} MB")
+    opset = INT8_OPSET if args.int8 else args.opset
+    print(f"{out}: {embedder.network_name}, {precision}, opset {opset}, {out.stat().st_size / 1e6:.1f} MB")
     print(f"against OneFlow, on {source}:")
     for difference in differences:
         print(f"  {difference}")
@@ -81,7 +83,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalizes them"
     )
-    parser.add_argument("--opset", type=int, default=11, help="default: %(default)s")
+    parser.add_argument("--opset", type=int, default=11, help="of fp32 and fp16; default: %(default)s")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as output=DIR val_path=DIR")
     args = parser.parse_intermixed_args(arguments)
     if "=" in args.config:

@@ -13,7 +13,7 @@ from deploy.onnx_ports import embedding_output, image_input
 from utils.errors import UserError
 
 _ROUNDING = 0.2  # of an integer model's output, the most that two ways of computing it may differ by; 0.6 was seen
-_TRIED = 4  # images, to see whether two ways of computing it agree
+_TRIED = 4  # images, as many times, to see whether two ways of computing it agree
 _FLOAT = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # without kernels of integers: float32 between the steps
 _PROVIDERS = ["CPUExecutionProvider"]
 
@@ -91,15 +91,16 @@ class OnnxEmbedder:
         """A session that computes what the model says.
 
         On some CPUs (seen on virtual ones with AMX) ONNX Runtime's integer kernels are plainly wrong, and not for every
-        image nor each time. A model that has such steps is tried both ways on images of random blocks, and if they
-        disagree on one it runs in float32, with a warning.
+        image nor each time. A model that has such steps is tried both ways on images of random blocks, together and
+        again and again each alone, and if they disagree on one it runs in float32, with a warning.
         """
         settings.graph_optimization_level = _FLOAT
         exact = onnxruntime.InferenceSession(content, settings, providers=_PROVIDERS)
         blocks = np.random.default_rng(0).integers(0, 256, (self._only_batch or _TRIED, 7, 7, 3), np.uint8)
         blocks = blocks.repeat(16, axis=1).repeat(16, axis=2)
-        integer, wanted = (self._run(each, blocks) for each in (self._session, exact))
-        if (np.linalg.norm(integer - wanted, axis=1) <= _ROUNDING * np.linalg.norm(wanted, axis=1)).all():
+        wanted, size = self._run(exact, blocks), self._only_batch or 1
+        tries = [slice(None), *(slice(i, i + size) for _ in range(_TRIED) for i in range(0, len(blocks), size))]
+        if all(_close(self._run(self._session, blocks[part]), wanted[part]) for part in tries):
             return self._session
         warnings.warn(
             "ONNX Runtime's integer kernels are wrong on this CPU; the model runs in float32 here, more slowly",
@@ -107,6 +108,10 @@ class OnnxEmbedder:
         )
         self.in_float32 = True
         return exact
+
+
+def _close(found: np.ndarray, wanted: np.ndarray) -> bool:
+    return bool((np.linalg.norm(found - wanted, axis=1) <= _ROUNDING * np.linalg.norm(wanted, axis=1)).all())
 
 
 def _first_line(error: Exception) -> str:

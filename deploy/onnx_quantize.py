@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from deploy.onnx_convert import INPUT
 
 _CALIBRATION_BATCH = 8
-_OPSET = 13
+INT8_OPSET, _IR_VERSION = 13, 7  # of ONNX 1.8
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -37,12 +37,14 @@ def to_int8(model: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelProto:
     """
     unsigned = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QUInt8}
     by_channel = {"per_channel": True, "extra_options": {"WeightSymmetric": True}}
-    model = version_converter.convert_version(model, _OPSET)
+    model = version_converter.convert_version(model, INT8_OPSET)
     with TemporaryDirectory() as folder, _quiet():
         floats, integers = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         onnx.save(model, floats)
         quantize_static(floats, integers, _Pixels(pixels), QuantFormat.QDQ, **unsigned, **by_channel)
-        return onnx.load(integers)
+        model = onnx.load(integers)
+    model.ir_version = _IR_VERSION
+    return model
 
 
 @contextmanager

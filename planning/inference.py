@@ -39,7 +39,7 @@ class Times:
 @dataclass(frozen=True)
 class Speed:
     """Of a network, which may have options, in a precision: the bytes of its file, and the milliseconds of one face by
-    the number of threads. in_float32: an int8 model that this CPU's integer kernels compute wrongly, so that it ran in
+    the number of threads, as the clock says and of the processor. in_float32: an int8 model that this CPU's integer kernels compute wrongly, so that it ran in
     float32.
     """
 
@@ -47,6 +47,7 @@ class Speed:
     precision: str
     onnx_bytes: int
     ms: dict[int, float]
+    cpu_ms: dict[int, float]
     in_float32: bool
 
 
@@ -76,13 +77,14 @@ def measure_inference(
     del module
     for precision in precisions:
         form = _FORMS[precision](onnx.load_from_string(content), pixels).SerializeToString()
-        ms, in_float32 = {}, False
+        times, in_float32 = {}, False
         for number in threads:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of integer kernels, which `in_float32` tells
                 embed = OnnxEmbedder(form, threads=number)
-            ms[number], in_float32 = time_face(embed, seconds).wall_ms, embed.in_float32
-        yield Speed(network, precision, len(form), ms, in_float32)
+            times[number], in_float32 = time_face(embed, seconds), in_float32 or embed.in_float32
+        ms, cpu_ms = ({n: getattr(each, kind) for n, each in times.items()} for kind in ("wall_ms", "cpu_ms"))
+        yield Speed(network, precision, len(form), ms, cpu_ms, in_float32)
 
 
 def learn_statistics(network: nn.Module, pixels: np.ndarray) -> None:

@@ -4,7 +4,8 @@ PATTERN is a name in which * and ? stand for anything, or a network with options
 every precision, with each output head asked for, and embeds one face of 112x112 pixels again and again. The table has
 the size of the file and the median time of one face on the CPU, from its pixels to the embedding. Weights are random
 and int8 is calibrated on drawn faces: neither changes time or size, but accuracy is for `export.py` to judge, on a
-trained model. Times are by the clock, so leave the machine alone meanwhile.
+trained model. Times are by the clock, so leave the machine alone meanwhile; --json also
+has the processor's (cpu_ms), which other programs change less.
 
     python tools/benchmark_inference.py mbf "mobilenet_v?" --outputs gdc,e --threads 1,2 --json speed.json --plot
 

@@ -85,7 +85,7 @@ def test_two_exports_are_equal_to_the_byte(tiny, tmp_path):
 
 @pytest.mark.parametrize("embedded", [False, True])
 @pytest.mark.parametrize(("precision", "closeness"), [("fp32", 1e-5), ("fp16", 5e-3), ("int8", 0.3)])
-def test_precisions(tiny, tmp_path, faces, precision, closeness, embedded):
+def test_precisions(tiny, tmp_path, faces, capsys, precision, closeness, embedded):
     options = {"fp32": [], "fp16": ["--fp16"], "int8": ["--int8", "--calibration", faces]}[precision]
     path = run(tiny, *options, *["--embed_normalization"] * embedded, out=tmp_path / "deep/er/model.onnx")
     differences = compare(load_embedder(path), load_backbone_embedder(tiny), drawn_faces(5))
@@ -93,7 +93,11 @@ def test_precisions(tiny, tmp_path, faces, precision, closeness, embedded):
     assert [difference.batch_size for difference in differences] == [1, 2, 5]
     whole = run(tiny).stat().st_size
     assert path.stat().st_size < whole * {"fp32": 1.01, "fp16": 0.55, "int8": 0.35}[precision]
-    names = [node.name for node in onnx.load(path).graph.node[:2]]
+    model = onnx.load(path)
+    versions = {"fp32": (6, 11), "fp16": (6, 11), "int8": (7, 13)}
+    assert (model.ir_version, model.opset_import[0].version) == versions[precision]
+    assert f"{precision}, opset {versions[precision][1]}, " in capsys.readouterr().out
+    names = [node.name for node in model.graph.node[:2]]
     assert (names == ["Sub_0", "Mul_0"]) == embedded
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
 
