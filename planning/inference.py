@@ -39,8 +39,9 @@ class Times:
 @dataclass(frozen=True)
 class Speed:
     """Of a network, which may have options, in a precision: the bytes of its file, and the milliseconds of one face by
-    the number of threads, as the clock says and of the processor. in_float32: an int8 model that this CPU's integer kernels compute wrongly, so that it ran in
-    float32.
+    the number of threads, as the clock says and of the processor.
+
+    in_float32: an int8 model that this CPU's integer kernels compute wrongly, so that it ran in float32.
     """
 
     network: str
