@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     about = {
         "network": embedder.network_name,
         "embedding_size": str(embedder.embedding_size),
-        "color": "RGB",
+        "color": embedder.input.color,
         "training_config": _training_config(folder),
     }
     options = ExportOptions(precision, args.opset, args.embed_normalization, calibration)

@@ -41,6 +41,9 @@ class Style:
     def __post_init__(self) -> None:
         if self.activation not in _ACTIVATIONS:
             raise UserError(f"there is no activation {self.activation!r}; there are {', '.join(_ACTIVATIONS)}")
+        if not 0 < self.bn_momentum <= 1 or not 0 < self.bn_eps < 1:
+            stated = f"bn_momentum={self.bn_momentum}, bn_eps={self.bn_eps}"
+            raise UserError(f"{stated} is not possible: both are above 0, usually 0.1 and 1e-5, and at most 1")
 
     def norm(self, channels: int) -> nn.BatchNorm2d:
         return nn.BatchNorm2d(channels, self.bn_eps, self.bn_momentum)
@@ -131,7 +134,7 @@ def divisible(channels: float, by: int = 8) -> int:
 
 def check_stem(stride: int, width: float) -> None:
     """Raises UserError unless these options of a network are possible."""
-    if stride not in (1, 2):
+    if type(stride) is not int or stride not in (1, 2):
         raise UserError(f"stem_stride={stride} is not possible: it is 2, or 1 for a map of twice the size throughout")
     if not 0 < width < math.inf:
         raise UserError(f"width={width} is not possible: it multiplies numbers of channels, as 0.5 does")

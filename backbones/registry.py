@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from inspect import signature
 from pathlib import Path
 
 from oneflow import nn
@@ -64,6 +65,24 @@ def register(name: str, **fixed) -> Callable[[Builder], Builder]:
 def list_models() -> list[str]:
     """Every registered name, in order."""
     return sorted(_builders)
+
+
+_TRAINING_ONLY = {"drop_path", "mask", "bn_momentum"}  # options that change neither tensors nor embeddings
+
+
+def same_network(one: str, other: str) -> bool:
+    """Whether two names with options stand for networks that compute the same of the same weights."""
+    return one == other or _computed(one) == _computed(other)
+
+
+def _computed(network: str) -> tuple[Callable | None, dict]:
+    name, options = parse_call(network)
+    if name not in _builders:
+        return None, {}
+    builder = _builders[name]
+    defaults = {key: p.default for key, p in signature(builder.func).parameters.items() if p.default is not p.empty}
+    stated = {**defaults, **builder.keywords, **options}
+    return builder.func, {key: value for key, value in stated.items() if key not in _TRAINING_ONLY}
 
 
 def get_model(

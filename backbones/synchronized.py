@@ -69,7 +69,7 @@ class _Normalize(autograd.Function):
         Everything of x's size comes after dy, or OneFlow would make it in the forward pass and keep it.
         """
         x, weight, mean, inverse = ctx.saved_tensors
-        rows, zero = _rows(x), flow.zeros_like(mean)
+        rows, zero = _rows(x), mean * 0.0
         one = zero + (1 - _EPSILON)
         bias_gradient = _total(dy)
         centered = _affine(dy, bias_gradient / rows, zero + 1.0, zero, one)

@@ -34,7 +34,7 @@ class RecordLoader:
     folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
     sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds. teacher: whose embeddings of
-    the images come along. image_shape: of the batches; images of another size are scaled.
+    the images come along. image_shape: of the batches, to which the images are scaled.
 
     An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
     records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
@@ -155,12 +155,12 @@ class RecordLoader:
         return Batch(images, labels, records.astype(np.int64), mirrored, teacher)
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
-        """As it is stored, (H, W, 3) uint8 RGB."""
+        """(112, 112, 3) uint8 RGB."""
         offset, length = int(entry["offset"]), int(entry["length"])
         image = cv2.imdecode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB)
-        if image is None:
+        if image is None or image.shape != USUAL_SHAPE:
             raise UserError(
-                f"record {record} of {self.folder / self._parts[part].name} is not an image that decodes; "
+                f"record {record} of {self.folder / self._parts[part].name} is not a 112x112 image that decodes; "
                 "convert the dataset again with --verify"
             )
         return image

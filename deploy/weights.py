@@ -57,7 +57,8 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     description = file.with_name(DESCRIPTION)
     try:
         about = json.loads(description.read_text())
-        about["network"], about["embedding_size"]
+        if not isinstance(about["network"], str) or type(about["embedding_size"]) is not int:
+            raise TypeError
     except FileNotFoundError:
         raise UserError(f"{description} is missing; it must stand beside {file.name} and name its network") from None
     except (ValueError, KeyError, TypeError):
@@ -77,10 +78,10 @@ def check_training_input(about: Mapping, source: str, shape: ImageShape) -> None
     """Raises UserError if the model takes other pixels, or images of another shape, than training gives."""
     taken, given = input_of(about, Path(source)), own_format(shape)
     if taken.shape != shape:
-        raise UserError(f"{source} takes {about['input']}, but this run gives {given}")
+        raise UserError(f"{source} takes {taken}, but this run gives {given}")
     if not taken.is_pixels(given):
         raise UserError(
-            f"{source} takes {about['input']}, but training gives {given}; import it with --fold_input to train it on"
+            f"{source} takes {taken}, but training gives {given}; import it with --fold_input to train it on"
         )
 
 

@@ -45,9 +45,10 @@ def check_same_run(
     """
     about = checkpoint.about
     for key, wanted in run_identity(cfg, num_classes, phase).items():
-        if about.get(key, list(USUAL_SHAPE)) != wanted:  # checkpoints of before do not state it
+        held = about.get(key, list(USUAL_SHAPE))  # checkpoints of before do not state the shape
+        if held != wanted:
             raise UserError(
-                f"{checkpoint.folder} has {key} {about[key]} but this run has {wanted}; "
+                f"{checkpoint.folder} has {key} {held} but this run has {wanted}; "
                 "resume it with the config it was written with"
             )
     now, before = trained_with(phase.cfg), written_with(about, phase)

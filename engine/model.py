@@ -87,14 +87,17 @@ class Classifier(nn.Module):
 
 
 def freeze(module: nn.Module, rules: ParameterRules, name: str = "backbone") -> None:
-    """Takes the gradients from parameters that do not train, and the rest from those that do.
+    """Takes the gradients from parameters that do not train, and the rest from those that do. What a network itself had
+    fixed before the first call, such as the scale of its last BatchNorm, stays so.
 
     A module whose own parameters are all frozen is used as it is, BatchNorm's statistics too; a frozen backbone as a
     whole.
     """
+    if not hasattr(module, "fixed_by_itself"):
+        module.fixed_by_itself = {own for own, parameter in module.named_parameters() if not parameter.requires_grad}
     for own, parameter in module.named_parameters():
         parameter.grad = None  # of the phase before: a compiled step could not add to it
-        parameter.requires_grad_(rules.trains(f"{name}.{own}"))
+        parameter.requires_grad_(rules.trains(f"{name}.{own}") and own not in module.fixed_by_itself)
     module.train(any(parameter.requires_grad for parameter in module.parameters()))
     for part in module.modules():
         held = list(part.parameters(recurse=False))

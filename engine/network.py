@@ -1,5 +1,6 @@
 """The backbone of a run."""
 
+import operator
 from pathlib import Path
 
 import oneflow as flow
@@ -8,6 +9,7 @@ from oneflow import nn
 from backbones import get_model
 from backbones.channels_last import use_channels_last
 from backbones.checkpointing import segments
+from backbones.registry import same_network
 from backbones.synchronized import synchronize_batch_norm
 from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
@@ -64,8 +66,8 @@ def build_teacher(path: Path, runtime: Runtime, shape: ImageShape, graph: bool =
 def load_pretrained(backbone: nn.Module, path: Path, cfg) -> None:
     """Takes the weights of a trained backbone. Raises UserError if they are of another network or embedding size."""
     state, about = load_backbone(path)
-    for key in ("network", "embedding_size"):
-        if about[key] != cfg[key]:
+    for key, alike in (("network", same_network), ("embedding_size", operator.eq)):
+        if not alike(about[key], cfg[key]):
             raise UserError(f"pretrained={path} has {key} {about[key]}, but this run has {cfg[key]}")
     check_training_input(about, f"pretrained={path}", image_shape(cfg))
     own = backbone.state_dict()

@@ -83,7 +83,7 @@ def _backbone_alone(trainer, cfg, runtime):
     from engine.eager import EagerStep
     from engine.graph import GraphStep
     from engine.model import Classifier
-    from engine.network import image_shape
+    from engine.network import configured_segments, image_shape
     from optim import configured_optimizer
     from optim.parameters import ParameterRules
 
@@ -96,17 +96,18 @@ def _backbone_alone(trainer, cfg, runtime):
         parameter.grad = None  # the first graph's, to which a second one could not add
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
-    parts = (
-        Classifier(trainer.backbone, NoHead(), pixels=Pixels(image_shape(cfg).channels)),
-        optimizer,
-        rules,
-        runtime,
-        cfg.clip_grad_norm,
-        cfg.gradient_acc,
-    )
-    step = GraphStep(*parts, cfg.fp16) if cfg.graph else EagerStep(*parts)
+    model = Classifier(trainer.backbone, NoHead(), pixels=Pixels(image_shape(cfg).channels, cfg.data_format))
+    parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, cfg.gradient_acc
+    again = configured_segments(cfg, trainer.backbone)
+    step = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops), again) if cfg.graph else EagerStep(*parts)
     counter = itertools.count()
-    return lambda batch, _: step.run(batch.images, batch.labels, {}, {}, trainer.phase.rate(next(counter)))["losses"]
+
+    def train(batch, _) -> dict:
+        number = next(counter)
+        drawn = model.draws.draw(cfg.seed, number, batch.records)
+        return step.run(batch.images, batch.labels, {}, drawn, trainer.phase.rate(number))["losses"]
+
+    return train
 
 
 def _card_memory() -> int | None:

@@ -1,12 +1,16 @@
 """Names, shapes, sizes and initial values of the backbones, against tables that follow from their papers' rules."""
 
+from dataclasses import replace
+
 import numpy as np
 import oneflow as flow
 import pytest
 
 from backbones import get_model, list_models, register
 from backbones.iresnet import IBasicBlock
-from backbones.registry import with_option
+from backbones.registry import same_network, with_option
+from engine.model import freeze
+from optim.parameters import ParameterRules
 from tests.backbones.layers import batch_norm, conv2d
 from tests.backbones.tables import norm, shapes
 from utils.errors import UserError
@@ -209,3 +213,28 @@ def test_an_option_is_added_or_replaced_if_networks_of_the_name_have_it():
     assert with_option("mbf", "output", "e") == "mbf"
     with pytest.raises(UserError, match="ghostnet has no parameter wide"):
         with_option("ghostnet(wide=1)", "output", "e")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("r50", "r50()", True),
+        ("vit_t", "vit_t(drop_path=0.1, mask=0.05)", True),
+        ("vit_t", "vit_t_dp005_mask0", True),
+        ("vit_t", "vit_s", False),
+        ("mobilenet_v2(width=1.0)", "mobilenet_v2(bn_momentum=0.01)", True),
+        ("mobilenet_v2", "mobilenet_v2(activation='prelu')", False),
+        ("r50", "r51", False),
+    ],
+)
+def test_networks_that_compute_the_same(one, other, same):
+    assert same_network(one, other) is same
+
+
+def test_what_a_network_fixes_itself_stays_fixed():
+    network = get_model("mbf_tiny", 16)
+    rules = ParameterRules(5e-4)
+    for frozen in ((), ("backbone.*",), ()):
+        freeze(network, replace(rules, frozen=frozen))
+        fixed = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+        assert "features.weight" in fixed and ("fc.weight" in fixed) == bool(frozen)
