@@ -27,7 +27,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(model: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelProto:
-    """Static quantization, a quarter of the size: scales are found once, on pixels (N, 3, 112, 112) float32.
+    """Static quantization, a quarter of the size: scales are found once, on pixels (N, C, H, W) float32.
 
     So an embedding does not depend on what else is in its batch, as it does with dynamic quantization. Weights have a
     scale for each output channel: a BatchNorm that was folded into them leaves channels of very different size, above
