@@ -54,7 +54,9 @@ def test_the_promised_runs_are_there() -> None:
     expected = {"demo", "synthetic", "emore_r100", "speed_r50", "speed_mbf", "speed_head"}
     expected |= {f"{dataset}_{network}" for dataset in ("ms1mv3", "glint360k") for network in networks}
     expected |= {f"webface42m_{network}_pfc02" for network in ("r50", "r100", "mbf")}
-    expected |= {*RECIPES, "casia_r34_keras", "casia_clean_r34"} | {f"webface42m_{run}" for run in VITS}
+    expected |= {*RECIPES, "casia_r34_keras", "casia_mobilenet_keras", "casia_clean_r34"} | {
+        f"webface42m_{run}" for run in VITS
+    }
     assert set(RUNS) == expected
 
 
