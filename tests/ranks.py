@@ -18,6 +18,9 @@ def rank_environment() -> dict[str, str]:
     return {**inherited, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2", "PYTHONPATH": str(ROOT)}
 
 
+_LOST_RACE = ("was ended by SIGSEGV", "free(): invalid pointer")
+
+
 def launch_command(ranks: int, script: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "launch", "--nproc", str(ranks), RANK, script, *arguments]
 
@@ -37,7 +40,8 @@ def run_ranks(
 
     OneFlow 0.9.0 hands a compiled step to its actors before it notes down that it has (lazy_job_instruction_policy.h):
     a step that ends first, as those of a few numbers may on a busy machine, takes the note from an empty queue, and the
-    process is gone. So a rank that SIGSEGV ends gets one more try; steps of real networks take far too long for that.
+    process is gone, or frees what was never there. So a rank that ends like this gets one more try; steps of real
+    networks take far too long for that.
     """
     for _ in range(2):
         done = subprocess.run(
@@ -45,7 +49,7 @@ def run_ranks(
             cwd=ROOT, env=rank_environment() | dict(environment or {}), timeout=timeout, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        if done.returncode == status or "was ended by SIGSEGV" not in done.stdout:
+        if done.returncode == status or not any(sign in done.stdout for sign in _LOST_RACE):
             break
     assert done.returncode == status, f"{ranks} ranks exited with {done.returncode}:\n{done.stdout[-4000:]}"
     return done.stdout

@@ -80,7 +80,14 @@ def test_a_pickle_in_any_files_place_runs_no_code(model, tmp_path, file):
 
 def test_python_in_the_description_is_only_text(model, tmp_path):
     code = f"__import__('os').mkdir({str(tmp_path / 'ran')!r})"
-    (model / "config.json").write_text(json.dumps({"network": code, "embedding_size": code}))
+    (model / "config.json").write_text(json.dumps({"network": code, "embedding_size": 16}))
     with pytest.raises(UserError, match="there is no backbone"):
         load_embedder(model)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("about", [{"network": 5, "embedding_size": 16}, {"network": "r18", "embedding_size": "16"}])
+def test_a_description_of_other_types_is_one_sentence(model, about):
+    (model / "config.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match="does not say network and embedding_size"):
+        load_embedder(model)
