@@ -5,11 +5,10 @@ B0 is a table; the others scale its widths and depths by two numbers. Without th
 
 import math
 
-import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import InvertedResidual, SqueezeExcite, Style, check_stem, conv_norm, divisible
-from backbones.outputs import make_output
+from backbones.outputs import FeatureNetwork, make_output
 from backbones.registry import Sizes, register
 from utils.errors import UserError
 
@@ -25,7 +24,7 @@ _STAGES = (  # expansion, kernel, channels, blocks, stride of the first of them:
 )
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(FeatureNetwork):
     """Images (B, C, H, W) to embeddings (B, E), of `sizes`; the tensors of `features` have torchvision's names."""
 
     def __init__(
@@ -55,12 +54,6 @@ class EfficientNet(nn.Module):
         stages.append(conv_norm(style, planes, last))
         self.features = nn.Sequential(*stages)
         self.output = make_output(output, last, 3 + stem_stride, sizes, dropout, style, pointwise)
-
-    def stage_modules(self) -> list[nn.Module]:
-        return list(self.features)
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        return self.output(self.features(x))
 
 
 @register("efficientnet_b0", scales=(1.0, 1.0))

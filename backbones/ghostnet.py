@@ -8,7 +8,7 @@ import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import SqueezeExcite, Style, check_stem, conv_norm, divisible
-from backbones.outputs import make_output
+from backbones.outputs import FeatureNetwork, make_output
 from backbones.registry import Sizes, register
 
 _STEM, _LAST, _MULTIPLE = 16, 512, 4
@@ -74,7 +74,7 @@ class GhostBottleneck(nn.Module):
         return self.block(x) + (x if self.shortcut is None else self.shortcut(x))
 
 
-class GhostNet(nn.Module):
+class GhostNet(FeatureNetwork):
     """Images (B, C, H, W) to embeddings (B, E), of `sizes`."""
 
     def __init__(
@@ -90,12 +90,6 @@ class GhostNet(nn.Module):
         layers.append(conv_norm(style, planes, last))
         self.features = nn.Sequential(*layers)
         self.output = make_output(output, last, 3 + stem_stride, sizes, dropout, style, pointwise)
-
-    def stage_modules(self) -> list[nn.Module]:
-        return list(self.features)
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        return self.output(self.features(x))
 
 
 @register("ghostnet")

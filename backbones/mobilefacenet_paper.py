@@ -4,11 +4,10 @@ InsightFace's `mbf`, of twice the widths, is in backbones/mobilefacenet.py. The 
 before the output is the option `pointwise=True`, which Keras_insightface leaves out by default.
 """
 
-import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import InvertedResidual, SqueezeExcite, Style, check_stem, conv, conv_norm, divisible
-from backbones.outputs import make_output
+from backbones.outputs import FeatureNetwork, make_output
 from backbones.registry import Sizes, register
 
 _STEM = 64
@@ -17,7 +16,7 @@ _STAGES = ((5, 64, 2, 2), (1, 128, 2, 4), (6, 128, 1, 2), (1, 128, 2, 4), (2, 12
 _SQUEEZE = 16
 
 
-class MobileFaceNetPaper(nn.Module):
+class MobileFaceNetPaper(FeatureNetwork):
     """Images (B, C, H, W) to embeddings (B, E), of `sizes`; `excite`: channel attention after each projection."""
 
     def __init__(
@@ -42,12 +41,6 @@ class MobileFaceNetPaper(nn.Module):
                 )
         self.features = nn.Sequential(*layers)
         self.output = make_output(output, planes, 4, sizes, dropout, style, pointwise)
-
-    def stage_modules(self) -> list[nn.Module]:
-        return list(self.features)
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        return self.output(self.features(x))
 
 
 @register("mobilefacenet", excite=False)

@@ -6,11 +6,10 @@ the last of them become 3x3.
 
 from dataclasses import replace
 
-import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import Style, check_stem, conv, conv_norm
-from backbones.outputs import make_output
+from backbones.outputs import FeatureNetwork, make_output
 from backbones.registry import Sizes, register
 from utils.errors import UserError
 
@@ -32,7 +31,7 @@ def _conv3(style: Style, inplanes: int, planes: int, stride: int, groups: int = 
     return conv_norm(style, inplanes, planes, 3, groups=groups)
 
 
-class MobileNet(nn.Module):
+class MobileNet(FeatureNetwork):
     """Images (B, C, H, W) to embeddings (B, E), of `sizes`."""
 
     def __init__(
@@ -48,12 +47,6 @@ class MobileNet(nn.Module):
         shrunk = 16 * stem_stride
         last_map = sizes.image._replace(height=sizes.image.height // shrunk, width=sizes.image.width // shrunk)
         self.output = make_output(output, planes, 0, replace(sizes, image=last_map), dropout, style, pointwise)
-
-    def stage_modules(self) -> list[nn.Module]:
-        return list(self.features)
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        return self.output(self.features(x))
 
 
 @register("mobilenet", stem_stride=2)

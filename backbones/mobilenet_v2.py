@@ -1,10 +1,9 @@
 """MobileNetV2 (Sandler et al., CVPR 2018)."""
 
-import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import InvertedResidual, Style, check_stem, conv_norm, divisible
-from backbones.outputs import make_output
+from backbones.outputs import FeatureNetwork, make_output
 from backbones.registry import Sizes, register
 
 _STEM, _LAST = 32, 1280
@@ -19,7 +18,7 @@ _STAGES = (  # expansion, channels, blocks, stride of the first of them: the pap
 )
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(FeatureNetwork):
     """Images (B, C, H, W) to embeddings (B, E), of `sizes`."""
 
     def __init__(
@@ -37,12 +36,6 @@ class MobileNetV2(nn.Module):
         layers.append(conv_norm(style, planes, last))
         self.features = nn.Sequential(*layers)
         self.output = make_output(output, last, 3 + stem_stride, sizes, dropout, style, pointwise)
-
-    def stage_modules(self) -> list[nn.Module]:
-        return list(self.features)
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        return self.output(self.features(x))
 
 
 @register("mobilenet_v2")

@@ -1,10 +1,9 @@
 """MobileNetV3 (Howard et al., "Searching for MobileNetV3", ICCV 2019), small and large."""
 
-import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import InvertedResidual, SqueezeExcite, Style, check_stem, conv_norm, divisible
-from backbones.outputs import make_output
+from backbones.outputs import FeatureNetwork, make_output
 from backbones.registry import Sizes, register
 
 _STEM, _LAST_EXPANSION = 16, 6
@@ -43,7 +42,7 @@ _LARGE: tuple[Block, ...] = (
 )
 
 
-class MobileNetV3(nn.Module):
+class MobileNetV3(FeatureNetwork):
     """Images (B, C, H, W) to embeddings (B, E), of `sizes`; `early` is the style of the blocks without h-swish.
 
     The tensors of `features` have torchvision's names.
@@ -72,12 +71,6 @@ class MobileNetV3(nn.Module):
         layers.append(conv_norm(style, planes, last))
         self.features = nn.Sequential(*layers)
         self.output = make_output(output, last, 3 + stem_stride, sizes, dropout, style, pointwise)
-
-    def stage_modules(self) -> list[nn.Module]:
-        return list(self.features)
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        return self.output(self.features(x))
 
 
 @register("mobilenet_v3_small", blocks=_SMALL)

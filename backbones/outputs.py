@@ -40,6 +40,21 @@ def embed_rows(inputs: int, sizes: Sizes, dropout: float, style: Style) -> nn.Mo
     return nn.Sequential(_dropped(nn.Identity(), dropout, inputs), linear, _last(style, sizes.embedding))
 
 
+class FeatureNetwork(nn.Module):
+    """A network of `features`, layers and blocks in a row, and the `output` that makes an embedding of their last map;
+    a family sets both.
+    """
+
+    features: nn.Sequential
+    output: nn.Module
+
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.features)
+
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        return self.output(self.features(x))
+
+
 class MeanOfPlaces(nn.Module):
     """(B, C, H, W) -> (B, C)."""
 
