@@ -15,7 +15,7 @@ _BEGINNINGS = {b"PK\x03\x04": TORCH, b"\x80": TORCH, _MXNET_LIST: MXNET, b"\x08"
 _OTHERS = {
     b"\x89HDF": "an HDF5 file, as Keras writes; make an ONNX model of it with tf2onnx",
     b"version https://git-lfs": "a pointer of Git LFS in place of the file; fetch that with `git lfs pull`",
-    b"<": "a web page in place of the file; download it anew",
+    b"<": "a web page in place of the file; download it again",
 }
 
 
