@@ -8,6 +8,9 @@ from oneflow import nn
 from oneflow.amp import GradScaler
 from oneflow.framework.c_api_util import GetCurrentJob
 
+from engine.job_graph import JobGraph
+from engine.native_fusion import fuse_normalization
+from engine.native_layout import keep_channels_last
 from engine.recompute import recompute
 from optim.compiled import LearningRate, set_terms
 from optim.optimizer import Optimizer
@@ -34,7 +37,7 @@ class TrainGraph(nn.Graph):
     there is only the forward pass. clip: the largest L2 norm of all their gradients together, before weight decay (0:
     any). fp16: automatic mixed precision with a dynamic loss scale (CUDA only). fuse: the compiler may fuse operators.
     recomputed: names of the model's modules, such as "backbone.layer1.0", whose activations are computed again in the
-    backward pass.
+    backward pass. native: with the operators of `native/` (CPU only), which keep images with channels last.
     """
 
     def __init__(
@@ -48,9 +51,10 @@ class TrainGraph(nn.Graph):
         fp16: bool = False,
         fuse: bool = True,
         recomputed: Sequence[str] = (),
+        native: bool = False,
     ) -> None:
         super().__init__()
-        self._recomputed, self._forward = recomputed, ()
+        self._recomputed, self._native, self._forward = recomputed, native, ()
         self.model, self.learning_rate, self.optimizer = model, learning_rate, optimizer
         trained = rules.trained(model)
         self._terms = {f"model.{name}": rules.terms(name, p.ndim) for name, p in trained.items()}
@@ -87,11 +91,15 @@ class TrainGraph(nn.Graph):
     def build_graph(self, *args, **kwargs):
         """As nn.Graph's, which compiling calls; the operators that update parameters get their terms."""
         built = super().build_graph(*args, **kwargs)
+        job = self._full_graph_proto
         if self.trains:
-            job = self._full_graph_proto
             set_terms(job, self.optimizer, "learning_rate.value", self._terms)
             recompute(job, [f"model.{name}" for name in self._recomputed], self._forward)
-            self._full_graph_proto = job
+        if self._native:
+            net = JobGraph(job)
+            fuse_normalization(net)
+            keep_channels_last(net)
+        self._full_graph_proto = job
         return built
 
 
@@ -117,7 +125,7 @@ class GraphStep:
     ) -> None:
         self._learning_rate = LearningRate(runtime.placement)
         self._graph = TrainGraph(
-            model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse, recomputed
+            model, self._learning_rate, optimizer, rules, clip, gradient_acc, fp16, fuse, recomputed, runtime.native
         )
         self._parameters = dict(model.named_parameters())
         self._optimizer, self._runtime = optimizer, runtime

@@ -21,7 +21,7 @@ from engine.graph import TrainGraph
 from engine.model import Classifier, freeze
 from engine.network import build_teacher, configured_segments, image_shape
 from engine.projection import build_projection
-from engine.recompute import ordered
+from engine.job_graph import ordered
 from heads.build import configured_head
 from heads.sampling import ClassSampler
 from losses import TotalLoss, configured_loss

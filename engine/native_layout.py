@@ -1,0 +1,123 @@
+"""Has a compiled step on a CPU keep images with their channels last, by the operators of `native/`.
+
+The convolutions of oneDNN are quick in that layout and need no copies in another. The job still calls such a tensor
+(B, C, H, W), so that shapes, and splits over the ranks by axis 0, are what they were; only its bytes lie as
+(B, H, W, C). Where an operator that looks at axes meets one, a copy in the other layout is put between.
+"""
+
+from oneflow.core.operator.op_conf_pb2 import OperatorConf
+
+from engine.job_graph import JobGraph, kind_of, ordered
+from engine.native_fusion import BACKWARD, FORWARD
+
+# Operators with a form for this layout, and their ends that are images. (Others are weights and statistics.)
+_IMAGES = {
+    "conv2d": ("in", "out", "_add_to_output"),
+    "conv_data_grad": ("dy", "dx", "x_like", "_add_to_output"),
+    "conv_filter_grad": ("dy", "x"),
+    "prelu": ("x", "y"),
+    "prelu_grad": ("dy", "x", "dx"),
+    FORWARD: ("x", "y", "addend"),
+    BACKWARD: ("x", "dy", "dx"),
+}
+_PREFIX = "channels_last_"
+# Operators that take each number for itself, so that all tensors in one layout are as good as in another
+_ELEMENTWISE = {
+    "add_n",
+    "clip_by_scalar",
+    "clip_by_scalar_grad",
+    "hardsigmoid",
+    "hardsigmoid_grad",
+    "hardswish",
+    "hardswish_grad",
+    "identity",
+    "relu",
+    "relu_grad",
+    "scalar_add",
+    "scalar_mul",
+    "sigmoid",
+    "sigmoid_grad",
+    "silu",
+    "silu_grad",
+}
+
+
+def keep_channels_last(net: JobGraph) -> None:
+    """Turns the operators of `_IMAGES`, and what lies between them, to channels last."""
+    last: set[str] = set()  # tensors
+    turned: set[str] = set()  # operators
+    for name in ordered(net.job):
+        op = net.ops[name]
+        if _has_form(net, op):
+            turned.add(name)
+            last |= {tensor for end in _IMAGES[kind_of(op)] for tensor in op.user_conf.output[end].s}
+        elif kind_of(op) in _ELEMENTWISE and _follows(net, op, last):
+            turned.add(name)
+            last |= {tensor for ends in op.user_conf.output.values() for tensor in ends.s}
+    copies: dict[str, str] = {}
+    for name in list(net.ops):
+        op = net.ops[name]
+        for end, tensor in _image_inputs(net, op):
+            if (tensor in last) != (name in turned) and _differs(net.shape(tensor)):
+                if tensor not in copies:
+                    copies[tensor] = _copy(net, tensor, name in turned, op, end)
+                net.replace(tensor, copies[tensor], [name])
+    for name in turned:
+        if kind_of(net.ops[name]) in _IMAGES and not kind_of(net.ops[name]).startswith(_PREFIX):
+            net.ops[name].user_conf.op_type_name = _PREFIX + kind_of(net.ops[name])
+
+
+def _has_form(net: JobGraph, op: OperatorConf) -> bool:
+    kind = kind_of(op)
+    if kind not in _IMAGES:
+        return False
+    ends = (op.user_conf.input, op.user_conf.output)
+    images = [tensor for group in ends for end in _IMAGES[kind] if end in group for tensor in group[end].s]
+    first = op.user_conf.attr["data_format"].at_string if "data_format" in op.user_conf.attr else "channels_first"
+    return first == "channels_first" and all(len(net.shape(tensor)) == 4 for tensor in images)
+
+
+def _follows(net: JobGraph, op: OperatorConf, last: set[str]) -> bool:
+    """Whether an elementwise operator has an input with channels last, and all of them, and its outputs, one shape."""
+    inputs = [tensor for ends in op.user_conf.input.values() for tensor in ends.s]
+    outputs = [tensor for ends in op.user_conf.output.values() for tensor in ends.s]
+    return bool(last & set(inputs)) and len({net.shape(tensor) for tensor in inputs + outputs}) == 1
+
+
+def _image_inputs(net: JobGraph, op: OperatorConf) -> list[tuple[str, str]]:
+    """(end, tensor) of the inputs of an operator in which the layout matters."""
+    if not op.HasField("user_conf"):
+        conf = getattr(op, op.WhichOneof("op_type"))
+        held = getattr(conf, "in", None)
+        return [("in", held)] if isinstance(held, str) and held in net.job.helper.lbn2logical_blob_desc else []
+    wanted = _IMAGES.get(kind_of(op))
+    return [
+        (f"{end}_{i}", tensor)
+        for end, ends in op.user_conf.input.items()
+        for i, tensor in enumerate(ends.s)
+        if wanted is None or end in wanted
+    ]
+
+
+def _differs(shape: tuple[int, ...]) -> bool:
+    """Whether the two layouts of a tensor differ in memory."""
+    return len(shape) == 4 and shape[1] > 1 and shape[2] * shape[3] > 1
+
+
+def _copy(net: JobGraph, tensor: str, to_last: bool, reader: OperatorConf, end: str) -> str:
+    """An operator that copies a tensor into the other layout, beside the one that makes it; the copy's name."""
+    producer = net.producer(tensor)
+    kind = "to_channels_last" if to_last else "to_channels_first"
+    name = f"{kind}-{tensor.replace('/', '-')}"
+    like = reader if producer is None or not producer.HasField("user_conf") else producer
+    op = OperatorConf(name=name, device_tag=like.device_tag, scope_symbol_id=like.scope_symbol_id)
+    op.user_conf.op_type_name = kind
+    op.user_conf.input["in"].s.append(tensor)
+    op.user_conf.input_order.append("in")
+    op.user_conf.output["out"].s.append(f"{name}/out_0")
+    op.user_conf.output_order.append("out")
+    own = end if like is reader else tensor.partition("/")[2]
+    net.add(op, like.name, {f"{name}/out_0": tensor}, {"in_0": own, "out_0": own})
+    net.ops[name] = op
+    net.consumers[tensor].append(name)
+    return f"{name}/out_0"

@@ -1,0 +1,84 @@
+// What the files of kernels share: OneFlow's kernel interface, and how a kernel is registered.
+//
+// A kernel under one of OneFlow's own names computes on channels first, as OneFlow does, in place of OneFlow's. Under
+// "channels_last_" and that name it computes on tensors that a job calls (B, C, H, W) and that lie in memory as
+// (B, H, W, C): utils of the job (engine/native_job.py) put these where all neighbors agree.
+#pragma once
+#include <string>
+
+#include "loops.h"
+#include "oneflow/core/framework/framework.h"
+
+namespace native {
+
+using namespace oneflow;
+using Context = user_op::KernelComputeContext;
+
+constexpr char kChannelsLast[] = "channels_last_";
+
+inline const float* Input(Context* ctx, const char* name) {
+  return ctx->has_input(name, 0) ? ctx->Tensor4ArgNameAndIndex(name, 0)->dptr<float>() : nullptr;
+}
+
+inline float* Output(Context* ctx, const char* name) {
+  auto* tensor = ctx->Tensor4ArgNameAndIndex(name, 0);
+  return tensor ? tensor->mut_dptr<float>() : nullptr;
+}
+
+inline bool IsChannelsLast(Context* ctx) { return ctx->op_type_name().rfind(kChannelsLast, 0) == 0; }
+
+// (B, C, ...), with channels where the operator's layout has them.
+inline View ViewOf(const ShapeView& shape, bool channels_last) {
+  const int64_t axes = shape.NumAxes(), channels = axes > 1 ? shape.At(1) : 1;
+  const int64_t inner = axes > 2 ? shape.Count(2) : 1;
+  return channels_last ? View{shape.At(0) * inner, channels, 1} : View{shape.At(0), channels, inner};
+}
+
+// Base of kernels: OneFlow does not call them for outputs without elements.
+class Kernel : public user_op::OpKernel {
+ public:
+  bool AlwaysComputeWhenAllOutputsEmpty() const override { return false; }
+
+ protected:
+  using user_op::OpKernel::Compute;
+};
+
+inline auto OnCpu(const char* tensor) {
+  return user_op::HobDeviceType() == DeviceType::kCPU && user_op::HobDataType(tensor, 0) == DataType::kFloat;
+}
+
+// in_place: {output, input} that may share memory if nothing else reads the input.
+template <typename K, typename Condition>
+void Register(const std::string& op, const Condition& condition, const char* output = nullptr,
+              const char* input = nullptr) {
+  auto registry = user_op::UserOpRegistryMgr::Get().CheckAndGetOpKernelRegistry(op);
+  registry.SetCreateFn<K>().SetIsMatchedHob(condition).SetPriority(user_op::kKernelPriorityOptimized);
+  if (output) {
+    const std::string out = output, in = input;
+    registry.SetInplaceProposalFn(
+        [out, in](const user_op::InferContext& ctx, const user_op::AddInplaceArgPair& add) -> Maybe<void> {
+          if (ctx.has_input(in, 0)) { JUST(add(out, 0, in, 0, true)); }
+          return Maybe<void>::Ok();
+        });
+  }
+  CHECK_JUST(user_op::UserOpRegistryMgr::Get().Register(CHECK_JUST(registry.Finish()).GetResult()));
+}
+
+// A new operator "channels_last_OP" as OneFlow's OP is: its shapes, types and layouts over ranks. May be changed first.
+inline user_op::OpRegistryResult ChannelsLastOp(const std::string& op) {
+  user_op::OpRegistryResult result = *user_op::UserOpRegistryMgr::Get().GetOpRegistryResult(op);
+  result.op_type_name = kChannelsLast + op;
+  result.op_def.set_name(result.op_type_name);
+  return result;
+}
+
+inline void RegisterOp(const user_op::OpRegistryResult& op) {
+  CHECK_JUST(user_op::UserOpRegistryMgr::Get().Register(op));
+}
+
+void RegisterConvolution();
+void RegisterNormalization();
+void RegisterActivation();
+void RegisterLayout();
+
+}  // namespace native
