@@ -168,6 +168,11 @@ make_venv() {
     say "Ready."
 }
 
+# Builds the CPU kernels of native/ where that is possible; quick if they are there. Runs go without them otherwise.
+build_kernels() {
+    "$1/python" native/build.py >&2 || true
+}
+
 # Installs what requirements-$1.txt lists, which is called $2 and takes about $3.
 install_extra() {
     local uv
@@ -191,6 +196,7 @@ cd -- "$root" >/dev/null
 if [[ -n $activated && ! $activated -ef .venv ]] || ! venv_is_ready; then
     if bin=$(active_bin) && [[ ! $bin -ef .venv/bin ]]; then
         [[ -z ${1:-} ]] || die "the active environment is used: install requirements-$1.txt into it yourself."
+        build_kernels "$bin"
         printf '%s\n' "$bin"
         exit
     fi
@@ -211,4 +217,5 @@ case "${1:-}" in
     spark) install_extra spark PySpark "0.4 GB" ;;
     flowvision) install_extra flowvision flowvision "10 MB" ;;
 esac
+build_kernels .venv/bin
 printf '%s\n' "$root/.venv/bin"

@@ -167,7 +167,6 @@ def main(arguments: list[str]) -> int:
         choose_blas_kernels(os.environ)
     wait_for_first_rank(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
-    from backbones.cpu_kernels import use_cpu_kernels
     from engine.checkpoint import Checkpoint, check_shared
     from engine.epoch_stop import STOP_FILE
     from engine.hooks import Checkpoints, Progress, Verification
@@ -175,12 +174,15 @@ def main(arguments: list[str]) -> int:
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
     from launch.gpu import usable_cards
+    from native.library import with_kernels
     from utils.cpu_wait import sleep_while_waiting
     from utils.logging import make_logger
     from utils.runtime import start_runtime
 
     usable, refused = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    runtime = start_runtime(cfg.device, bool(usable))
+    runtime, missing = start_runtime(cfg.device, bool(usable)), ""
+    if cfg.cpu_kernels and runtime.device == "cpu":
+        runtime, missing = with_kernels(runtime)
     if cfg.fp16 and runtime.device == "cpu":
         raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
     if cfg.data_format == "NHWC" and runtime.device == "cpu":
@@ -192,11 +194,8 @@ def main(arguments: list[str]) -> int:
     logger = make_logger(runtime.is_main)
     checkpoint = find_checkpoint(cfg, runtime, logger)
     trainer = Trainer(cfg, runtime, lambda own: build_loader(own, runtime))
-    if cfg.cpu_kernels and runtime.device == "cpu":
-        if cfg.cpu_kernels == "all":
-            use_cpu_kernels(trainer.backbone)
-        if cfg.graph:
-            sleep_while_waiting()
+    if cfg.cpu_kernels and runtime.device == "cpu" and cfg.graph:
+        sleep_while_waiting()
     if checkpoint:
         if note := trainer.resume(checkpoint):
             logger.warning(note)
@@ -212,6 +211,8 @@ def main(arguments: list[str]) -> int:
         logger.warning(trainer.head.margin.advice)
     for card in refused:
         logger.warning(card.refusal)
+    if missing:
+        logger.warning(f"Training is slower without the CPU kernels of native/: {missing}")
     logger.info("Configuration:\n" + format_config(cfg))
     epochs = trainer.phases[-1].epoch(trainer.total_steps)
     logger.info(

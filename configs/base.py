@@ -75,7 +75,7 @@ config.device = "auto"  # "auto" (CUDA where this OneFlow has kernels for the ca
 config.graph = True  # True: compiled nn.Graph step | False: eager step; train.py --graph / --eager say the same
 config.data_format = "NCHW"  # "NHWC": quicker with fp16 on cards that have tensor cores (CUDA only)
 config.fp16 = False  # automatic mixed precision with a gradient scaler (CUDA only)
-config.cpu_kernels = True  # quicker on CPU, equal to rounding: True | False | "all" (also convolutions; 5x the memory)
+config.cpu_kernels = True  # kernels of native/ on a CPU, several times quicker; False: OneFlow as it is
 config.fused_ops = "auto"  # the compiler may fuse operators: "auto" (it may) | True | False
 config.seed = 2048  # all randomness comes from it
 

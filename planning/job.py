@@ -13,15 +13,14 @@ from oneflow import nn
 from oneflow.core.common import data_type_pb2
 
 from backbones import get_model
-from backbones.cpu_kernels import use_cpu_kernels
 from backbones.pixels import Pixels
 from backbones.synchronized import synchronize_batch_norm
 from deploy.teacher import find_teacher, teacher_size
 from engine.graph import TrainGraph
+from engine.job_graph import ordered
 from engine.model import Classifier, freeze
 from engine.network import build_teacher, configured_segments, image_shape
 from engine.projection import build_projection
-from engine.job_graph import ordered
 from heads.build import configured_head
 from heads.sampling import ClassSampler
 from losses import TotalLoss, configured_loss
@@ -124,8 +123,6 @@ def _build(cfg, ranks: int, device: str):
     placement = flow.placement("cpu", ranks=[0])
     runtime = Runtime("cpu", 0, 1, placement)
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
-    if cfg.cpu_kernels == "all" and device == "cpu":
-        use_cpu_kernels(backbone)
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)

@@ -29,16 +29,18 @@ def main(arguments: list[str]) -> None:
         choose_blas_kernels(os.environ)
     wait_for_first_rank(os.environ)
 
-    from backbones.cpu_kernels import use_cpu_kernels
     from data.loader import SyntheticLoader
     from engine.network import image_shape
     from engine.trainer import Trainer
     from launch.gpu import usable_cards
+    from native.library import with_kernels
     from utils.cpu_wait import sleep_while_waiting
     from utils.runtime import start_runtime
 
     usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
     runtime = start_runtime(cfg.device, bool(usable))
+    if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
+        runtime, _ = with_kernels(runtime)
     found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
     teacher = cfg.embedding_size if uses_teacher(cfg) and not teacher_in_step(cfg) else None
@@ -46,11 +48,8 @@ def main(arguments: list[str]) -> None:
         cfg.num_classes, cfg.num_image, batch, runtime.rank, runtime.ranks, cfg.seed, teacher, image_shape(cfg)
     )
     trainer = Trainer(cfg, runtime, lambda _: loader)
-    if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
-        if cfg.cpu_kernels == "all":
-            use_cpu_kernels(trainer.backbone)
-        if cfg.graph:
-            sleep_while_waiting()
+    if cfg.cpu_kernels and runtime.device == "cpu" and cfg.graph:
+        sleep_while_waiting()
     trainer.start_from(None, None)
     trainer.store.make_resident()
     steps = list(loader.batches(0, orders["warmup"] + orders["steps"]))

@@ -79,12 +79,11 @@ def _shared(array: np.ndarray) -> flow.Tensor:
     return flow.from_numpy(array if array.flags.c_contiguous else array.copy())
 
 
-def start_runtime(device: str = "auto", usable_cards: bool = True, native: bool = False) -> Runtime:
+def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:
     """The runtime of this process, as the launcher set it up (one process without a launcher).
 
     device: "cuda", "cpu", or "auto": CUDA where there is a card this OneFlow has kernels for (`usable_cards`, see
-    `launch.gpu`). native: as `native.library.load_kernels` said. Raises UserError where CUDA is asked for and cannot be
-    had.
+    `launch.gpu`). Raises UserError where CUDA is asked for and cannot be had.
     """
     has_cuda = usable_cards and flow.cuda.is_available()
     if device == "cuda" and not has_cuda:
@@ -97,7 +96,7 @@ def start_runtime(device: str = "auto", usable_cards: bool = True, native: bool 
             raise UserError(f"there are more ranks than cards on this node ({cards}); lower NPROC, or use device=cpu")
         flow.cuda.set_device(local_rank)
     ranks, rank = flow.env.get_world_size(), flow.env.get_rank()
-    return Runtime(device, rank, ranks, flow.env.all_device_placement(device), native and device == "cpu")
+    return Runtime(device, rank, ranks, flow.env.all_device_placement(device))
 
 
 def local_array(tensor: flow.Tensor) -> np.ndarray:

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_cpu_speed [--network r18 r50 mbf] [--ranks 2] [--batch 8] [--rounds 2] [--torch]
 
-Modes: "none", OneFlow's own defaults; "haswell", its own BLAS with AVX2 kernels; "blas", `utils.cpu` alone; "on", also
-`utils.cpu_wait`, as training does with cpu_kernels=True; "all", also `backbones.cpu_kernels`. Every measurement is
+Modes: "none", OneFlow's own defaults; "haswell", its own BLAS with AVX2 kernels; "blas", `utils.cpu` alone; "waits",
+also `utils.cpu_wait`; "on", also the kernels of `native/`, as training does with cpu_kernels=True. Every measurement is
 a run of its own, and the modes take turns, because machines have moods. Prints img/s by the median and the best step,
 CPU time per image (which other programs disturb least), peak memory, and JSON. --torch: also PyTorch's step of the same
 network on as many threads, where a Python has it.
@@ -24,7 +24,7 @@ from tests.ranks import launch_command
 from tests.torch_python import find_torch_python
 
 ROOT = Path(__file__).resolve().parents[2]
-MODES = ("none", "haswell", "blas", "on", "all")
+MODES = ("none", "haswell", "blas", "waits", "on")
 _MARK = "MEASURED "
 _WARM_UP = 2
 
@@ -41,18 +41,21 @@ def work(network: str, mode: str, batch: int, steps: int, graph: bool) -> None:
         os.environ["OPENBLAS_CORETYPE"] = "Haswell"
     elif mode != "none":
         blas = choose_blas_kernels(os.environ)
-    from backbones.cpu_kernels import use_cpu_kernels
+
     from data.loader import SyntheticLoader
     from engine.trainer import Trainer
+    from native.library import with_kernels
     from utils.cpu_wait import sleep_while_waiting
     from utils.runtime import start_runtime
 
     runtime = start_runtime("cpu")
+    if mode == "on":
+        runtime, missing = with_kernels(runtime)
+        if missing:
+            sys.exit(missing)
     loader = SyntheticLoader(cfg.num_classes, 1000, batch, rank=runtime.rank, ranks=runtime.ranks, seed=0)
     trainer = Trainer(cfg, runtime, lambda _: loader)
-    if mode == "all":
-        use_cpu_kernels(trainer.backbone)
-    if mode in ("on", "all") and graph:
+    if mode in ("waits", "on") and graph:
         sleep_while_waiting()
     trainer.start_from(None, None)
     walls, cpus = [], []

@@ -31,7 +31,7 @@ POINTS = (
     (2, "network=r18 batch_size=4 num_classes=100000 sample_rate=0.1 optimizer=adamw"),
     (2, "network=r18 batch_size=4 num_classes=10000"),
     (1, "network=r50 batch_size=4 num_classes=100000 sample_rate=0.1"),
-    (1, "network=mbf batch_size=4 num_classes=10000 cpu_kernels=all"),
+    (1, "network=mbf batch_size=4 num_classes=10000 cpu_kernels=False"),
     (1, "network=mbf batch_size=16 num_classes=10000"),
 )
 

@@ -215,7 +215,7 @@ SCHEMA: dict[str, Row] = {
     "graph": _FLAG,
     "data_format": _choice("NCHW", "NHWC"),
     "fp16": _FLAG,
-    "cpu_kernels": _choice(True, False, "all"),
+    "cpu_kernels": _choice(True, False),
     "fused_ops": _choice("auto", True, False),
     # NumPy's generators take no larger seed.
     "seed": Row(_whole, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32),

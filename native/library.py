@@ -1,0 +1,68 @@
+"""Loading the built kernels into OneFlow."""
+
+import ctypes
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from native.paths import failure_path, find_packages, library_path
+from utils.errors import UserError
+from utils.runtime import Runtime
+
+_NEEDED = {"avx2", "fma"}
+_loaded: ctypes.CDLL | None = None
+
+
+def with_kernels(runtime: Runtime) -> tuple[Runtime, str]:
+    """Has OneFlow use the kernels of `native/` on the CPU from now on. A collective.
+
+    Before OneFlow's first operator: an operator that has run once keeps the kernel it began with. Returns the runtime,
+    whose `native` says whether all ranks have them, and "", or why this rank, or another, has not.
+    """
+    reason = ""
+    try:
+        load_kernels()
+    except UserError as error:
+        reason = str(error)
+    missing = runtime.exchange(np.array([bool(reason)])).ravel()
+    if missing.any() and not reason:
+        reason = f"rank {int(missing.argmax())} has none"
+    return replace(runtime, native=not reason), reason
+
+
+def load_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Loads them into this process, once. Raises UserError, saying what is missing, if that is not possible."""
+    global _loaded
+    if _loaded is not None:
+        return
+    flags: set[str] = set()
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        flags = set(next((line.split() for line in lines if line.startswith("flags")), []))
+    if not flags >= _NEEDED:
+        raise UserError("this CPU has no AVX2")
+    library = library_path(packages := find_packages())
+    if not library.exists():
+        failure = failure_path(library)
+        raise UserError(
+            failure.read_text().splitlines()[0] if failure.exists() else "run ./setup.sh, which builds them"
+        )
+    from oneflow._oneflow_internal import LoadLibrary
+    from oneflow._oneflow_internal.exception import Exception as OneFlowError
+
+    try:
+        ctypes.CDLL(str(packages.onednn), mode=ctypes.RTLD_GLOBAL)
+        LoadLibrary(str(library))
+        _loaded = ctypes.CDLL(str(library))
+    except (OSError, OneFlowError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(f"they do not load ({first}); apt-get install libgomp1, or remove native/build") from None
+
+
+def scratch_bytes() -> int:
+    """Memory that the kernels of this process keep to compute in."""
+    if _loaded is None:
+        return 0
+    _loaded.native_scratch_bytes.restype = ctypes.c_int64
+    return _loaded.native_scratch_bytes()
