@@ -1,0 +1,27 @@
+"""Convolutions by native/, eager (channels first) and compiled (channels last), against NumPy in float64."""
+
+import numpy as np
+import pytest
+
+from tests.native.convolution_cases import CASES
+from tests.native.results import computed, difference
+
+
+@pytest.mark.parametrize("mode", ["eager", "compiled"])
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_and_gradients(name, mode):
+    for i, expected in enumerate(CASES[name].reference()):
+        assert difference(computed()[f"convolution/{name}/{mode}/{i}"], expected) < 1e-5
+
+
+def test_an_input_in_several_pieces():
+    assert np.array_equal(*computed()["sliced"])
+
+
+def test_double_precision_stays_with_oneflow():
+    assert computed()["double"].dtype == np.float64
+    assert 0 < np.abs(computed()["double"]).max() < 1e-4
+
+
+def test_scratch_memory_is_counted():
+    assert 0 < computed()["scratch"] < 64 * 2**20
