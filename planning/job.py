@@ -44,6 +44,9 @@ _WIDTHS = {  # bytes
 }
 _COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognized
 _IN_PLACE = {"add_n", "repeat"}  # operators whose output is their (first) input's memory, on a CPU too
+_THREADS = (
+    2  # that compute a step on a CPU: each keeps one convolution's weights, and their gradient, in another layout
+)
 _OUTPUT_COPIES = 2  # besides the operator's own: nn.Graph keeps a tensor for each output, and hands out a copy of it
 
 
@@ -65,8 +68,11 @@ class Blob:
 
 @dataclass(frozen=True)
 class Job:
+    """native: whether the kernels of `native/` compute it."""
+
     blobs: list[Blob]
     operators: int
+    native: bool
 
 
 def read_job(cfg, ranks: int, device: str) -> Job:
@@ -97,7 +103,11 @@ def read_job(cfg, ranks: int, device: str) -> Job:
         size, over_classes = _workspace(op, shapes, native)
         if size:
             blobs.append(_blob("workspace", size, over_classes, position, position, False))
-    return Job(blobs, len(ops))
+    if native:
+        weights = [shapes[op.user_conf.input["weight"].s[0]] for op in ops if "weight" in op.user_conf.input]
+        size = _THREADS * 2 * max(map(_bytes, weights), default=0)
+        blobs.append(_blob("workspace", size, False, 0, len(ops), True))
+    return Job(blobs, len(ops), native)
 
 
 def _blob(part: str, size: int, over_classes: bool, born: int, last: int, kept: bool) -> Blob:
