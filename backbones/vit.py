@@ -11,7 +11,7 @@ import oneflow as flow
 from oneflow import nn
 
 from backbones.blocks import Relu6
-from backbones.drawn import Dropout, DropPath, TokenMask, unmask
+from backbones.drawn import Dropout, DropPath, TokenMask, check_share, unmask
 from backbones.registry import Sizes, register
 from utils.errors import UserError
 
@@ -161,9 +161,8 @@ def vit(
 
     Raises UserError for shares outside of [0, 1), and for images without a whole patch.
     """
-    for name, share in (("drop_path", drop_path), ("mask", mask)):
-        if not 0 <= share < 1:
-            raise UserError(f"{name} = {share} is not possible: it must be a number from 0 to below 1")
+    check_share("drop_path", drop_path)
+    check_share("mask", mask)
     height, width, _ = sizes.image
     if min(height, width) < _PATCH:
         raise UserError(f"images of {height}x{width} have no whole patch of {_PATCH}x{_PATCH} pixels")

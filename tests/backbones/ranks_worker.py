@@ -16,7 +16,7 @@ from engine.graph import GraphStep
 from engine.model import Classifier
 from optim import make_optimizer
 from optim.parameters import ParameterRules
-from tests.backbones.small import EMBEDDING, NAMES, short
+from tests.backbones.small import DRAWN, EMBEDDING, NAMES, short
 from utils.cpu_wait import sleep_while_waiting
 from utils.pixels import ImageShape
 from utils.runtime import Runtime, local_array, start_runtime
@@ -24,7 +24,8 @@ from utils.runtime import Runtime, local_array, start_runtime
 SIDE, BATCH, LR = 32, 8, 1.0  # images of all ranks
 STEPS = {"compiled": GraphStep, "eager": EagerStep}
 # Most networks train with BatchNorm's statistics as they are, whose sums would take most of the time to compile.
-CASES = (*NAMES, "mbf_tiny-synchronized", "vit_t-synchronized")
+_SYNCHRONIZED = {"mbf_tiny-synchronized": "mbf_tiny", "vit_t-synchronized": "vit_t"}
+CASES = (*sorted({*NAMES, *DRAWN} - {"efficientnet_b0", "vit_t"}), *_SYNCHRONIZED)
 
 
 class Distance(nn.Module):
@@ -55,9 +56,8 @@ def step_of(case: str, mode: str, runtime: Runtime) -> dict[str, np.ndarray]:
     """The loss of a step with this rank's share of a batch, and of each tensor of the network this rank's own: before
     ("before/TENSOR") and after it.
     """
-    name, _, synchronized = case.partition("-")
-    network = short(name, ImageShape(SIDE, SIDE)).train()
-    if not synchronized:
+    network = short(_SYNCHRONIZED.get(case, case), ImageShape(SIDE, SIDE)).train()
+    if case not in _SYNCHRONIZED:
         fix_statistics(network)
     elif runtime.ranks > 1:  # one rank's own BatchNorm is what all others have to equal
         assert synchronize_batch_norm(network) > 0

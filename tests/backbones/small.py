@@ -7,6 +7,7 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.checkpointing import segments
+from backbones.efficientnet import efficientnet
 from backbones.registry import Sizes
 from backbones.resnest import resnest
 from backbones.resnet import resnet
@@ -17,7 +18,7 @@ from utils.pixels import USUAL_SHAPE, ImageShape
 
 # As small as their options allow.
 SMALL = {
-    "efficientnet_b0": "width=0.25, depth=0.3",
+    "efficientnet_b0": "width=0.25, depth=0.3, drop_path=0.0",
     "ghostnet": "width=0.25",
     "mbf": "",
     "mbf_tiny": "",
@@ -36,15 +37,21 @@ SHALLOW = {
     "se_resnext50": partial(se_resnext, blocks=_BLOCKS, width=0.25),
     "vit_t": partial(vit, dim=16, depth=2),
 }
+# The same networks with layers that draw.
+DRAWN = {
+    "efficientnet_b0-drawn": partial(efficientnet, scales=(0.25, 0.3), drop_path=0.8),
+    "vit_t-drawn": partial(vit, dim=16, depth=2, drop_path=0.5, mask=0.3),
+}
 NAMES = sorted([*SMALL, *SHALLOW])
 EMBEDDING = 32
 
 
 def small(name: str, image: ImageShape = USUAL_SHAPE) -> nn.Module:
-    """One of `NAMES`, always with the same values."""
+    """One of `NAMES` or `DRAWN`, always with the same values."""
     flow.manual_seed(0)
-    if name in SHALLOW:
-        return SHALLOW[name](Sizes(EMBEDDING, image), 0.0)
+    builder = SHALLOW.get(name) or DRAWN.get(name)
+    if builder is not None:
+        return builder(Sizes(EMBEDDING, image), 0.0)
     return get_model(f"{name}({SMALL[name]})" if SMALL[name] else name, EMBEDDING, image=image)
 
 
