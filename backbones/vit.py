@@ -111,6 +111,7 @@ class VisionTransformer(nn.Module):
         # drawn beside theirs, in no certain order.
         self.pos_embed, self.mask_token = (nn.Parameter(flow.Tensor(1, count, dim)) for count in (tokens, 1))
         self.masking = TokenMask(tokens, mask) if mask > 0 else None
+        self.belongs_to = {"masking": "mask_token"} if mask > 0 else {}  # tokens are masked as long as that one trains
         self.blocks = nn.ModuleList([Block(dim, drop_path * i / max(depth - 1, 1)) for i in range(depth)])
         self.norm = LayerNorm(dim)
         self.feature = nn.Sequential(
