@@ -22,14 +22,23 @@ def image_shape(cfg) -> ImageShape:
     return ImageShape(*cfg.image_size, 1 if cfg.gray else 3)
 
 
-def build_backbone(cfg, runtime: Runtime) -> nn.Module:
-    """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
-    flow.manual_seed(cfg.seed)
+def make_backbone(cfg) -> nn.Module:
+    """The network of a config in training mode, local, with its layout and its kind of BatchNorm.
+
+    Raises UserError if there is none, or it cannot have them.
+    """
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.data_format == "NHWC":
         use_channels_last(backbone, cfg.network)
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
+    return backbone
+
+
+def build_backbone(cfg, runtime: Runtime) -> nn.Module:
+    """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
+    flow.manual_seed(cfg.seed)
+    backbone = make_backbone(cfg)
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)

@@ -15,6 +15,7 @@ from oneflow.core.common import data_type_pb2
 from backbones import get_model
 from backbones.pixels import Pixels
 from backbones.synchronized import synchronize_batch_norm
+from backbones.vit import trace_as_on_cards
 from deploy.teacher import find_teacher, teacher_size
 from engine.graph import TrainGraph
 from engine.job_graph import ordered
@@ -137,6 +138,8 @@ def _build(cfg, ranks: int, device: str):
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
+    if device == "cuda":
+        trace_as_on_cards(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
     head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)

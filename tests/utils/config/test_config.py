@@ -432,7 +432,6 @@ def test_a_contradiction_names_keys_values_and_places() -> None:
             ["ofrecord_path=x", "activation_checkpointing=blocks", "graph=False"],
             "write graph=True, or activation_check",
         ),
-        (["ofrecord_path=x", "data_format=NHWC", "sync_batchnorm=True"], "takes its channels from axis 1"),
         (["ofrecord_path=x", "fp16=True", "device=cpu"], "write fp16=False"),
         (["ofrecord_path=x", "fp16=True", "gradient_acc=2"], "write a larger batch_size with gradient_acc=1"),
     ],
