@@ -12,6 +12,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+from data.stored_size import network_size
 from launch.epoch_signal import hold_epoch_signal
 from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
@@ -34,6 +35,7 @@ def parse(arguments: list[str]):
     mode.add_argument("--eager", dest="graph", action="store_false", help="eager step")
     args, others = parser.parse_known_intermixed_args(arguments)
     cfg = load_config(args.config, args.overrides + others)
+    cfg.image_size = network_size(cfg)
     if args.graph is not None:
         cfg.graph = args.graph
     if cfg.fp16 and not cfg.graph:

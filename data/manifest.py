@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.images import IMAGE_SIZE
 from data.ofrecord import INDEX_DTYPE, index_path
 from data.storage import write_file
 from utils.errors import UserError
 from utils.files import refuse_pipe
+from utils.pixels import SIDES, USUAL_SIZE
 
 MANIFEST_NAME = "dataset.json"
 SUCCESS_NAME = "_SUCCESS"  # empty, written last: the set is whole
@@ -37,12 +37,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a dataset folder holds. `source` says what it was made from, `repaired` and `skipped` count records."""
+    """What a dataset folder holds. `source` says what it was made from, `repaired` and `skipped` count records.
+
+    image_size: height and width in pixels of all its images; a file that states none means 112x112.
+    """
 
     num_records: int
     num_classes: int
     parts: list[Part]
-    image_size: tuple[int, int] = IMAGE_SIZE
+    image_size: tuple[int, int] = USUAL_SIZE
     shuffle: bool = False
     seed: int | None = None
     remainder: str = REMAINDER
@@ -70,7 +73,7 @@ class Manifest:
             raise UserError(f"{path} is damaged (not JSON): {_HOW_TO_MAKE}.") from None
         try:
             content["parts"] = [Part(**part) for part in content["parts"]]
-            content["image_size"] = tuple(content["image_size"])
+            content["image_size"] = tuple(content.get("image_size", USUAL_SIZE))
             manifest = cls(**content)
             manifest._check_values()
         except (TypeError, KeyError, ValueError):
@@ -122,7 +125,8 @@ class Manifest:
             and all(type(number) is int and number > 0 for number in numbers)
             and all(type(part.name) is str and part.name == os.path.basename(part.name) for part in self.parts)
             and sum(part.records for part in self.parts) == self.num_records
-            and self.image_size == IMAGE_SIZE
+            and len(self.image_size) == 2
+            and all(type(side) is int and side in SIDES for side in self.image_size)
         )
         if not possible:
             raise ValueError("impossible values")

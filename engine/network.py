@@ -11,6 +11,7 @@ from backbones.channels_last import use_channels_last
 from backbones.checkpointing import segments
 from backbones.registry import same_network
 from backbones.synchronized import synchronize_batch_norm
+from data.stored_size import network_size
 from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
 from utils.pixels import ImageShape
@@ -19,7 +20,7 @@ from utils.runtime import Runtime, write_local
 
 def image_shape(cfg) -> ImageShape:
     """Of the images that the network of a config takes."""
-    return ImageShape(*cfg.image_size, 1 if cfg.gray else 3)
+    return ImageShape(*network_size(cfg), 1 if cfg.gray else 3)
 
 
 def make_backbone(cfg) -> nn.Module:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from data.drawn import USUAL, draw_face
+from evaluation.bin_set import BinSet
 from preparation.drawn import DemoParameters, make_demo_dataset
 from preparation.drawn.dataset import HELD_OUT
+from tools.make_demo_dataset import main
 from utils.errors import UserError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_dataset.py"
@@ -80,7 +82,7 @@ def test_pairs_are_what_they_say_and_nobody_is_trained_on_or_in_two_folds(tmp_pa
 
     from preparation.drawn import dataset
 
-    monkeypatch.setattr(dataset, "draw_face", lambda seed, identity, image, level, face: f"{identity} {image}".encode())
+    monkeypatch.setattr(dataset, "draw_face", lambda seed, identity, image, *_: f"{identity} {image}".encode())
     monkeypatch.setattr(dataset, "_pool", ThreadPoolExecutor)
     make_demo_dataset(tmp_path / "faces", USUAL_SET)
     seen = set()
@@ -207,3 +209,23 @@ def test_the_tool_runs_from_anywhere_and_writes_a_sheet(tmp_path):
     assert run.returncode == 0, run.stderr
     assert set(contents(tmp_path / "demo")) == FILES
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (8 * 112, 10 * 112, 3)
+
+
+@pytest.mark.parametrize("size", [(96, 112), (160, 160)])
+def test_pictures_of_another_size(tmp_path, size):
+    from mxnet.recordio import MXIndexedRecordIO, unpack
+
+    folder, text = tmp_path / "demo", f"{size[0]}x{size[1]}"
+    options = ["--out", str(folder), "--identities", "2", "--images", "1", "--pairs", "40", "--workers", "1"]
+    main([*options, "--image_size", text])
+    assert (folder / "property").read_text() == f"2,{size[0]},{size[1]}\n"
+    record = MXIndexedRecordIO(str(folder / "train.idx"), str(folder / "train.rec"), "r")
+    for key in (1, 2):
+        jpeg = unpack(record.read_idx(key))[1]
+        assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED).shape == (*size, 3)
+    assert BinSet.load(folder / "demo.bin").image_size == size
+    before = contents(folder)
+    main([*options, "--image_size", text])
+    assert contents(folder) == before
+    with pytest.raises(UserError, match=f"image_size {text} .not stated."):
+        main(options)

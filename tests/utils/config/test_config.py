@@ -270,7 +270,7 @@ def test_other_trainers_keys_have_their_own_sentence(key: str) -> None:
 REFUSED = {
     "network": [None, "", 50],
     "embedding_size": [0, -1, 1.5, "512", None, True],
-    "image_size": [0, 112.5, "112", None, (112,), (112, 96, 3), 100, 16, 1024],
+    "image_size": [0, 112.5, "112", (112,), (112, 96, 3), 100, 16, 1024],
     "gray": [0, None],
     "data_format": ["nhwc", None, 1],
     "dropout": [-0.1, 1, 1.5],
