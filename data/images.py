@@ -16,6 +16,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from utils.reading.images import may_be_decoded
+
 IMAGE_SIZE = (112, 112)  # height, width of an aligned face
 REPAIR_QUALITY = 95  # of re-encoded images; with 4:4:4 chroma, so that colors keep their full resolution
 
@@ -147,6 +149,8 @@ def _decode(image: bytes) -> tuple[np.ndarray | None, bool]:
     libjpeg and libpng write their complaints straight to file descriptor 2 and there is no other way to learn of them.
     An orientation tag is ignored, as the native reader does.
     """
+    if not may_be_decoded(image):
+        return None, True
     messages, stderr = os.memfd_create("decoder-messages"), os.dup(2)
     os.dup2(messages, 2)
     try:

@@ -14,13 +14,16 @@ import numpy as np
 
 from data.augment import Augmenter
 from data.batch import Batch
-from data.manifest import Manifest
+from data.manifest import Manifest, read_index
 from data.ofrecord import index_path
 from data.samplers import Epoch, Sampler, make_sampler
 from data.teacher import Teacher
 from utils.errors import UserError
 from utils.pixels import USUAL_SHAPE, ImageShape, fitted
 from utils.prefetch import prefetched
+from utils.reading.images import decode
+
+_MAX_PIXELS = 1 << 20  # of an image; no larger one is a face of 112x112
 
 
 def mirrored_places(num_records: int, seed: int, epoch: int) -> np.ndarray:
@@ -80,7 +83,7 @@ class RecordLoader:
             )
         self._parts = manifest.parts
         self._starts = np.cumsum([0] + [part.records for part in self._parts[:-1]])
-        self._index = [np.load(index_path(self.folder / part.name), mmap_mode="r") for part in self._parts]
+        self._index = [read_index(index_path(self.folder / part.name)) for part in self._parts]
         self._bytes = [np.memmap(self.folder / part.name, np.uint8, "r") for part in self._parts]
         self._sampler = sampler or make_sampler("shuffle")
         global_batch = batch_size * ranks
@@ -157,7 +160,7 @@ class RecordLoader:
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
         """(112, 112, 3) uint8 RGB."""
         offset, length = int(entry["offset"]), int(entry["length"])
-        image = cv2.imdecode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB)
+        image = decode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB, _MAX_PIXELS)
         if image is None or image.shape != USUAL_SHAPE:
             raise UserError(
                 f"record {record} of {self.folder / self._parts[part].name} is not a 112x112 image that decodes; "

@@ -22,6 +22,7 @@ import numpy as np
 from evaluation.ijb_lines import at_line, integer_blocks, open_table, rows
 from evaluation.sources import LandmarkedImages
 from utils.errors import UserError
+from utils.reading.faults import broken_file
 
 GALLERIES = {"IJBB": ("S1", "S2"), "IJBC": ("G1", "G2")}
 _LANDMARKS = "name_5pts_score.txt"
@@ -162,7 +163,10 @@ def _read_pairs(path: Path, template_ids: np.ndarray) -> tuple[np.ndarray, np.nd
 def _read_roster(path: Path, template_ids: np.ndarray) -> Roster:
     """The first two columns, each template once."""
     numbers, lines = array("q"), array("q")
-    with io.TextIOWrapper(open_table(path), encoding="utf-8", errors="replace", newline="") as file:
+    with (
+        io.TextIOWrapper(open_table(path), encoding="utf-8", errors="replace", newline="") as file,
+        broken_file(path, "is no table"),
+    ):
         table = csv.reader(file)
         next(table, None)  # the header
         for fields in table:

@@ -16,6 +16,7 @@ from evaluation.curves import Roc, pairs_needed
 from evaluation.verification import FAR_TARGET, Judged
 from utils.errors import UserError
 from utils.files import write_whole
+from utils.reading.json_file import is_number, is_text, optional, read_object
 
 FARS = tuple(10.0**-power for power in range(1, 7))
 _EDGES = np.linspace(-1, 1, 101)  # of cosines
@@ -130,12 +131,10 @@ def write_result(result: dict, folder: Path, stem: str) -> Path:
 def read_result(path: Path) -> dict:
     """A result that `write_result` wrote. Raises UserError where it is none."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        result = read_object(path, "is not a result of an evaluation")
+    except FileNotFoundError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not a result of an evaluation: {error}") from None
-    if not isinstance(result, dict) or result.get("kind") not in _KEYS:
+    if not is_text(result.get("kind")) or result["kind"] not in _KEYS:
         raise UserError(f"{path} is not a result of an evaluation: its kind is neither {' nor '.join(_KEYS)}")
     missing = _KEYS[result["kind"]] - result.keys()
     if missing:
@@ -155,7 +154,8 @@ def _well_formed(result: dict) -> bool:
         shares += [result["auc"], result["eer"], *map(float, result["tar_at_far"])]
         shares += [result[key] for key in ("accuracy", "std", "threshold", "xnorm") if key in result]
         shares += [fold[key] for fold in result.get("folds", ()) for key in ("accuracy", "threshold")]
-        names = [result["name"], result["model"]]
+        names = [result["name"], result["model"], result.get("setting") or "", result.get("variant", "")]
+        shares += [result["pairs"], result["same"], result.get("pca"), result.get("cosine")]
         for pair in result.get("hardest", ()):
             shares.append(pair["score"])
             names += [pair["strip"], *pair["images"]]
@@ -165,11 +165,11 @@ def _well_formed(result: dict) -> bool:
             lengths[0] == lengths[1]
             and len(rejects["dropped"]) == len(rejects["fnmr"])
             and counts == [edges - 1, edges - 1]
-            and all(isinstance(share, int | float | None) for share in shares)
-            and all(isinstance(name, str) for name in names)
+            and all(map(optional(is_number), shares))
+            and all(map(is_text, names))
             and 0 <= result["same"] <= result["pairs"] > 0
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return False
 
 

@@ -14,6 +14,9 @@ from PIL import Image, ImageOps
 from preparation.sources.files import read_regular
 from utils.errors import UserError
 
+# Formats of photographs; others, such as EPS, would start programs of the system.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+
 
 class Unusable(Exception):
     """A photograph that gives no face; the message is a reason for the report."""
@@ -68,7 +71,7 @@ def read_photo(path: bytes, max_pixels: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
         try:
-            with Image.open(io.BytesIO(encoded)) as image:
+            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise Unusable(f"{image.width}x{image.height} pixels, beyond --max_pixels")
                 upright = ImageOps.exif_transpose(image)

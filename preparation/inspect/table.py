@@ -12,6 +12,7 @@ from data.images import IMAGE_SIZE
 from data.manifest import Manifest
 from preparation.inspect.duplicates import thumbnail
 from preparation.inspect.part import RECORD_DTYPE
+from utils.reading.images import decode
 
 
 class RecordTable:
@@ -46,5 +47,5 @@ class RecordTable:
 
     def picture(self, record: int) -> np.ndarray:
         """(112, 112, 3) uint8 BGR of a usable record; black where only the header was good."""
-        pixels = cv2.imdecode(np.frombuffer(self.image(record), np.uint8), cv2.IMREAD_COLOR)
+        pixels = decode(self.image(record), cv2.IMREAD_COLOR)
         return np.zeros((*IMAGE_SIZE, 3), np.uint8) if pixels is None else pixels

@@ -13,6 +13,7 @@ from preparation.sources.files import FileSource
 from utils.errors import UserError
 
 _NUMBER = re.compile(rb"-?[0-9]+")
+_MAX_DIGITS = 20
 _MAX_LABEL = (1 << 31) - 1  # int32 in OFRecord
 
 
@@ -42,7 +43,8 @@ class ListSource(FileSource):
             elif not _NUMBER.fullmatch(identity):
                 raise UserError(f"{list_file}, line {line}: the identity must be a number, as in the first line.")
             else:
-                highest, lowest = max(highest, int(identity)), min(lowest, int(identity))
+                label = int(identity[:_MAX_DIGITS])  # enough to see that it is too large
+                highest, lowest = max(highest, label), min(lowest, label)
         if max(highest, -lowest) > _MAX_LABEL:
             raise UserError(f"{list_file} has an identity beyond {_MAX_LABEL}, where labels end; number them anew.")
         if not number:

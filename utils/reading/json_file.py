@@ -34,15 +34,20 @@ def read_object(path: Path, fault: str, remedy: str = "", max_bytes: int = MAX_J
 
 def parse_object(text: bytes) -> dict:
     """The JSON object that `text` is. Raises ValueError, whatever is wrong with it."""
-    if _depth(text) > _MAX_DEPTH:
-        raise ValueError("it is nested too deeply")
-    try:
-        found = json.loads(text.decode("utf-8-sig"))
-    except ValueError as error:  # UnicodeDecodeError too, which would show its bytes
-        raise ValueError(getattr(error, "reason", None) or error) from None
+    found = parse_json(text)
     if not isinstance(found, dict):
         raise ValueError("it is no object of JSON")
     return found
+
+
+def parse_json(text: bytes) -> Any:
+    """The JSON that `text` is. Raises ValueError, whatever is wrong with it."""
+    if _depth(text) > _MAX_DEPTH:
+        raise ValueError("it is nested too deeply")
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except ValueError as error:  # UnicodeDecodeError too, which would show its bytes
+        raise ValueError(f"it is not JSON: {getattr(error, 'reason', None) or error}") from None
 
 
 def has_fields(found: Any, rules: Mapping[str, Rule]) -> bool:
