@@ -106,6 +106,7 @@ def build_loader(cfg, runtime):
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,
         num_image=cfg.num_image,
+        verify_data=cfg.verify_data,
     )
 
 

@@ -18,6 +18,7 @@ from data.manifest import Manifest, read_index
 from data.ofrecord import index_path
 from data.samplers import Epoch, Sampler, make_sampler
 from data.teacher import Teacher
+from data.verify import verify_parts
 from utils.errors import UserError
 from utils.pixels import USUAL_SHAPE, ImageShape, fitted
 from utils.prefetch import prefetched
@@ -37,15 +38,16 @@ class RecordLoader:
     folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
     sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds. teacher: whose embeddings of
-    the images come along. image_shape: of the batches, to which the images are scaled.
+    the images come along. image_shape: of the batches, to which the images are scaled. verify_data: how much of the
+    parts is looked at first, as data/verify.py says.
 
     An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
     records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
     on (seed, epoch, G) alone, and a position is just (epoch, step). `note` is what a user should know of the sampler's
     choice, or None.
 
-    Raises UserError for what `Manifest.check` finds, for a dataset smaller than one global batch, and for batches that
-    the sampler cannot make.
+    Raises UserError for what `Manifest.check` and `verify_parts` find, for a dataset smaller than one global batch, and
+    for batches that the sampler cannot make.
     """
 
     def __init__(
@@ -65,10 +67,12 @@ class RecordLoader:
         gradient_acc: int = 1,
         teacher: Teacher | None = None,
         image_shape: ImageShape = USUAL_SHAPE,
+        verify_data: str = "headers",
     ) -> None:
         self.folder = Path(folder)
         manifest = Manifest.load(self.folder)
         manifest.check(self.folder, num_ranks=ranks, num_classes=num_classes, num_image=num_image)
+        verify_parts(self.folder, manifest, verify_data, rank, ranks)
         self.num_classes, self.num_image = manifest.num_classes, manifest.num_records
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
         self.seed, self.random_flip = seed, random_flip

@@ -76,6 +76,8 @@ def read_place(file: int, place: Place) -> bytes | None:
     kind, offset, stored, size, crc32 = place
     if kind == NOTHING or max(stored, size) > MAX_FILE:
         return None
+    if not 0 <= offset < os.fstat(file).st_size or min(stored, size) < 0:
+        return None
     if kind != PLAIN:
         local = os.pread(file, _LOCAL.size, offset)
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
