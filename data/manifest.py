@@ -160,7 +160,13 @@ def _check_part(path: Path, part: Part, num_classes: int) -> None:
         raise UserError(f"{sidecar} lists {len(index)} records but dataset.json says {part.records}.")
     offsets, lengths, labels = index["offset"], index["length"], index["label"]
     ends = offsets + lengths
-    if lengths.min() < 1 or offsets[0] < 8 or (offsets[1:] < ends[:-1]).any() or ends[-1] > part.bytes:
+    if (
+        lengths.min() < 1
+        or offsets.max() > part.bytes
+        or offsets[0] < 8
+        or (offsets[1:] < ends[:-1]).any()
+        or ends[-1] > part.bytes
+    ):
         raise UserError(f"{sidecar} does not fit {path.name}: make it again with tools/index_ofrecord.py.")
     if labels.min() < 0 or labels.max() >= num_classes:
         bad = labels.min() if labels.min() < 0 else labels.max()

@@ -11,6 +11,7 @@ import onnxruntime
 from deploy.onnx_options import NOTHING_SAID, OnnxOptions
 from deploy.onnx_ports import embedding_output, image_input
 from utils.errors import UserError
+from utils.reading.faults import shown
 
 _ROUNDING = 0.2  # of an integer model's output, the most that two ways of computing it may differ by; 0.6 was seen
 _TRIED = 4  # images, as many times, to see whether two ways of computing it agree
@@ -115,4 +116,4 @@ def _close(found: np.ndarray, wanted: np.ndarray) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return shown(error)

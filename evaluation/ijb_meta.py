@@ -22,7 +22,7 @@ import numpy as np
 from evaluation.ijb_lines import at_line, integer_blocks, open_table, rows
 from evaluation.sources import LandmarkedImages
 from utils.errors import UserError
-from utils.reading.faults import broken_file
+from utils.reading.faults import broken_file, shown
 
 GALLERIES = {"IJBB": ("S1", "S2"), "IJBC": ("G1", "G2")}
 _LANDMARKS = "name_5pts_score.txt"
@@ -110,8 +110,9 @@ def _read_templates(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
         try:
             numbers.extend(map(int, fields))
         except (ValueError, OverflowError):
+            template, media = map(shown, fields)
             raise UserError(
-                f"{at_line(path, number)}: template {fields[0]!r} and media {fields[1]!r} must be whole numbers"
+                f"{at_line(path, number)}: template {template!r} and media {media!r} must be whole numbers"
             ) from None
         names.append(name)
     templates, medias = np.frombuffer(numbers, np.int64).reshape(-1, 2).T

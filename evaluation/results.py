@@ -164,7 +164,7 @@ def _well_formed(result: dict) -> bool:
         maybe += _list(rejects["fnmr"])
         shares += [rejects["fmr"], *_list(rejects["dropped"])]
         return (
-            far.size == tar.size > 0
+            far.size == tar.size
             and len(rejects["dropped"]) == len(rejects["fnmr"])
             and edges.size > 1
             and bool((np.diff(edges) > 0).all())

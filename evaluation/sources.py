@@ -22,6 +22,7 @@ from utils.errors import UserError
 from utils.files import digest_of
 from utils.reading.faults import shown
 from utils.reading.images import decode
+from utils.reading.lines import byte_lines
 
 _LISTED = re.compile(r'(?:"([^"]+)"(?=\s|$)|([^\t]+)(?=\t)|([^ ]+))(.*)')
 _MAX_FILE = 1 << 30  # bytes
@@ -254,17 +255,15 @@ def read_lines(file: Path, errors: str = "strict") -> Iterable[tuple[int, str]]:
 
     errors: "surrogateescape" lets through what is not UTF-8, as names of files may be, and as `os.fsdecode` has it.
     """
-    try:
-        with file.open(encoding="utf-8-sig", errors=errors) as lines:
-            for number, line in enumerate(lines, 1):
-                if "\0" in line:
-                    raise UserError(f"{file} is not a text file in UTF-8")
-                if line := line.strip():
-                    yield number, line
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not a text file in UTF-8") from None
+    for number, content in byte_lines(file):
+        try:
+            line = content.decode("utf-8-sig" if number == 1 else "utf-8", errors).strip()
+        except UnicodeDecodeError:
+            line = "\0"
+        if "\0" in line:
+            raise UserError(f"{file} is not a text file in UTF-8")
+        if line:
+            yield number, line
 
 
 def _leads_back(folder: str) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from deploy.torch_weights import read_torch_weights
 from utils.errors import UserError
+from utils.reading.faults import broken_file
 from utils.tensor_file import read_tensors
 
 TORCH, MXNET, SAFETENSORS, ONNX = "torch", "MXNet", "safetensors", "ONNX"
@@ -50,10 +51,8 @@ def _read_mxnet(path: Path) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mxnet's release is older than the NumPy it meets
         import mxnet
-    try:
+    with broken_file(path, "is not a whole file of MXNet"):
         loaded = mxnet.nd.load(str(path))
-    except mxnet.MXNetError as error:
-        raise UserError(f"{path} is not a whole file of MXNet: {str(error).splitlines()[-1].strip()}") from None
     if not isinstance(loaded, dict) or not loaded:
         raise UserError(f"{path} holds no arrays with names")
     return {name.partition(":")[2] or name: array.asnumpy() for name, array in loaded.items()}

@@ -13,6 +13,7 @@ from preparation.record_sets import RecordSets
 from utils.errors import UserError
 from utils.reading.faults import broken_file
 
+_MAX_TEXT = 1 << 29  # bytes
 _HELP = "it needs a first line with the columns `part,record`, or `record` alone for numbers through all parts"
 
 
@@ -85,6 +86,8 @@ def read_columns(path: Path, columns: Sequence[str], num_classes: int) -> np.nda
 
 def _text(path: Path) -> str:
     try:
+        if path.stat().st_size > _MAX_TEXT:
+            raise UserError(f"{path} is no list: it has more than {_MAX_TEXT >> 20} MB.")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
@@ -97,7 +100,7 @@ def _text(path: Path) -> str:
 
 def _table(path: Path) -> tuple[Sequence[str], Iterator[tuple[int, dict[str, str | None]]]]:
     """The columns of a CSV file, and its rows by their lines' numbers."""
-    reader = csv.DictReader(_text(path).splitlines())
+    reader = csv.DictReader(_text(path).splitlines(), strict=True)  # a quote that does not end is a fault
     with broken_file(path, "is no table"):
         columns = reader.fieldnames or []
     return columns, _numbered(path, reader)

@@ -12,6 +12,7 @@ from recognition.detectors.centerface import CenterFaceDetector, packaged_model
 from recognition.detectors.scrfd import ScrfdDetector
 from recognition.detectors.yunet import YuNetDetector
 from utils.errors import UserError
+from utils.reading.faults import shown
 
 DEFAULT, CASCADE = CenterFaceDetector.name, CascadeDetector.name
 HELP = f"{DEFAULT}, {CASCADE}, or a YuNet, SCRFD or CenterFace model; default %(default)s"
@@ -63,5 +64,4 @@ def load_detector(choice: str = DEFAULT, threshold: float | None = None, threads
 
 
 def _unusable(path: Path, error: Exception) -> UserError:
-    why = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(f"{path} is not a detector that can be run: {why}")
+    return UserError(f"{path} is not a detector that can be run: {shown(error)}")
