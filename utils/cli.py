@@ -31,8 +31,8 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
         raise_at_interrupt()
         _end(main(sys.argv[1:]) or 0, hard_exit)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _note(f"error: {error}")
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        _note(f"error: {printable(str(error))}")
         _end(2, hard_exit)
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
@@ -45,6 +45,13 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
             raise
         traceback.print_exc()
         _end(1, hard_exit)
+
+
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor or change its colors: names in a stranger's file may hold
+    that. Bytes of names that are no text stay as they are.
+    """
+    return "".join(one if one.isprintable() or one == "\n" or "\udc80" <= one <= "\udcff" else "?" for one in text)
 
 
 def rate(text: str) -> float:

@@ -62,10 +62,9 @@ def clear(folder: Path) -> None:
 
 
 def _is_clear(said: str, file: Path) -> bool:
-    """Whether a sentence says which file it is about, or its folder, in a line of printable letters."""
+    """Whether a sentence says which file it is about, or its folder; `utils.cli` makes it printable."""
     names = (file.name, file.stem, file.parent.name)
-    said = said.encode("utf-8", "replace").decode()  # names of files are any bytes
-    return any(name in said for name in names) and len(said) < _LONGEST and said.isprintable()
+    return any(name in said for name in names) and len(said) < _LONGEST
 
 
 def _reset_peak() -> int:

@@ -96,8 +96,8 @@ def list_of(rule: Rule) -> Rule:
 def _depth(text: bytes) -> int:
     """How deep brackets outside of strings are nested; counted before Python's decoder calls itself for each."""
     depth = deepest = 0
-    for bracket in _BRACKETS.findall(_TEXTS.sub(b"", text)):
-        depth += 1 if bracket in b"[{" else -1
+    for bracket in _BRACKETS.finditer(_TEXTS.sub(b"", text)):
+        depth += 1 if bracket[0] in b"[{" else -1
         deepest = max(deepest, depth)
         if deepest > _MAX_DEPTH:
             break

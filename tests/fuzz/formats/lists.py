@@ -107,7 +107,7 @@ FORMATS = (
         "lists",
         (
             *("preparation.sources.lists", "evaluation.sources", "preparation.edit.lists", "preparation.edit.classes"),
-            *("data.samplers.weighted", "recognition.people", "evaluation.pairs"),
+            *("data.samplers.weighted", "utils.reading.lines", "recognition.people", "evaluation.pairs"),
         ),
         make_lists,
         tuple(_READERS),

@@ -12,6 +12,8 @@ from deploy.onnx_embedder import OnnxEmbedder
 from recognition.detectors.choose import load_detector
 from tests.fuzz.format import Format
 from tests.recognition.pooled_model import write_model
+from tests.recognition.scrfd import write_scrfd
+from tests.recognition.yunet import write_yunet
 from utils.errors import UserError
 
 
@@ -45,6 +47,24 @@ def make_detector(folder: Path) -> None:
 
 def read_detector(folder: Path) -> str:
     load_detector(str(folder / "d.onnx"), threads=1)(np.zeros((40, 50, 3), np.uint8))
+    return ""
+
+
+def make_yunet(folder: Path) -> None:
+    write_yunet(folder / "y.onnx")
+
+
+def read_yunet(folder: Path) -> str:
+    load_detector(str(folder / "y.onnx"))(np.zeros((64, 64, 3), np.uint8))
+    return ""
+
+
+def make_scrfd(folder: Path) -> None:
+    write_scrfd(folder / "s.onnx")
+
+
+def read_scrfd(folder: Path) -> str:
+    load_detector(str(folder / "s.onnx"), threads=1)(np.zeros((64, 64, 3), np.uint8))
     return ""
 
 
@@ -90,4 +110,6 @@ FORMATS = (
         ("d.onnx",),
         read_detector,
     ),
+    Format("yunet", ("recognition.detectors.yunet",), make_yunet, ("y.onnx",), read_yunet),
+    Format("scrfd", ("recognition.detectors.session",), make_scrfd, ("s.onnx",), read_scrfd),
 )

@@ -64,8 +64,21 @@ def read_thresholds(folder: Path) -> str:
 
 FORMATS = (
     Format("embeddings", ("evaluation.embedding_file",), make_embeddings, ("x.npy",), read_embeddings, sealed=True),
-    Format("embeddings_about", ("evaluation.embedding_file",), make_embeddings, ("x.json",), read_embeddings),
-    Format("gallery", ("recognition.gallery",), make_gallery, ("g.npz",), read_gallery, sealed=True),
+    Format(
+        "embeddings_about",
+        ("evaluation.embedding_file", "utils.reading.json_file"),
+        make_embeddings,
+        ("x.json",),
+        read_embeddings,
+    ),
+    Format(
+        "gallery",
+        ("recognition.gallery", "utils.reading.array_file"),
+        make_gallery,
+        ("g.npz",),
+        read_gallery,
+        sealed=True,
+    ),
     Format("result", ("evaluation.results", "evaluation.report"), make_result, ("set.json",), read_result),
     Format("thresholds", ("deploy.thresholds",), make_result, ("thresholds.json",), read_thresholds),
 )
