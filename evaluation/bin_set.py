@@ -15,7 +15,8 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import digest_of, refuse_pipe
 from utils.reading.images import decode
-from utils.reading.pickled import Unreadable, read_pickle
+from utils.reading.pickled import read_pickle
+from utils.reading.pickled_arrays import Unreadable
 
 IMAGE_SHAPE = (112, 112, 3)
 _SHARED, _PER_BYTE = 4 << 30, 64  # bytes of all images, which pairs may have in common, in all and by byte of the file

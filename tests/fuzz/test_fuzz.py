@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fuzz.attacks import ATTACKS
-from tests.fuzz.formats import FORMATS
+from tests.fuzz.formats import _MODULES, FORMATS, modules
 from tests.fuzz.judge import ACCEPTED, FAULTS, REFUSED
 from tests.fuzz.pool import run_tasks
 from tests.fuzz.readers import readers
@@ -65,6 +65,10 @@ def test_every_reader_of_files_has_a_mutator():
     assert not found.keys() - covered - EXEMPT.keys(), "give the new reader a format in tests/fuzz/formats"
     assert not covered & EXEMPT.keys()
     assert not EXEMPT.keys() - found.keys(), "it reads no files any more"
+
+
+def test_formats_are_where_they_are_looked_for():
+    assert modules() == {name: list(names) for name, names in _MODULES.items()}
 
 
 def test_a_reader_is_seen(tmp_path, monkeypatch):

@@ -13,13 +13,11 @@ import mmap
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from utils.reading.faults import shown
+from utils.reading.pickled_arrays import FUNCTIONS, Array, Function, Kind, Unreadable, filled, plain
 
 _SPARE = 64 << 20  # bytes
 _PER_BYTE = 4  # bytes that each byte of a file may become, beyond those
@@ -28,11 +26,6 @@ _KEPT = 200  # bytes more for a list or tuple, whose depth is noted
 _MAX_DEPTH = 32  # tuples and lists in each other
 _MAX_WORD = 1 << 10  # characters of a name or a text
 _MAX_DIGITS = 20  # of a number
-_KINDS = {"u1": np.uint8, "b1": np.bool_, "i8": np.int64}
-
-
-class Unreadable(ValueError):
-    """The pickle is damaged, or asks for what no set of images needs."""
 
 
 def read_pickle(path: Path) -> Any:
@@ -49,28 +42,6 @@ def read_pickle(path: Path) -> Any:
                 raise
             except (IndexError, struct.error, TypeError, ValueError):
                 raise Unreadable("it is damaged") from None
-
-
-@dataclass
-class _Function:
-    """A name in a pickle that stands for one of the functions here."""
-
-    name: str
-    call: Callable[[_Machine, tuple], Any]
-
-
-@dataclass
-class _Kind:
-    """In place of a dtype: the bytes of one number and its kind, such as "u1"."""
-
-    code: str
-
-
-@dataclass
-class _Array:
-    """In place of an array whose state comes later."""
-
-    value: np.ndarray | None = None
 
 
 class _Mark:
@@ -94,7 +65,7 @@ class _Machine:
             if operation is None:
                 raise Unreadable(f"it holds the operation {code!r}, which no set of images needs")
             operation(self)
-        return _plain(self._stack.pop())
+        return plain(self._stack.pop())
 
     def _take(self, length: int) -> bytes:
         if length < 0 or length > len(self._data) - self._at:
@@ -124,7 +95,7 @@ class _Machine:
     def group(self, items: list[Any], kind: type) -> None:
         """Pushes a list or a tuple of the items."""
         self._spend(8 * len(items))
-        made = kind(map(_plain, items))
+        made = kind(map(plain, items))
         self._nest(made, items)
         self._stack.append(made)
 
@@ -134,7 +105,7 @@ class _Machine:
             raise Unreadable("it appends to what is no list")
         self._left -= 8 * len(items)
         self._nest(target, items)
-        target += map(_plain, items)
+        target += map(plain, items)
 
     def _nest(self, outer: Any, items: list[Any]) -> None:
         """Notes how deep `outer` is, which holds the items; one in itself is too deep at once."""
@@ -177,16 +148,16 @@ class _Machine:
 
     def name(self, module: bytes | str, name: bytes | str) -> None:
         module, name = (part.decode("latin-1") if isinstance(part, bytes) else part for part in (module, name))
-        call = _FUNCTIONS.get((module, name))
+        call = FUNCTIONS.get((module, name))
         if call is None:
             raise Unreadable(f"it asks for {shown(module)}.{shown(name)}, which no set of images needs")
-        self.push(_Function(name, call))
+        self.push(Function(name, call))
 
     def reduce(self) -> None:
         function, arguments = self.pop(2)
-        if not isinstance(function, _Function) or type(arguments) is not tuple:
+        if not isinstance(function, Function) or type(arguments) is not tuple:
             raise Unreadable("it calls what is no function")
-        made = function.call(self, tuple(map(_plain, arguments)))
+        made = function.call(tuple(map(plain, arguments)))
         self.push(made, len(made) if isinstance(made, bytes) else 0)  # arrays lie in bytes that are there
 
     def build(self) -> None:
@@ -194,9 +165,9 @@ class _Machine:
         if type(state) is not tuple:
             raise Unreadable("it holds an object with a state that none has here")
         target = self._stack[-1]
-        if isinstance(target, _Array):
-            target.value = _filled(*(_plain(part) for part in state[1:]))
-        elif not isinstance(target, _Kind):
+        if isinstance(target, Array):
+            target.value = filled(*(plain(part) for part in state[1:]))
+        elif not isinstance(target, Kind):
             raise Unreadable("it holds an object with a state that none has here")
 
     def text(self, content: bytes) -> None:
@@ -210,102 +181,6 @@ class _Machine:
         if length > _MAX_DIGITS:
             raise Unreadable("it holds a number that is too large")
         self.push(int.from_bytes(self._take(length), "little", signed=True))
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, _Array) else value
-
-
-def _shape_and_kind(shape: Any, kind: Any, content: bytes | None) -> tuple[tuple[int, ...], type]:
-    """Checked: of bytes that are there."""
-    shape = (shape,) if type(shape) is int else shape
-    if not isinstance(kind, _Kind) or type(shape) is not tuple or not all(type(side) is int for side in shape):
-        raise Unreadable("it holds an array that is damaged")
-    size = 1 if len(shape) <= 4 else -1
-    for side in shape:
-        size = size * side if 0 <= side <= 1 << 40 else -1
-    dtype = _KINDS[kind.code]
-    if size < 0 or not isinstance(content, bytes) or size * np.dtype(dtype).itemsize != len(content):
-        raise Unreadable("it holds an array whose shape is not that of its bytes")
-    return shape, dtype
-
-
-def _filled(shape: Any, kind: Any, fortran: Any, content: Any) -> np.ndarray:
-    if isinstance(content, str):  # of Python 2, whose bytes are texts
-        content = _latin1(content)
-    shape, dtype = _shape_and_kind(shape, kind, content)
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _latin1(text: Any) -> bytes:
-    if not isinstance(text, str):
-        raise Unreadable("it encodes what is no text")
-    try:
-        return codecs.latin_1_encode(text)[0]
-    except UnicodeEncodeError:
-        raise Unreadable("it holds a text where bytes should be") from None
-
-
-def _encode(machine: _Machine, arguments: tuple) -> bytes:
-    """`_codecs.encode`, which pickles of protocol 2 and below name wherever they hold bytes."""
-    text, codec = arguments
-    if codec not in ("latin1", b"latin1"):
-        raise Unreadable(f"it asks for the codec {shown(codec)}")
-    return _latin1(text)
-
-
-def _kind(machine: _Machine, arguments: tuple) -> _Kind:
-    code = arguments[0]
-    code = code.decode("latin-1") if isinstance(code, bytes) else code
-    if code not in _KINDS:
-        raise Unreadable(f"it holds numbers of the type {shown(code)}, not bytes, flags or whole numbers")
-    return _Kind(code)
-
-
-def _empty(machine: _Machine, arguments: tuple) -> _Array:
-    """`_reconstruct(ndarray, (0,), b"b")`: its content follows as a state."""
-    return _Array()
-
-
-def _scalar(machine: _Machine, arguments: tuple) -> Any:
-    kind, content = arguments
-    content = _latin1(content) if isinstance(content, str) else content
-    _, dtype = _shape_and_kind((1,), kind, content)
-    return np.frombuffer(content, dtype)[0]
-
-
-def _from_buffer(machine: _Machine, arguments: tuple) -> np.ndarray:
-    content, kind, shape, order = arguments
-    return _filled(shape, kind, order == "F", content)
-
-
-def _no_call(machine: _Machine, arguments: tuple) -> Any:
-    raise Unreadable("it makes an array in a way that no set of images needs")
-
-
-def _bytes(machine: _Machine, arguments: tuple) -> bytes:
-    """Python 3 writes empty bytes so in protocol 2 and below."""
-    if arguments:
-        raise Unreadable("it makes bytes in a way that no set of images needs")
-    return b""
-
-
-_FUNCTIONS = {
-    ("numpy", "ndarray"): _no_call,  # named as an argument of _reconstruct
-    ("numpy", "dtype"): _kind,
-    ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _bytes,
-    ("builtins", "bytes"): _bytes,
-    **{
-        (f"numpy.{core}.{module}", name): function
-        for core in ("core", "_core")
-        for module, name, function in (
-            ("multiarray", "_reconstruct", _empty),
-            ("multiarray", "scalar", _scalar),
-            ("numeric", "_frombuffer", _from_buffer),
-        )
-    },
-}
 
 
 def _whole(line: bytes) -> int | bool:

@@ -134,6 +134,6 @@ FORMATS = (
         ("x.safetensors",),
         read_safetensors,
     ),
-    Format("mxnet", ("deploy.importing.read",), make_params, ("x.params",), read_params),
+    Format("mxnet", ("deploy.importing.mxnet_file",), make_params, ("x.params",), read_params),
     Format("mapped", ("heads.stores.mapped",), make_state, ("state.npy",), read_mapped_state),
 )

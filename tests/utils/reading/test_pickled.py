@@ -7,7 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from utils.reading.pickled import Unreadable, read_pickle
+from utils.reading.pickled import read_pickle
+from utils.reading.pickled_arrays import Unreadable
 
 
 def read(tmp_path, content):
