@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
@@ -17,6 +18,7 @@ from utils.reading.faults import shown
 DEFAULT, CASCADE = CenterFaceDetector.name, CascadeDetector.name
 HELP = f"{DEFAULT}, {CASCADE}, or a YuNet, SCRFD or CenterFace model; default %(default)s"
 
+_TRIED = (64, 64, 3)  # a picture: what cannot be run shows at once
 _KINDS = {12: "yunet", 9: "scrfd", 4: "centerface"}  # by the number of outputs
 
 Detector = CenterFaceDetector | ScrfdDetector | YuNetDetector | CascadeDetector
@@ -58,7 +60,9 @@ def load_detector(choice: str = DEFAULT, threshold: float | None = None, threads
         return YuNetDetector(path, **settings)
     make: Callable[..., Detector] = {"scrfd": ScrfdDetector, "centerface": CenterFaceDetector}[kind]
     try:
-        return make(model, threads=threads, **settings)
+        detector = make(model, threads=threads, **settings)
+        detector(np.zeros(_TRIED, np.uint8))
+        return detector
     except Exception as error:  # ONNX Runtime's have no common class of their own
         raise _unusable(path, error) from None
 

@@ -69,9 +69,6 @@ def checkpoint_of_another_step(content):
 def checkpoint_called_final(folder):
     for name in ("step-final", "step-", "step-1e9"):
         (folder / name).mkdir(exist_ok=True)
-    from engine.checkpoint import list_checkpoints
-
-    assert list_checkpoints(folder) == []
     return "history.jsonl"
 
 
