@@ -14,6 +14,8 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.interrupts import raise_at_interrupt
 
+_LONGEST = 4000  # characters of an error that are printed
+
 
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
     """Runs `main(arguments)` and ends the process: 0, what it returns, 2 for a UserError, 130 for Ctrl-C.
@@ -48,9 +50,11 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
 
 
 def printable(text: str) -> str:
-    """The text without what would move a terminal's cursor or change its colors: names in a stranger's file may hold
-    that. Bytes of names that are no text stay as they are.
+    """The text without what would move a terminal's cursor or change its colors, and without the middle of pages: names
+    in a stranger's file may hold both. Bytes of names that are no text stay as they are.
     """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     return "".join(one if one.isprintable() or one == "\n" or "\udc80" <= one <= "\udcff" else "?" for one in text)
 
 

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from tests.fuzz.format import Format
+from utils.cli import printable
 from utils.errors import UserError
 
 ACCEPTED, REFUSED = "accepted", "refused"
@@ -14,7 +15,6 @@ SIGNAL, TRACEBACK, HANG, MEMORY, SILENT, UNNAMED = "signal", "traceback", "hang"
 FAULTS = (SIGNAL, TRACEBACK, HANG, MEMORY, SILENT, UNNAMED)
 MAX_GROWTH = 700 << 20  # bytes that reading one small file may take for a moment
 MAX_SECONDS = 10.0
-_LONGEST = 1500  # characters of a sentence
 
 
 def judge(form: Format, folder: Path, file: str, whole: str | None) -> tuple[str, str]:
@@ -64,7 +64,7 @@ def clear(folder: Path) -> None:
 def _is_clear(said: str, file: Path) -> bool:
     """Whether a sentence says which file it is about, or its folder; `utils.cli` makes it printable."""
     names = (file.name, file.stem, file.parent.name)
-    return any(name in said for name in names) and len(said) < _LONGEST
+    return any(name in printable(said) for name in names)
 
 
 def _reset_peak() -> int:
