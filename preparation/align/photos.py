@@ -15,7 +15,7 @@ from preparation.sources.files import read_regular
 from utils.errors import UserError
 
 # Formats of photographs; others, such as EPS, would start programs of the system.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 
 
 class Unusable(Exception):

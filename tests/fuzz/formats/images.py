@@ -27,6 +27,8 @@ def make_images(folder: Path) -> None:
     (folder / "alpha.png").write_bytes(encode(cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA), ".png"))
     for suffix in ("png", "bmp", "webp"):
         (folder / f"a.{suffix}").write_bytes(encode(pixels, f".{suffix}"))
+    for path in folder.iterdir():  # what is whole is taken
+        read_photo(os.fsencode(path), MAX_PIXELS)
 
 
 def read_images(folder: Path) -> str:
