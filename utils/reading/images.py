@@ -47,10 +47,14 @@ def may_be_decoded(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bool:
     size = image_size(encoded)
     if size is None or min(size[:2]) < 1:
         return False
-    pixels = size.height * size.width
-    return pixels <= min(max_pixels, max(_ALWAYS, _PER_BYTE * len(encoded))) and pixels * size.passes <= (
-        _SCANS * max(max_pixels, _ALWAYS)
-    )
+    believed = min(max_pixels, max(_ALWAYS, _PER_BYTE * len(encoded)))
+    return size.height * size.width <= believed and not takes_hours(encoded, max_pixels)
+
+
+def takes_hours(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether a JPEG has so many scans of so many pixels that decoding it would not end in time."""
+    size = image_size(encoded)
+    return size is not None and size.height * size.width * size.passes > _SCANS * max(max_pixels, _ALWAYS)
 
 
 def decode(encoded: bytes | np.ndarray, flags: int, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:

@@ -101,10 +101,10 @@ def bin_of_many_empty_lists(content):
 
 
 @attack("bin", "new.bin")
-def bin_of_one_image_a_million_times(content):
+def bin_of_one_image_again_and_again(content):
     image = b"\xff\xd8" + bytes(1_000_000)
-    images = b"B" + struct.pack("<I", len(image)) + image + b"q\1" + b"h\1" * 1_999_999
-    return b"\x80\x03](" + images + b"e](" + b"\x88" * 1_000_000 + b"e\x86."
+    images = b"B" + struct.pack("<I", len(image)) + image + b"q\1" + b"h\1" * 199_999
+    return b"\x80\x03](" + images + b"e](" + b"\x88" * 100_000 + b"e\x86."
 
 
 @attack("bin", "new.bin")
