@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from recognition.detectors.cascade import CascadeDetector
 from recognition.detectors.centerface import CenterFaceDetector, packaged_model
 from recognition.detectors.scrfd import ScrfdDetector
+from recognition.detectors.session import DetectorSession
 from recognition.detectors.yunet import YuNetDetector
 from utils.errors import UserError
 from utils.reading.faults import shown
@@ -57,12 +58,23 @@ def load_detector(choice: str = DEFAULT, threshold: float | None = None, threads
             "CenterFace (4)"
         )
     if kind == "yunet":
+        _try_first(model, path)
         return YuNetDetector(path, **settings)
     make: Callable[..., Detector] = {"scrfd": ScrfdDetector, "centerface": CenterFaceDetector}[kind]
     try:
         detector = make(model, threads=threads, **settings)
         detector(np.zeros(_TRIED, np.uint8))
         return detector
+    except Exception as error:  # ONNX Runtime's have no common class of their own
+        raise _unusable(path, error) from None
+
+
+def _try_first(model: onnx.ModelProto, path: Path) -> None:
+    """Raises UserError if ONNX Runtime cannot run a model: OpenCV's own reader ends the process with many of these."""
+    try:
+        session = DetectorSession(model, threads=1)
+        height, width = session.fixed or _TRIED[:2]
+        session(np.zeros((1, 3, height, width), np.float32))
     except Exception as error:  # ONNX Runtime's have no common class of their own
         raise _unusable(path, error) from None
 
