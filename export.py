@@ -9,7 +9,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> None:
     precision = "fp16" if args.fp16 else "int8" if args.int8 else "fp32"
     if args.int8 and not args.calibration:
         raise UserError("--int8 needs --calibration FOLDER, aligned faces such as the model will see")
+    if args.image_size and not args.calibration:
+        raise UserError("--image_size is of the --calibration faces, which are not given; the model says its own")
     if args.calibration and not args.int8:
         raise UserError("--calibration is for --int8, which is not asked for")
     model_path = args.model_path or Path(cfg.output)
@@ -43,10 +45,10 @@ def main(arguments: list[str]) -> None:
 
     if args.opset not in OPSETS:
         raise UserError(f"--opset {args.opset} is not one of {', '.join(map(str, OPSETS))}, which convert correctly")
-    calibration = read_images(args.calibration, _CALIBRATION_IMAGES) if args.int8 else None
+    calibration = read_images(args.calibration, _CALIBRATION_IMAGES, args.image_size) if args.int8 else None
     images, source = drawn_faces(IMAGES), "drawn faces"
     for place in _places_of_images(cfg, args.calibration):
-        found = read_images(place, IMAGES)
+        found = read_images(place, IMAGES, args.image_size if place == args.calibration else None)
         if len(found) == IMAGES:
             images, source = found, str(place)
             break
@@ -78,8 +80,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     precision.add_argument("--fp16", action="store_true", help="half precision inside, half the size")
     precision.add_argument("--int8", action="store_true", help="static quantization (QDQ), a quarter of the size")
     parser.add_argument(
-        "--calibration", type=Path, metavar="FOLDER", help="112x112 faces to quantize on (or a .bin set)"
+        "--calibration", type=Path, metavar="FOLDER", help="aligned faces to quantize on (or a .bin set)"
     )
+    parser.add_argument(
+        "--image_size", type=image_size, metavar="SIZE",
+        help="of the --calibration faces, 128 or 96x112 (height x width); default: as a set says, or 112x112",
+    )  # fmt: skip
     parser.add_argument(
         "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalizes them"
     )

@@ -12,6 +12,7 @@ from utils.environment import enter_environment
 
 enter_environment()
 
+from data.stored_size import network_size
 from launch.epoch_signal import hold_epoch_signal
 from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
@@ -34,6 +35,7 @@ def parse(arguments: list[str]):
     mode.add_argument("--eager", dest="graph", action="store_false", help="eager step")
     args, others = parser.parse_known_intermixed_args(arguments)
     cfg = load_config(args.config, args.overrides + others)
+    cfg.image_size = network_size(cfg)
     if args.graph is not None:
         cfg.graph = args.graph
     if cfg.fp16 and not cfg.graph:
@@ -47,17 +49,17 @@ def print_phases(cfg) -> None:
     """What a run from the beginning would do, on as many ranks as there are of this process; one of them says it.
 
     Raises UserError for a dataset that is not whole, or smaller than a global batch, for a teacher that is not there,
-    and for a pattern that no parameter matches.
+    for a network that cannot be trained as the config wants, and for a pattern that no parameter matches.
     """
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if os.environ.get("RANK", "0") != "0":
         return
     for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK"):
         os.environ.pop(name, None)  # or OneFlow waits for the other ranks when it is imported
-    from backbones import get_model
+    from backbones.without_values import without_values
     from data.manifest import Manifest
     from deploy.teacher import find_teacher
-    from engine.network import image_shape
+    from engine.network import configured_segments, make_backbone
     from engine.phase import make_phases
     from engine.phase_step import check_phase
     from engine.plan import describe_plan
@@ -71,7 +73,9 @@ def print_phases(cfg) -> None:
     if distills(cfg):
         find_teacher(cfg.teacher)
     phases = make_phases(cfg, num_image, ranks)
-    backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg))
+    with without_values():
+        backbone = make_backbone(cfg)
+    configured_segments(cfg, backbone)
     for phase in phases:
         check_phase(phase.cfg, backbone, projected=distills(cfg))
     print(describe_plan(phases, num_image, ranks))

@@ -14,10 +14,11 @@ enter_environment()
 import numpy as np
 
 from deploy.onnx_options import NOTHING_SAID, add_onnx_options, given_options
-from utils.cli import rate, run_cli
+from utils.cli import image_size, rate, run_cli
 from utils.config import load_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE
 
 
 def main(arguments: list[str]) -> None:
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> None:
     from evaluation.verify_pairs import describe_curve, verify_pairs
 
     if args.pairs:
-        sets = {args.pairs.stem: read_pairs(args.pairs, args.root)}
+        sets = {args.pairs.stem: read_pairs(args.pairs, args.root, args.image_size or USUAL_SIZE)}
     else:
         sets = {name: read_bin(Path(folder) / f"{name}.bin") for name in cfg.val_targets}
 
@@ -83,6 +84,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pairs", type=Path, metavar="LIST", help="of lines `path path 0/1`, in place of .bin sets")
     parser.add_argument("--root", type=Path, metavar="DIR", help="of the list's paths; default: the list's folder")
+    parser.add_argument(
+        "--image_size", type=image_size, metavar="SIZE",
+        help="of the list's faces, 128 or 96x112 (height x width); default: 112x112",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="for results (.json, .csv, .md), pictures and a page")
     parser.add_argument("--folds", type=int, default=10, metavar="K", help="default: 10")
     parser.add_argument("--pca", type=int, default=0, metavar="N", help="accuracy of N principal components")
@@ -99,6 +104,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         args.config, args.overrides = parser.get_default("config"), [args.config, *args.overrides]
     if args.root and not args.pairs:
         raise UserError("--root is where the paths of a pair list begin; it needs --pairs")
+    if args.image_size and not args.pairs:
+        raise UserError("--image_size is of a pair list's faces; .bin sets say their own, and so does the model")
     if args.embeddings and args.model_path:
         raise UserError("--embeddings take the place of a model; leave out --model_path")
     if args.embeddings and given_options(args) != NOTHING_SAID:

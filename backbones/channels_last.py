@@ -8,6 +8,7 @@ ONEFLOW_ENABLE_NHWC, which makes other weights and is not used here.
 import oneflow as flow
 from oneflow import nn
 
+from backbones.outputs import MeanOfPlaces, PlaceWeights
 from utils.errors import UserError
 
 
@@ -30,6 +31,16 @@ class _PReLU(nn.PReLU):
         return flow._C.prelu(x.reshape(-1, x.shape[3]), self.weight).reshape(*x.shape)  # its channels are axis 1
 
 
+class _PlaceWeights(PlaceWeights):
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        return (x * self.weight.permute(1, 2, 3, 0)).sum(dim=(1, 2), keepdim=True)
+
+
+class _MeanOfPlaces(MeanOfPlaces):
+    def forward(self, x: flow.Tensor) -> flow.Tensor:
+        return x.mean(dim=(1, 2))
+
+
 class _Flatten(nn.Flatten):
     """The order of a linear layer's inputs stays channels first."""
 
@@ -38,8 +49,24 @@ class _Flatten(nn.Flatten):
         return flow.flatten(x.permute(0, 3, 1, 2) if x.ndim == 4 else x, self.start_dim, self.end_dim)
 
 
-_FOR_CHANNELS_LAST = {nn.Conv2d: _Conv2d, nn.PReLU: _PReLU, nn.Flatten: _Flatten}
-_ANY_LAYOUT = (nn.ReLU, nn.Identity, nn.Dropout, nn.Linear, nn.BatchNorm1d, nn.Sequential, nn.ModuleList)
+_FOR_CHANNELS_LAST = {
+    nn.Conv2d: _Conv2d,
+    nn.PReLU: _PReLU,
+    nn.Flatten: _Flatten,
+    PlaceWeights: _PlaceWeights,
+    MeanOfPlaces: _MeanOfPlaces,
+}
+_ANY_LAYOUT = (
+    nn.ReLU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Identity,
+    nn.Dropout,
+    nn.Linear,
+    nn.BatchNorm1d,
+    nn.Sequential,
+    nn.ModuleList,
+)
 
 
 def use_channels_last(network: nn.Module, name: str) -> None:
@@ -56,5 +83,7 @@ def use_channels_last(network: nn.Module, name: str) -> None:
             module.__class__ = _FOR_CHANNELS_LAST[kind]
         elif kind is nn.BatchNorm2d:
             module.channel_axis = 3
+        elif kind is nn.MaxPool2d:
+            module.channel_pos = "channels_last"
         elif kind not in _ANY_LAYOUT and not getattr(kind, "any_layout", False):
             raise UserError(f'data_format = "NHWC" is not possible with {name}, whose {kind.__name__} needs NCHW')

@@ -11,11 +11,18 @@ import numpy as np
 import oneflow as flow
 from oneflow import nn
 
+from utils.errors import UserError
 from utils.random_places import words
 
 KEPT, PLACES = "kept", "places"  # inputs of a step: (B, n) uint8, 0 or 1, and (B, n) int32
 _STREAM = 5  # of (seed, step)
 _AT_ONCE = 1 << 15  # words that are drawn together, for they stay in the processor's cache
+
+
+def check_share(name: str, share: float) -> None:
+    """Raises UserError unless the option `name` of a network, what share of something is left out, is possible."""
+    if not 0 <= share < 1:
+        raise UserError(f"{name} = {share} is not possible: it must be a number from 0 to below 1")
 
 
 class _Hand:

@@ -62,6 +62,13 @@ class MeanOfPlaces(nn.Module):
         return x.mean(dim=(2, 3))
 
 
+class PlaceWeights(nn.Conv2d):
+    """(B, C, h, w) -> (B, C, 1, 1), for maps of that size: a weight for each place and channel, (C, 1, h, w)."""
+
+    def __init__(self, channels: int, places: tuple[int, int]) -> None:
+        super().__init__(channels, channels, places, groups=channels, bias=False)
+
+
 Layers = Callable[[int, tuple[int, int], int, float, Style], list[nn.Module]]
 
 
@@ -72,7 +79,7 @@ def _e(channels: int, places: tuple[int, int], embedding: int, dropout: float, s
 
 
 def _gdc(channels: int, places: tuple[int, int], embedding: int, dropout: float, style: Style) -> list[nn.Module]:
-    weighted = nn.Conv2d(channels, channels, places, groups=channels, bias=False)
+    weighted = PlaceWeights(channels, places)
     nn.init.kaiming_normal_(weighted.weight, mode="fan_in", nonlinearity="linear")
     flat = [weighted, style.norm(channels), _dropped(nn.Flatten(), dropout, channels)]
     return [*flat, _linear(channels, embedding, False), _last(style, embedding)]

@@ -71,6 +71,8 @@ class Bottleneck(nn.Module):
     is between its two 1x1 convolutions, what attends to the result, or the shortcut.
     """
 
+    any_layout = True
+
     def __init__(self, style: Style, inplanes: int, planes: int, stride: int) -> None:
         super().__init__()
         inner, outplanes = self.inner(planes), EXPANSION * planes
@@ -124,6 +126,8 @@ def make_stages(
 
 class ResNet(nn.Module):
     """Images (B, C, H, W) to embeddings (B, E): `conv1`, which gives `inplanes` channels, stages of blocks, output."""
+
+    any_layout = True
 
     def __init__(
         self,

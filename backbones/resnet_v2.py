@@ -20,6 +20,8 @@ class PreActivation(nn.Module):
     BatchNorm and activation.
     """
 
+    any_layout = True
+
     def __init__(self, style: Style, inplanes: int, planes: int, stride: int) -> None:
         super().__init__()
         outplanes = EXPANSION * planes
@@ -40,6 +42,8 @@ class PreActivation(nn.Module):
 class _Stage(nn.Module):
     """A stage, as timm nests it."""
 
+    any_layout = True
+
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
@@ -50,6 +54,8 @@ class _Stage(nn.Module):
 
 class ResNetV2(nn.Module):
     """Images (B, C, H, W) to embeddings (B, E), with so many planes in the first stage."""
+
+    any_layout = True
 
     def __init__(
         self, style: Style, stem: Stem, channels: int, planes: int, blocks: Sequence[int], output: Output

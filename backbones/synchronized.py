@@ -35,8 +35,12 @@ class _SynchronizedBatchNorm1d(nn.BatchNorm1d):
 
 class _SynchronizedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: flow.Tensor) -> flow.Tensor:
-        """(B, C, H, W) -> the same shape."""
-        return _normalize(self, x) if self.training else nn.BatchNorm2d.forward(self, x)
+        """(B, C, H, W), or (B, H, W, C) with channels last -> the same shape."""
+        if not self.training:
+            return nn.BatchNorm2d.forward(self, x)
+        if self.channel_axis == 1:
+            return _normalize(self, x)
+        return _normalize(self, x.reshape(-1, x.shape[3])).reshape(*x.shape)  # each place is a row of all channels
 
 
 _SYNCHRONIZED = {nn.BatchNorm1d: _SynchronizedBatchNorm1d, nn.BatchNorm2d: _SynchronizedBatchNorm2d}

@@ -11,7 +11,7 @@ config = edict()
 # --- backbone ---
 config.network = "r50"  # a name, or one with options; docs/networks.md, or python tools/list_backbones.py, lists them
 config.embedding_size = 512  # length of an embedding
-config.image_size = 112  # pixels that the network takes, or (height, width); stored images, 112x112, are scaled
+config.image_size = None  # pixels that the network takes, or (height, width), to which images are scaled; None: theirs
 config.gray = False  # the network takes gray images, of one channel
 config.dropout = 0.0  # before the last fully connected layer, probability in [0, 1)
 config.sync_batchnorm = False  # True: BatchNorm's statistics are of all ranks' images | False: of each rank's own

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from utils.pixels import USUAL_SIZE, size_words
 from utils.reading.images import may_be_decoded
 
-IMAGE_SIZE = (112, 112)  # height, width of an aligned face
 REPAIR_QUALITY = 95  # of re-encoded images; with 4:4:4 chroma, so that colors keep their full resolution
 
 _SOI = b"\xff\xd8"
@@ -46,10 +46,9 @@ class Verdict(IntEnum):
         """Whether re-encoding gives the same picture in a form that the native reader decodes."""
         return Verdict.GOOD < self < Verdict.EMPTY
 
-    @property
-    def reason(self) -> str:
-        """The verdict in words, to follow "the image is"."""
-        return _REASONS[self]
+    def reason(self, size: tuple[int, int]) -> str:
+        """The verdict in words, to follow "the image is"; size: that it should have."""
+        return _REASONS[self].format(size=size_words(size))
 
 
 _REASONS = {
@@ -59,7 +58,7 @@ _REASONS = {
     Verdict.UNUSUAL_JPEG: "a JPEG of a kind the native reader does not decode (not 8-bit Huffman-coded color)",
     Verdict.EMPTY: "empty",
     Verdict.BROKEN: "broken (no decoder reads it to its end)",
-    Verdict.WRONG_SIZE: f"not {IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} pixels",
+    Verdict.WRONG_SIZE: "not {size} pixels",
 }
 
 
@@ -74,9 +73,13 @@ class _Frame(NamedTuple):
 
 
 class ImageChecker:
-    """Judges images; remembers the JPEG headers that decoded, so that their like need no decoding again."""
+    """Judges images; remembers the JPEG headers that decoded, so that their like need no decoding again.
 
-    def __init__(self) -> None:
+    size: height and width in pixels that all of them should have.
+    """
+
+    def __init__(self, size: tuple[int, int] = USUAL_SIZE) -> None:
+        self.size = size
         self._headers: dict[int, set[bytes]] = {}  # by length
 
     def check(self, data: bytes, start: int, end: int) -> Verdict:
@@ -87,7 +90,7 @@ class ImageChecker:
                 if marker and marker.start() == end - 2 and data[end - 1] == _EOI:
                     return Verdict.GOOD
         image = data[start:end]
-        verdict, frame = _judge(image)
+        verdict, frame = _judge(image, self.size)
         if verdict is Verdict.GOOD and frame and frame.scan:
             if sum(map(len, self._headers.values())) >= _KNOWN_HEADERS:
                 self._headers.clear()
@@ -122,14 +125,14 @@ def encode_jpeg(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", pixels, settings)[1].tobytes()
 
 
-def _judge(image: bytes) -> tuple[Verdict, _Frame | None]:
+def _judge(image: bytes, size: tuple[int, int]) -> tuple[Verdict, _Frame | None]:
     """Judge one image by decoding it."""
     if not image:
         return Verdict.EMPTY, None
     pixels, _ = _decode(image)
     if pixels is None:
         return Verdict.BROKEN, None
-    if pixels.shape[:2] != IMAGE_SIZE:
+    if pixels.shape[:2] != size:
         return Verdict.WRONG_SIZE, None
     if not image.startswith(_SOI):
         return Verdict.NOT_JPEG, None

@@ -20,11 +20,11 @@ from data.samplers import Epoch, Sampler, make_sampler
 from data.teacher import Teacher
 from data.verify import verify_parts
 from utils.errors import UserError
-from utils.pixels import USUAL_SHAPE, ImageShape, fitted
+from utils.pixels import SIDES, USUAL_SHAPE, ImageShape, fitted, size_words
 from utils.prefetch import prefetched
 from utils.reading.images import decode
 
-_MAX_PIXELS = 1 << 20  # of an image; no larger one is a face of 112x112
+_MAX_PIXELS = max(SIDES) ** 2
 
 
 def mirrored_places(num_records: int, seed: int, epoch: int) -> np.ndarray:
@@ -38,8 +38,8 @@ class RecordLoader:
     folder: the dataset; batch_size: images per rank and step; seed: of order, mirroring and augmentation;
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
     sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds. teacher: whose embeddings of
-    the images come along. image_shape: of the batches, to which the images are scaled. verify_data: how much of the
-    parts is looked at first, as data/verify.py says.
+    the images come along. image_shape: of the batches, to which the images are scaled (None: as they are stored).
+    verify_data: how much of the parts is looked at first, as data/verify.py says.
 
     An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
     records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
@@ -66,7 +66,7 @@ class RecordLoader:
         sampler: Sampler | None = None,
         gradient_acc: int = 1,
         teacher: Teacher | None = None,
-        image_shape: ImageShape = USUAL_SHAPE,
+        image_shape: ImageShape | None = None,
         verify_data: str = "headers",
     ) -> None:
         self.folder = Path(folder)
@@ -76,7 +76,8 @@ class RecordLoader:
         self.num_classes, self.num_image = manifest.num_classes, manifest.num_records
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
         self.seed, self.random_flip = seed, random_flip
-        self.num_workers, self.prefetch, self.image_shape = num_workers, prefetch, image_shape
+        self._stored = ImageShape(*manifest.image_size)
+        self.num_workers, self.prefetch, self.image_shape = num_workers, prefetch, image_shape or self._stored
         self._augmenter = Augmenter(augment, seed) if augment else None
         self._teacher, self.teacher_size = teacher, teacher.size if teacher else None
         self.steps_per_epoch = self.num_image // (batch_size * ranks)
@@ -162,12 +163,13 @@ class RecordLoader:
         return Batch(images, labels, records.astype(np.int64), mirrored, teacher)
 
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
-        """(112, 112, 3) uint8 RGB."""
+        """(H, W, 3) uint8 RGB, of the size in which images are stored."""
         offset, length = int(entry["offset"]), int(entry["length"])
         image = decode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB, _MAX_PIXELS)
-        if image is None or image.shape != USUAL_SHAPE:
+        if image is None or image.shape != self._stored:
             raise UserError(
-                f"record {record} of {self.folder / self._parts[part].name} is not a 112x112 image that decodes; "
+                f"record {record} of {self.folder / self._parts[part].name} is not a {size_words(self._stored)} "
+                "image that decodes; "
                 "convert the dataset again with --verify"
             )
         return image

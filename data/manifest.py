@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.images import IMAGE_SIZE
 from data.ofrecord import INDEX_DTYPE, index_path
 from data.storage import write_file
 from utils.errors import UserError
+from utils.pixels import SIDES, USUAL_SIZE
 from utils.reading.array_file import map_array
 from utils.reading.json_file import is_count, is_positive, is_text, read_object
 
@@ -41,12 +41,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a dataset folder holds. `source` says what it was made from, `repaired` and `skipped` count records."""
+    """What a dataset folder holds. `source` says what it was made from, `repaired` and `skipped` count records.
+
+    image_size: height and width in pixels of all its images; a file that states none means 112x112.
+    """
 
     num_records: int
     num_classes: int
     parts: list[Part]
-    image_size: tuple[int, int] = IMAGE_SIZE
+    image_size: tuple[int, int] = USUAL_SIZE
     shuffle: bool = False
     seed: int | None = None
     remainder: str = REMAINDER
@@ -69,7 +72,7 @@ class Manifest:
             raise UserError(f"{path} is missing: {_HOW_TO_MAKE}.") from None
         try:
             content["parts"] = [Part(**part) for part in content["parts"]]
-            content["image_size"] = tuple(content["image_size"])
+            content["image_size"] = tuple(content.get("image_size", USUAL_SIZE))
             manifest = cls(**content)
             manifest._check_values()
         except (TypeError, KeyError, ValueError):
@@ -125,7 +128,8 @@ class Manifest:
             and all(is_count(part.crc32) and part.crc32 < 1 << 32 for part in self.parts)
             and self.num_classes <= min(_MAX_CLASSES, _SPARE_CLASSES + _CLASSES_PER_RECORD * self.num_records)
             and sum(part.records for part in self.parts) == self.num_records
-            and self.image_size == IMAGE_SIZE
+            and len(self.image_size) == 2
+            and all(type(side) is int and side in SIDES for side in self.image_size)
         )
         if not possible:
             raise ValueError("impossible values")

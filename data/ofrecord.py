@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.images import IMAGE_SIZE, ImageChecker, Verdict
+from data.images import ImageChecker, Verdict
 from data.protobuf import integers, submessages, varint
 from data.storage import NewFile, write_file
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, size_words
 
 # Where each record's JPEG lies inside its part (bytes from the part's start), and its label.
 INDEX_DTYPE = np.dtype([("offset", "<i8"), ("length", "<i4"), ("label", "<i4")])
@@ -173,12 +174,13 @@ def write_index(part: Path, index: np.ndarray) -> None:
     write_file(index_path(part), content.getbuffer())
 
 
-def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:
+def scan_part(path: Path, num_classes: int | None = None, image_size: tuple[int, int] = USUAL_SIZE) -> np.ndarray:
     """Parse every record of a part and judge every image by its header.
 
     Args:
         path: a part file, by whatever tool.
         num_classes: labels must lie in [0, num_classes); None: any label from 0 on.
+        image_size: height and width of all images.
 
     Returns:
         (records,) of `INDEX_DTYPE`.
@@ -186,7 +188,7 @@ def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:
     Raises:
         UserError: the first record that the native reader or the training would not survive; records count from 0.
     """
-    checker = ImageChecker()
+    checker = ImageChecker(image_size)
     highest = (1 << 31) - 1 if num_classes is None else num_classes - 1
     indices: list[np.ndarray] = []
     done = 0
@@ -204,8 +206,8 @@ def scan_part(path: Path, num_classes: int | None = None) -> np.ndarray:
             verdict = checker.check(block, image, image + length)
             if verdict is not Verdict.GOOD:
                 raise UserError(
-                    f"Record {done + i} of {path} holds an image that is {verdict.reason}; the native reader needs "
-                    f"{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} color JPEGs, so convert the set again from its images."
+                    f"Record {done + i} of {path} holds an image that is {verdict.reason(image_size)}; the native "
+                    f"reader needs {size_words(image_size)} color JPEGs, so convert the set again from its images."
                 )
             index[i] = (position + image, length, label)
         indices.append(index)

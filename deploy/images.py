@@ -9,12 +9,13 @@ from data.drawn import USUAL, draw_face
 from evaluation.sources import open_source
 
 
-def read_images(path: Path, most: int) -> np.ndarray:
-    """At most `most` images, evenly from all, (N, 112, 112, 3) uint8 RGB, of what `evaluation.sources` can open.
+def read_images(path: Path, most: int, image_size: tuple[int, int] | None = None) -> np.ndarray:
+    """At most `most` images, evenly from all, (N, H, W, 3) uint8 RGB, of what `evaluation.sources` can open.
 
-    Raises UserError where there is none, or one does not decode or has another size.
+    image_size: as `open_source` takes it. Raises UserError where there is none, or one does not decode or has another
+    size.
     """
-    images = open_source(path)
+    images = open_source(path, image_size=image_size)
     return np.concatenate([images.decode(i, i + 1) for i in _evenly(len(images), most)])
 
 

@@ -24,7 +24,7 @@ class Difference:
 
 
 def compare(embed: Embed, reference: Embed, images: np.ndarray) -> list[Difference]:
-    """The differences at each of BATCH_SIZES; images: (IMAGES, 112, 112, 3) uint8 RGB."""
+    """The differences at each of BATCH_SIZES; images: (IMAGES, H, W, 3) uint8 RGB."""
     wanted = reference(images)
     return [_difference(embed(images[:size]), wanted[:size]) for size in BATCH_SIZES]
 

@@ -19,6 +19,7 @@ from utils.pixels import USUAL_SHAPE, ImageShape
 INPUT, OUTPUT = "input.1", "embedding"  # the input's name is that of InsightFace's models
 OPSETS = (11, 12)  # from 13 on, oneflow-onnx's sums and means over axes are silently wrong
 _IR_VERSIONS = {11: 6, 12: 7}  # of the ONNX releases that brought the opsets, so that runtimes of their time load it
+_MOST_BYTES = 2**31 - 2**24  # of weights: a protobuf message has less than 2 GiB, its graph and names included
 _TRACED = (2, 3)  # batch sizes; 1 could hide behind broadcasting
 
 
@@ -45,8 +46,14 @@ def to_onnx(network: nn.Module, opset: int = 11, image: ImageShape = USUAL_SHAPE
     (batch, E). image: what it takes.
 
     Convolutions have taken in the BatchNorm that follows them; the names depend on the network alone. Raises UserError
-    where it does what ONNX or the converters cannot say.
+    where it does what ONNX or the converters cannot say, or has more weights than a file in one piece can hold.
     """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > _MOST_BYTES:
+        raise UserError(
+            f"this network cannot be exported: its weights are {size / 1e9:.2f} GB in float32, from which every "
+            "precision is made, and an ONNX file without external data holds 2.14 GB at most"
+        )
     parameters = {name: _Parameter(tensor.numpy()) for name, tensor in network.state_dict().items()}
     shape = image.channels, image.height, image.width
     model, other = (_trace(network, parameters, (batch, *shape), opset) for batch in _TRACED)

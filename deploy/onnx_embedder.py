@@ -23,7 +23,7 @@ class OnnxEmbedder:
     """An ONNX model of one input, faces of any one size, and an output that is the embedding.
 
     What its pixels are is in `input` and where that is from in `input_from` (deploy/onnx_ports.py says how it is
-    known). Called with images (N, 112, 112, 3) uint8 RGB it returns embeddings (N, E) float32, not normalized.
+    known). Called with images (N, H, W, 3) uint8 RGB it returns embeddings (N, E) float32, not normalized.
     """
 
     backend = "onnx"

@@ -23,7 +23,7 @@ LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}  # to OneFlow's emb
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """precision: a key of LEAST_COSINE; calibration: (N, 112, 112, 3) uint8 RGB, of int8 only.
+    """precision: a key of LEAST_COSINE; calibration: (N, H, W, 3) uint8 RGB, of int8 only.
 
     embed_normalization: the model takes pixels in 0 ... 255 and normalizes them itself.
     """
@@ -39,7 +39,7 @@ def export_onnx(
 ) -> list[Difference]:
     """Writes `path` whole or not at all; returns its differences from `embedder`, which is on the CPU.
 
-    images: (deploy.onnx_check.IMAGES, 112, 112, 3) uint8 RGB, to compare on; about: goes into the file's metadata.
+    images: (deploy.onnx_check.IMAGES, H, W, 3) uint8 RGB, to compare on; about: goes into the file's metadata.
     Raises UserError where the model cannot be converted or written, or differs more than LEAST_COSINE allows.
     """
     model = to_onnx(embedder.network, options.opset, embedder.input.shape)

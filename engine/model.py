@@ -1,6 +1,6 @@
 """What a step trains: backbone and head as one module."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import oneflow as flow
 from oneflow import nn
@@ -90,8 +90,9 @@ def freeze(module: nn.Module, rules: ParameterRules, name: str = "backbone") -> 
     """Takes the gradients from parameters that do not train, and the rest from those that do. What a network itself had
     fixed before the first call, such as the scale of its last BatchNorm, stays so.
 
-    A module whose own parameters are all frozen is used as it is, BatchNorm's statistics too; a frozen backbone as a
-    whole.
+    A module whose own parameters are all frozen is used as it is, BatchNorm's statistics too; one whose parts' are as
+    well, as a whole: nothing in it is left out at random. `belongs_to` of a network are layers without parameters by
+    name, each with the parameter it stops with.
     """
     if not hasattr(module, "fixed_by_itself"):
         module.fixed_by_itself = {own for own, parameter in module.named_parameters() if not parameter.requires_grad}
@@ -100,6 +101,15 @@ def freeze(module: nn.Module, rules: ParameterRules, name: str = "backbone") -> 
         parameter.requires_grad_(rules.trains(f"{name}.{own}") and own not in module.fixed_by_itself)
     module.train(any(parameter.requires_grad for parameter in module.parameters()))
     for part in module.modules():
-        held = list(part.parameters(recurse=False))
-        if held and not any(parameter.requires_grad for parameter in held):
+        if _is_frozen(part.parameters(recurse=False)):
+            part.training = False  # alone: the parts of a network with parameters of its own go on
+        if _is_frozen(part.parameters()):
             part.train(False)
+    for layer, parameter in getattr(module, "belongs_to", {}).items():
+        getattr(module, layer).train(getattr(module, parameter).requires_grad)
+
+
+def _is_frozen(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether there are any, and none trains."""
+    trains = [parameter.requires_grad for parameter in parameters]
+    return bool(trains) and not any(trains)

@@ -11,6 +11,7 @@ from backbones.channels_last import use_channels_last
 from backbones.checkpointing import segments
 from backbones.registry import same_network
 from backbones.synchronized import synchronize_batch_norm
+from data.stored_size import network_size
 from deploy.weights import check_fits, check_training_input, load_backbone
 from utils.errors import UserError
 from utils.pixels import ImageShape
@@ -19,17 +20,26 @@ from utils.runtime import Runtime, write_local
 
 def image_shape(cfg) -> ImageShape:
     """Of the images that the network of a config takes."""
-    return ImageShape(*cfg.image_size, 1 if cfg.gray else 3)
+    return ImageShape(*network_size(cfg), 1 if cfg.gray else 3)
 
 
-def build_backbone(cfg, runtime: Runtime) -> nn.Module:
-    """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
-    flow.manual_seed(cfg.seed)
+def make_backbone(cfg) -> nn.Module:
+    """The network of a config in training mode, local, with its layout and its kind of BatchNorm.
+
+    Raises UserError if there is none, or it cannot have them.
+    """
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.data_format == "NHWC":
         use_channels_last(backbone, cfg.network)
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
+    return backbone
+
+
+def build_backbone(cfg, runtime: Runtime) -> nn.Module:
+    """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
+    flow.manual_seed(cfg.seed)
+    backbone = make_backbone(cfg)
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)

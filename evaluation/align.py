@@ -1,12 +1,13 @@
-"""Faces to 112x112 pixels by five landmarks, as ArcFace's training sets and the IJB protocols cut them."""
+"""Faces cut by five landmarks, to 112x112 pixels as ArcFace's sets and the IJB protocols are, or to another size."""
 
 import cv2
 import numpy as np
 
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE
 
-SIZE = 112
-# Left eye, right eye (as seen in the picture), tip of the nose, left and right corner of the mouth; x and y in pixels.
+# In a face of 112x112 pixels: left eye, right eye (as seen in the picture), tip of the nose, left and right corner of
+# the mouth; x and y.
 REFERENCE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     dtype=np.float32,
@@ -41,9 +42,18 @@ def similarity(landmarks: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The face at `landmarks` (5, 2), x and y in pixels, of `image` (H, W, 3) uint8, as (112, 112, 3) uint8.
+def align(image: np.ndarray, landmarks: np.ndarray, size: tuple[int, int] = USUAL_SIZE) -> np.ndarray:
+    """The face at `landmarks` (5, 2), x and y in pixels, of `image` (H, W, 3) uint8, as (*size, 3) uint8.
 
-    Bilinear, and black outside the image. Raises UserError as `similarity` does.
+    It fills the height as in 112x112 pixels, and its middle is in the middle: what a network of that size is given of
+    112x112 pixels (utils/pixels.py), but as sharp as the image is. Bilinear, and black outside the image. Raises
+    UserError as `similarity` does.
     """
-    return cv2.warpAffine(image, similarity(landmarks), (SIZE, SIZE), borderValue=0)
+    return cv2.warpAffine(image, _resized(size) @ np.vstack([similarity(landmarks), (0, 0, 1)]), size[::-1])
+
+
+def _resized(size: tuple[int, int]) -> np.ndarray:
+    """From pixels of 112x112 to those of `size`, (2, 3) float64; a pixel's coordinates are those of its middle."""
+    scale = size[0] / USUAL_SIZE[0]
+    aside = (size[1] - USUAL_SIZE[1] * scale) / 2
+    return np.array([[scale, 0, (scale - 1) / 2 + aside], [0, scale, (scale - 1) / 2]])

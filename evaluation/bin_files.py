@@ -27,7 +27,7 @@ def unpack(path: Path, out: Path, flip: bool = False, force: bool = False) -> Un
 
     JPEG and PNG keep their bytes, other formats become PNG. flip: also the mirror images, as PNG. force: replace a
     folder that holds such a list. Raises UserError where the set is missing or damaged, an image does not decode or is
-    not 112x112 pixels, or `out` exists.
+    not as large as the first, or `out` exists.
     """
     if not path.is_file():
         raise UserError(f"there is no verification set at {path}")

@@ -3,6 +3,7 @@
 Images 2k and 2k + 1 are pair k.
 """
 
+import functools
 import os
 import pickle
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import digest_of, refuse_pipe
+from utils.pixels import SIDES, size_words
 from utils.reading.images import decode
 from utils.reading.pickled import read_pickle
 from utils.reading.pickled_arrays import Unreadable
 
-IMAGE_SHAPE = (112, 112, 3)
 _SHARED, _PER_BYTE = 4 << 30, 64  # bytes of all images, which pairs may have in common, in all and by byte of the file
+_MAX_PIXELS = max(SIDES) ** 2
 
 
 def _items(part: Any) -> list | None:
@@ -42,7 +44,10 @@ def _is_encoded(image: Any) -> bool:
 
 
 class BinSet:
-    """A verification set, its images still encoded: `issame` (pairs,) bool, `len()` images, `decode(i, j)` pixels."""
+    """A verification set, its images still encoded: `issame` (pairs,) bool, `len()` images, `decode(i, j)` pixels.
+
+    Its images all have the size of the first.
+    """
 
     def __init__(self, path: Path, images: Sequence[bytes | np.ndarray], issame: np.ndarray) -> None:
         self.path = path
@@ -92,26 +97,35 @@ class BinSet:
         """The image as it is in the file."""
         return bytes(self._images[number])
 
+    @functools.cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width. Raises UserError where the first image does not decode."""
+        return self._decoded(0).shape[:2]
+
     def digest(self) -> str:
         """Of the encoded images."""
         return digest_of(map(bytes, self._images))
 
     def decode(self, start: int, stop: int) -> np.ndarray:
-        """Images start ... stop - 1 as RGB, (stop - start, 112, 112, 3) uint8.
+        """Images start ... stop - 1 as RGB, (stop - start, *image_size, 3) uint8.
 
         Raises UserError where an image does not decode or has another size.
         """
-        images = self._images[start:stop]
-        pixels = np.empty((len(images), *IMAGE_SHAPE), dtype=np.uint8)
-        for offset, image in enumerate(images):
-            bgr = decode(image, cv2.IMREAD_COLOR)
-            if bgr is None:
-                raise UserError(f"{self.path}: image {start + offset} does not decode")
-            if bgr.shape != IMAGE_SHAPE:
-                height, width = bgr.shape[:2]
-                raise UserError(f"{self.path}: image {start + offset} is {width}x{height} pixels, not 112x112")
+        pixels = np.empty((len(self._images[start:stop]), *self.image_size, 3), dtype=np.uint8)
+        for offset in range(len(pixels)):
+            bgr = self._decoded(start + offset)
+            if bgr.shape[:2] != self.image_size:
+                first = f"not {size_words(self.image_size)} as image 0"
+                raise UserError(f"{self.path}: image {start + offset} is {size_words(bgr.shape)} pixels, {first}")
             cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=pixels[offset])
         return pixels
+
+    def _decoded(self, number: int) -> np.ndarray:
+        """(H, W, 3) uint8 BGR."""
+        bgr = decode(self._images[number], cv2.IMREAD_COLOR, _MAX_PIXELS)
+        if bgr is None:
+            raise UserError(f"{self.path}: image {number} does not decode")
+        return bgr
 
 
 def write_bin(path: str | Path, images: Sequence[bytes], issame: Sequence[bool]) -> None:

@@ -34,7 +34,7 @@ def embed(
 ) -> np.ndarray:
     """Embeddings of all images, [:, 0], and with `flip` of their mirror images, [:, 1]: (N, views, E) float32.
 
-    embedder: images (n, 112, 112, 3) uint8 RGB -> (n, E). Each rank embeds a contiguous share, and
+    embedder: images (n, H, W, 3) uint8 RGB -> (n, E). Each rank embeds a contiguous share, and
     `gather(rows, counts)` joins them on every rank (None: one rank); then it is a collective. threads: that decode
     ahead; show: a progress bar.
 

@@ -22,6 +22,7 @@ import numpy as np
 from evaluation.ijb_lines import at_line, integer_blocks, open_table, rows
 from evaluation.sources import LandmarkedImages
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE
 from utils.reading.faults import broken_file, shown
 
 GALLERIES = {"IJBB": ("S1", "S2"), "IJBC": ("G1", "G2")}
@@ -85,15 +86,18 @@ def load_ijb(root: Path, target: str, identification: bool = True) -> Ijb:
     )
 
 
-def ijb_images(root: Path, target: str) -> LandmarkedImages:
-    """The N images of `target`, aligned by their landmarks; a bad or missing one is named by its line in the meta file.
+def ijb_images(root: Path, target: str, image_size: tuple[int, int] = USUAL_SIZE) -> LandmarkedImages:
+    """The N images of `target`, aligned by their landmarks to `image_size`.
+
+    A bad or missing one is named by its line in the meta file.
 
     Raises UserError where that file is missing or has a line that cannot be.
     """
     path = _meta_file(root, target, _LANDMARKS)
     names, values = _read_landmarks(path)
     landmarks = values[:, :-1].reshape(-1, 5, 2)
-    return LandmarkedImages(names, landmarks, root / target / "loose_crop", path, range(1, len(names) + 1))
+    lines = range(1, len(names) + 1)
+    return LandmarkedImages(names, landmarks, root / target / "loose_crop", path, lines, image_size)
 
 
 def _meta_file(root: Path, target: str, name: str) -> Path:

@@ -12,7 +12,7 @@ THREADS = 2
 
 
 def decoded(source: ImageSource, batches: Iterable[tuple[int, int]], threads: int = THREADS) -> Iterator[np.ndarray]:
-    """The images of each batch (start, stop) in turn, (stop - start, 112, 112, 3) uint8 RGB.
+    """The images of each batch (start, stop) in turn, (stop - start, H, W, 3) uint8 RGB.
 
     `threads` batches are being decoded while one is in use. Raises what `source.decode` raises.
     """

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from evaluation.bin_set import IMAGE_SHAPE
 from evaluation.sources import SUFFIXES, decode_rgb
 from evaluation.verification import FOLDS
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, size_words
 
 _KEPT = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}  # what every reader of these sets decodes
 
@@ -156,11 +156,12 @@ def _shuffled(drawn: list[Pair], rng: np.random.Generator) -> list[Pair]:
 class EncodedImages:
     """Images as a `.bin` holds them, each file read once.
 
-    JPEG and PNG files of 112x112 pixels keep their bytes, others become PNG, which loses nothing. Images of another
-    size are a fault, unless `resize` says to scale them.
+    JPEG and PNG files of `image_size` keep their bytes, others become PNG, which loses nothing. Images of another size
+    are a fault, unless `resize` says to scale them.
     """
 
     resize: bool = False
+    image_size: tuple[int, int] = USUAL_SIZE
     resized: list[Path] = field(default_factory=list)  # whose pixels are not the file's
     converted: list[Path] = field(default_factory=list)  # whose bytes are not the file's
     _encoded: dict[Path, bytes] = field(default_factory=dict)
@@ -186,15 +187,17 @@ class EncodedImages:
         rgb = decode_rgb(np.frombuffer(content, np.uint8))
         if rgb is None:
             return self._fault(f"{file} is no image that decodes")
-        if rgb.shape == IMAGE_SHAPE and image_suffix(content):
+        size = rgb.shape[:2]
+        if size == self.image_size and image_suffix(content):
             return content
-        if rgb.shape != IMAGE_SHAPE:
-            height, width = rgb.shape[:2]
+        if size != self.image_size:
             if not self.resize:
-                return self._fault(f"{file} is {width}x{height} pixels, not 112x112: align it, or give --resize")
+                wanted = f"not {size_words(self.image_size)} (height x width)"
+                return self._fault(f"{file} is {size_words(size)} pixels, {wanted}: align it, or give --resize")
             self.resized.append(file)
-            shrinks = min(height, width) > IMAGE_SHAPE[0]
-            rgb = cv2.resize(rgb, IMAGE_SHAPE[1::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            shrinks = all(side > wanted for side, wanted in zip(size, self.image_size, strict=True))
+            kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            rgb = cv2.resize(rgb, self.image_size[::-1], interpolation=kind)
         self.converted.append(file)
         return encode_png(rgb)
 

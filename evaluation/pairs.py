@@ -10,6 +10,7 @@ import numpy as np
 from evaluation.bin_set import BinSet
 from evaluation.sources import FileImages, ImageSource, read_lines
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE
 
 _FIELD = re.compile(r'"([^"]*)"(?=\s|$)|(\S+)')
 
@@ -29,10 +30,11 @@ def read_bin(path: Path) -> Pairs:
     return Pairs(images, np.arange(len(images)).reshape(-1, 2), images.issame)
 
 
-def read_pairs(path: Path, root: Path | None = None) -> Pairs:
+def read_pairs(path: Path, root: Path | None = None, image_size: tuple[int, int] = USUAL_SIZE) -> Pairs:
     """The pairs of a list, whose paths are absolute or below `root` (default: the list's folder).
 
-    Paths that hold blanks are in double quotes, or all of the line's fields are separated by tabs.
+    Paths that hold blanks are in double quotes, or all of the line's fields are separated by tabs. image_size: of all
+    images.
 
     Raises UserError, with the number of the line, where one is not `path path 0/1` or an image is missing.
     """
@@ -55,7 +57,7 @@ def read_pairs(path: Path, root: Path | None = None) -> Pairs:
         issame.append(label == "1")
     if not pairs:
         raise UserError(f"{path} lists no pairs")
-    images = FileImages(list(numbers), path.parent if root is None else root, path, first_lines)
+    images = FileImages(list(numbers), path.parent if root is None else root, path, first_lines, image_size)
     images.digest()  # finds the missing ones
     return Pairs(images, np.array(pairs), np.array(issame))
 

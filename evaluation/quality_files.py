@@ -43,17 +43,17 @@ def _sheet(images: ImageSource, quality: np.ndarray, faces: int) -> bytes:
     """Faces at even steps through the order of quality, the worst at the top left, each above its magnitude."""
     order = np.argsort(quality, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(faces, len(order))).round().astype(int)].tolist()
-    tiles = []
+    tiles, (height, width) = [], images.image_size
     for number in shown:
-        tile = np.full((112 + _CAPTION, 112, 3), 255, np.uint8)
-        tile[:112] = images.decode(number, number + 1)[0]
+        tile = np.full((height + _CAPTION, width, 3), 255, np.uint8)
+        tile[:height] = images.decode(number, number + 1)[0]
         words = f"{quality[number]:.4g}"
-        cv2.putText(tile, words, (4, 112 + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(tile, words, (4, height + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
         tiles.append(tile)
     blank = np.full_like(tiles[0], 255)
-    width = min(_WIDTH, len(tiles))
-    tiles += [blank] * (-len(tiles) % width)
-    sheet = np.vstack([np.hstack(tiles[first : first + width]) for first in range(0, len(tiles), width)])
+    columns = min(_WIDTH, len(tiles))
+    tiles += [blank] * (-len(tiles) % columns)
+    sheet = np.vstack([np.hstack(tiles[first : first + columns]) for first in range(0, len(tiles), columns)])
     return cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 

@@ -1,7 +1,8 @@
 """Where the images of an embedding pass come from: folders, list files, OFRecord, `.bin` sets, crops with landmarks.
 
-Every source has `len()`, `decode(start, stop)` -> (n, 112, 112, 3) uint8 RGB, `name(i)`, and `digest()`, by which a
-pass that goes on later knows that the images are still the same. Decoding is safe in several threads at once.
+Every source has `len()`, `image_size`, the height and width of all its images, `decode(start, stop)` -> (n, H, W, 3)
+uint8 RGB, `name(i)`, and `digest()`, by which a pass that goes on later knows that the images are still the same.
+Decoding is safe in several threads at once.
 """
 
 import os
@@ -17,9 +18,10 @@ import numpy as np
 from data.manifest import MANIFEST_NAME, Manifest, read_index
 from data.ofrecord import index_path
 from evaluation.align import align
-from evaluation.bin_set import IMAGE_SHAPE, BinSet
+from evaluation.bin_set import BinSet
 from utils.errors import UserError
 from utils.files import digest_of
+from utils.pixels import USUAL_SIZE, size_words
 from utils.reading.faults import shown
 from utils.reading.images import decode
 from utils.reading.lines import byte_lines
@@ -30,10 +32,12 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 class ImageSource(Protocol):
+    image_size: tuple[int, int]
+
     def __len__(self) -> int: ...
 
     def decode(self, start: int, stop: int) -> np.ndarray:
-        """Images start ... stop - 1, (stop - start, 112, 112, 3) uint8 RGB. Raises UserError naming a bad one."""
+        """Images start ... stop - 1, (stop - start, *image_size, 3) uint8 RGB. Raises UserError naming a bad one."""
 
     def name(self, number: int) -> str:
         """What a person would call the image."""
@@ -46,13 +50,19 @@ class FileImages:
     """Images in files of their own.
 
     files: paths, absolute or below `root`; they are the names too. list_file and lines say where a file was listed,
-    so that a bad one is found there.
+    so that a bad one is found there. image_size: that all of them have; it is stated, and not taken from the first,
+    because files of one size may as well be photographs that were never aligned.
     """
 
     def __init__(
-        self, files: Sequence[str], root: Path = Path(), list_file: Path | None = None, lines: Sequence[int] = ()
+        self,
+        files: Sequence[str],
+        root: Path = Path(),
+        list_file: Path | None = None,
+        lines: Sequence[int] = (),
+        image_size: tuple[int, int] = USUAL_SIZE,
     ) -> None:
-        self.files, self.root = files, root
+        self.files, self.root, self.image_size = files, root, image_size
         self._list_file, self._lines = list_file, lines
 
     def __len__(self) -> int:
@@ -62,7 +72,7 @@ class FileImages:
         return self.files[number]
 
     def decode(self, start: int, stop: int) -> np.ndarray:
-        pixels = np.empty((len(self.files[start:stop]), *IMAGE_SHAPE), np.uint8)
+        pixels = np.empty((len(self.files[start:stop]), *self.image_size, 3), np.uint8)
         for offset in range(len(pixels)):
             pixels[offset] = self._face(start + offset)
         return pixels
@@ -72,11 +82,11 @@ class FileImages:
         return digest_of(self._stamps())
 
     def _face(self, number: int) -> np.ndarray:
-        """(112, 112, 3) uint8 RGB."""
+        """(*image_size, 3) uint8 RGB."""
         image = self._read(number)
-        if image.shape != IMAGE_SHAPE:
-            height, width = image.shape[:2]
-            raise UserError(f"{self._where(number)} is {width}x{height} pixels, not 112x112 as aligned faces are")
+        if image.shape[:2] != self.image_size:
+            wanted = f"not {size_words(self.image_size)} (height x width) as aligned faces are"
+            raise UserError(f"{self._where(number)} is {size_words(image.shape)} pixels, {wanted}")
         return image
 
     def _read(self, number: int) -> np.ndarray:
@@ -106,7 +116,7 @@ class FolderImages(FileImages):
     Links are followed, but for those that lead back to where they were met. Raises UserError where there is no image.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, image_size: tuple[int, int] = USUAL_SIZE) -> None:
         if not folder.is_dir():
             raise UserError(f"there is no folder of images at {folder}")
         files = []
@@ -121,7 +131,7 @@ class FolderImages(FileImages):
             ]
         if not files:
             raise UserError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
-        super().__init__(sorted(files), folder)
+        super().__init__(sorted(files), folder, image_size=image_size)
 
 
 class ListedImages(FileImages):
@@ -133,7 +143,7 @@ class ListedImages(FileImages):
     Raises UserError where the list cannot be read.
     """
 
-    def __init__(self, list_file: Path, root: Path | None = None) -> None:
+    def __init__(self, list_file: Path, root: Path | None = None, image_size: tuple[int, int] = USUAL_SIZE) -> None:
         files, lines, self.columns = [], [], []
         for number, line in read_lines(list_file, "surrogateescape"):
             quoted, tabbed, plain, rest = _LISTED.fullmatch(line).groups()
@@ -142,7 +152,7 @@ class ListedImages(FileImages):
             self.columns.append(rest.split())
         if not files:
             raise UserError(f"{list_file} lists no images")
-        super().__init__(files, list_file.parent if root is None else root, list_file, lines)
+        super().__init__(files, list_file.parent if root is None else root, list_file, lines, image_size)
 
 
 class LandmarkedImages(FileImages):
@@ -158,13 +168,15 @@ class LandmarkedImages(FileImages):
     def _face(self, number: int) -> np.ndarray:
         image = self._read(number)
         try:
-            return align(image, self.landmarks[number])
+            return align(image, self.landmarks[number], self.image_size)
         except UserError as error:
             raise UserError(f"{self._where(number)}: {error}") from None
 
     def _stamps(self) -> Iterable[bytes]:
         yield from super()._stamps()
         yield np.ascontiguousarray(self.landmarks).tobytes()
+        if self.image_size != USUAL_SIZE:  # passes that were begun before there were others go on
+            yield size_words(self.image_size).encode()
 
 
 class RecordImages:
@@ -177,7 +189,7 @@ class RecordImages:
         self.folder = folder
         manifest = Manifest.load(folder)
         manifest.check(folder)
-        self._parts = manifest.parts
+        self._parts, self.image_size = manifest.parts, manifest.image_size
         self._starts = np.cumsum([0, *(part.records for part in self._parts)])
         self._index = [read_index(index_path(folder / part.name)) for part in self._parts]
         self._bytes = [np.memmap(folder / part.name, np.uint8, "r") for part in self._parts]
@@ -190,15 +202,15 @@ class RecordImages:
         return f"record {record} of {self._parts[part].name}"
 
     def decode(self, start: int, stop: int) -> np.ndarray:
-        pixels = np.empty((min(stop, len(self)) - start, *IMAGE_SHAPE), np.uint8)
+        pixels = np.empty((min(stop, len(self)) - start, *self.image_size, 3), np.uint8)
         for offset in range(len(pixels)):
             part, record = self._place(start + offset)
             first, length, _ = self._index[part][record].tolist()
             image = decode_rgb(self._bytes[part][first : first + length])
-            if image is None or image.shape != IMAGE_SHAPE:
+            if image is None or image.shape[:2] != self.image_size:
                 raise UserError(
-                    f"{self.name(start + offset)} in {self.folder} is not a 112x112 image that decodes; convert the "
-                    "dataset again with --verify"
+                    f"{self.name(start + offset)} in {self.folder} is not a {size_words(self.image_size)} image that "
+                    "decodes; convert the dataset again with --verify"
                 )
             pixels[offset] = image
         return pixels
@@ -212,16 +224,24 @@ class RecordImages:
         return part, number - int(self._starts[part])
 
 
-def open_source(path: Path, root: Path | None = None) -> ImageSource:
+def open_source(path: Path, root: Path | None = None, image_size: tuple[int, int] | None = None) -> ImageSource:
     """The images at `path`: a `.bin` set, a converted dataset's folder, a folder of images, or a list file.
 
-    root: what the list's paths are relative to; default: its folder. Raises UserError where there is no such thing.
+    root: what the list's paths are relative to; default: its folder. image_size: of the images; None: as a set says
+    itself, and 112x112 of a folder or list. Raises UserError where there is no such thing, or a set of another size.
     """
-    if path.is_dir():
-        return RecordImages(path) if (path / MANIFEST_NAME).exists() else FolderImages(path)
-    if not path.is_file():
+    if not path.is_dir() and not path.is_file():
         raise UserError(f"there is neither a folder nor a file at {path}")
-    return BinSet.load(path) if path.suffix == ".bin" else ListedImages(path, root)
+    is_bin = path.is_file() and path.suffix == ".bin"
+    if is_bin or (path / MANIFEST_NAME).exists():
+        source = BinSet.load(path) if is_bin else RecordImages(path)
+        if image_size not in (None, source.image_size):
+            said = size_words(source.image_size)
+            raise UserError(f"{path} holds {said} images, not {size_words(image_size)}; leave out --image_size")
+        return source
+    if path.is_dir():
+        return FolderImages(path, image_size or USUAL_SIZE)
+    return ListedImages(path, root, image_size or USUAL_SIZE)
 
 
 def read_image(path: Path, where: str = "") -> np.ndarray:

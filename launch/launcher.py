@@ -65,7 +65,8 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), **environ}
+    # Threads that wait for each other sleep: by spinning they would take the cores of other ranks and programs.
+    common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), "OMP_WAIT_POLICY": "passive", **environ}
     if refused:
         common["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in usable)
     patience = Patience(failed=options.grace, stopped=options.stop_grace)

@@ -31,28 +31,34 @@ def with_kernels(runtime: Runtime) -> tuple[Runtime, str]:
     return replace(runtime, native=not reason), reason
 
 
-def load_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
-    """Loads them into this process, once. Raises UserError, saying what is missing, if that is not possible."""
-    global _loaded
-    if _loaded is not None:
-        return
+def built_library(cpuinfo: Path = Path("/proc/cpuinfo")) -> Path:
+    """The library that this machine can load. Raises UserError, saying what is missing, if there is none."""
     flags: set[str] = set()
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         flags = set(next((line.split() for line in lines if line.startswith("flags")), []))
     if not flags >= _NEEDED:
         raise UserError("this CPU has no AVX2")
-    library = library_path(packages := find_packages())
+    library = library_path(find_packages())
     if not library.exists():
         failure = failure_path(library)
         raise UserError(
             failure.read_text().splitlines()[0] if failure.exists() else "run ./setup.sh, which builds them"
         )
+    return library
+
+
+def load_kernels() -> None:
+    """Loads them into this process, once. Raises UserError, saying what is missing, if that is not possible."""
+    global _loaded
+    if _loaded is not None:
+        return
+    library = built_library()
     from oneflow._oneflow_internal import LoadLibrary
     from oneflow._oneflow_internal.exception import Exception as OneFlowError
 
     try:
-        ctypes.CDLL(str(packages.onednn), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(find_packages().onednn), mode=ctypes.RTLD_GLOBAL)
         LoadLibrary(str(library))
         _loaded = ctypes.CDLL(str(library))
     except (OSError, OneFlowError) as error:

@@ -15,6 +15,7 @@ from oneflow.core.common import data_type_pb2
 from backbones import get_model
 from backbones.pixels import Pixels
 from backbones.synchronized import synchronize_batch_norm
+from backbones.vit import trace_as_on_cards
 from deploy.teacher import find_teacher, teacher_size
 from engine.graph import TrainGraph
 from engine.job_graph import ordered
@@ -24,10 +25,12 @@ from engine.projection import build_projection
 from heads.build import configured_head
 from heads.sampling import ClassSampler
 from losses import TotalLoss, configured_loss
+from native.library import built_library
 from optim import configured_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
 from utils.config.rules import teacher_in_step
+from utils.errors import UserError
 from utils.runtime import Runtime
 
 _WIDTHS = {  # bytes
@@ -42,6 +45,9 @@ _WIDTHS = {  # bytes
 }
 _COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognized
 _IN_PLACE = {"add_n", "repeat"}  # operators whose output is their (first) input's memory, on a CPU too
+_THREADS = (
+    2  # that compute a step on a CPU: each keeps one convolution's weights, and their gradient, in another layout
+)
 _OUTPUT_COPIES = 2  # besides the operator's own: nn.Graph keeps a tensor for each output, and hands out a copy of it
 
 
@@ -63,8 +69,11 @@ class Blob:
 
 @dataclass(frozen=True)
 class Job:
+    """native: whether the kernels of `native/` compute it."""
+
     blobs: list[Blob]
     operators: int
+    native: bool
 
 
 def read_job(cfg, ranks: int, device: str) -> Job:
@@ -73,7 +82,7 @@ def read_job(cfg, ranks: int, device: str) -> Job:
     by_name = {op.name: op for op in job.net.op}
     shapes, ops = job.helper.lbn2logical_blob_desc, [by_name[name] for name in ordered(job)]
     slots = tuple(f"-{slot}" for slot in configured_optimizer(cfg).slots)
-    produced, last, gradients = {}, {}, set()
+    produced, last, gradients, native = {}, {}, set(), uses_native(cfg, device)
     for position, op in enumerate(ops):
         inputs, outputs = _ends(op)
         produced.update(dict.fromkeys(outputs, position))
@@ -92,10 +101,14 @@ def read_job(cfg, ranks: int, device: str) -> Job:
             copies += _OUTPUT_COPIES
         blobs.append(_blob(part, _bytes(desc) * copies, _COLUMNS in desc.shape.dim, born, last.get(name, born), kept))
     for position, op in enumerate(ops):
-        size, over_classes = _workspace(op, shapes)
+        size, over_classes = _workspace(op, shapes, native)
         if size:
             blobs.append(_blob("workspace", size, over_classes, position, position, False))
-    return Job(blobs, len(ops))
+    if native:
+        weights = [shapes[op.user_conf.input["weight"].s[0]] for op in ops if "weight" in op.user_conf.input]
+        size = _THREADS * 2 * max(map(_bytes, weights), default=0)
+        blobs.append(_blob("workspace", size, False, 0, len(ops), True))
+    return Job(blobs, len(ops), native)
 
 
 def _blob(part: str, size: int, over_classes: bool, born: int, last: int, kept: bool) -> Blob:
@@ -125,6 +138,8 @@ def _build(cfg, ranks: int, device: str):
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
+    if device == "cuda":
+        trace_as_on_cards(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
     head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)
@@ -142,7 +157,7 @@ def _build(cfg, ranks: int, device: str):
     pixels = Pixels(image_shape(cfg).channels)
     model = Classifier(backbone, _Gathered(head, shared), loss, projection, teacher, pixels)
     parts = model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc
-    graph = TrainGraph(*parts, recomputed=configured_segments(cfg, backbone))
+    graph = TrainGraph(*parts, recomputed=configured_segments(cfg, backbone), native=uses_native(cfg, device))
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, *image_shape(cfg)), np.uint8))
     labels = runtime.split_batch(np.zeros(batch, np.int64))
@@ -203,10 +218,19 @@ def _part(name: str, op, gradient: bool, desc, slots: tuple[str, ...]) -> str:
     return "backbone gradients" if gradient else "activations"
 
 
-def _workspace(op, shapes) -> tuple[int, bool]:
+def uses_native(cfg, device: str) -> bool:
+    """Whether a run here would have the kernels of `native/`."""
+    try:
+        return bool(cfg.cpu_kernels) and device == "cpu" and built_library().exists()
+    except UserError:
+        return False
+
+
+def _workspace(op, shapes, native: bool) -> tuple[int, bool]:
     """Bytes of an operator's temporary buffer on a CPU, and whether they grow with the classes.
 
-    Convolutions unfold one image at a time, forward and in both directions backward (conv_kernels.cpp); reductions
+    OneFlow's convolutions unfold one image at a time, forward and in both directions backward (conv_kernels.cpp), those
+    of `native/` (`native`) share a little memory of each thread; reductions
     copy their input (reduce_kernel.cpp), and `where` all three of its own. Clipped gradients take their size once more:
     so measured with r18 and r50 by switching clipping off, though mbf_tiny does without. Nothing else takes much.
     """
@@ -219,7 +243,7 @@ def _workspace(op, shapes) -> tuple[int, bool]:
     if kind == "where":
         (out,) = conf.output["out"].s
         return _bytes(shapes[out]) * 9 // 4, _COLUMNS in shapes[out].shape.dim  # a condition is one byte
-    if kind in ("conv2d", "conv_data_grad", "conv_filter_grad"):
+    if kind in ("conv2d", "conv_data_grad", "conv_filter_grad") and not native:
         (small,) = conf.output["out"].s if kind == "conv2d" else conf.input["dy"].s
         (wide,) = conf.output["dx"].s if kind == "conv_data_grad" else conf.input["in" if kind == "conv2d" else "x"].s
         channels = shapes[wide].shape.dim[1] // conf.attr["groups"].at_int32

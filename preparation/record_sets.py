@@ -11,6 +11,7 @@ import numpy as np
 from data.manifest import Manifest, read_index
 from data.ofrecord import index_path
 from utils.errors import UserError
+from utils.pixels import size_words
 
 _AT_ONCE = 4096  # records whose images are in memory together
 
@@ -19,9 +20,9 @@ class RecordSets:
     """The records of one or more sets, one set after another, numbered from 0 through all their parts.
 
     folders: of the sets; manifests: theirs; parts: the paths of all parts; starts: (parts + 1,) int64, each part's
-    first record. Nothing is kept open.
+    first record; image_size: height and width of all images. Nothing is kept open.
 
-    Raises UserError for what `Manifest.check` finds.
+    Raises UserError for what `Manifest.check` finds, and for sets of different sizes of images.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -29,6 +30,13 @@ class RecordSets:
         self.manifests = [Manifest.load(folder) for folder in folders]
         for folder, manifest in zip(folders, self.manifests, strict=True):
             manifest.check(folder)
+        self.image_size = self.manifests[0].image_size
+        for folder, manifest in zip(folders, self.manifests, strict=True):
+            if manifest.image_size != self.image_size:
+                raise UserError(
+                    f"{folder} holds {size_words(manifest.image_size)} images and {folders[0]} "
+                    f"{size_words(self.image_size)}; the images of a set have one size."
+                )
         parts = [
             (folder / part.name, part.records)
             for folder, manifest in zip(folders, self.manifests, strict=True)

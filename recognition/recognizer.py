@@ -7,7 +7,6 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.align import align
-from evaluation.bin_set import IMAGE_SHAPE
 from evaluation.sources import read_image
 from evaluation.verification import combine_flip
 from recognition.face import Detect, Face
@@ -15,6 +14,7 @@ from recognition.gallery import Gallery
 from recognition.people import Labeled
 from recognition.search import Match, nearest
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, ImageShape, fitted, size_words
 
 _BATCH = 16  # faces embedded at a time
 
@@ -44,7 +44,7 @@ class Indexed:
 
 
 def unit_embeddings(embed: Embed, crops: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Aligned faces (N, 112, 112, 3) uint8 RGB to unit rows (N, E) float32, each of the face and its mirror image.
+    """Aligned faces (N, H, W, 3) uint8 RGB to unit rows (N, E) float32, each of the face and its mirror image.
 
     The two are added, as verification does, so that a threshold found there holds here. Raises UserError with the name
     of an image whose embedding is zero or not finite.
@@ -57,10 +57,24 @@ def unit_embeddings(embed: Embed, crops: np.ndarray, names: Sequence[str]) -> np
     return (rows / norms).astype(np.float32)
 
 
-def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labeled], about: dict) -> Indexed:
+def crop_size(taken: tuple[int, int]) -> tuple[int, int]:
+    """The size to which faces are aligned for a model that takes `taken`, (height, width): its own if it is taller than
+    112 pixels, so that a face is as sharp as its picture, else 112x112, which are then scaled down as in training.
+    """
+    return taken if taken[0] > USUAL_SIZE[0] else USUAL_SIZE
+
+
+def index(
+    embed: Embed,
+    detect: Detect | None,
+    pictures: Sequence[Labeled],
+    about: dict,
+    size: tuple[int, int] = USUAL_SIZE,
+) -> Indexed:
     """A gallery of the largest face of each picture; detect None: the pictures are faces, aligned already.
 
-    Raises UserError where a picture cannot be read, an aligned one is not 112x112 pixels, or no face is found at all.
+    size: `crop_size` of the model. Raises UserError where a picture cannot be read, an aligned one is of neither that
+    size nor 112x112 pixels, or no face is found at all.
     """
     rows, crops, known, without, several = [], [], [], [], []
 
@@ -72,13 +86,13 @@ def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labeled], abou
     for picture in tqdm(pictures, desc="finding faces", unit="image", disable=None):
         pixels = read_image(picture.path, picture.where)
         if detect is None:
-            if pixels.shape != IMAGE_SHAPE:
-                height, width = pixels.shape[:2]
+            if pixels.shape[:2] not in (USUAL_SIZE, size):
+                wanted = " or ".join(map(size_words, dict.fromkeys((USUAL_SIZE, size))))
                 raise UserError(
-                    f"{picture.where}{picture.path} is {width}x{height} pixels, not 112x112 as aligned faces are; "
-                    "leave --aligned out"
+                    f"{picture.where}{picture.path} is {size_words(pixels.shape)} pixels, not {wanted} as aligned "
+                    "faces are; leave --aligned out"
                 )
-            crops.append(pixels)
+            crops.append(fitted(pixels, ImageShape(*size)))
         else:
             faces = detect(pixels)
             if len(faces) > 1:
@@ -86,7 +100,7 @@ def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labeled], abou
             if not faces:
                 without.append(picture)
                 continue
-            crops.append(align(pixels, faces[0].landmarks))
+            crops.append(align(pixels, faces[0].landmarks, size))
         known.append(picture)
         if len(crops) == _BATCH:
             embed_crops()
@@ -98,11 +112,21 @@ def index(embed: Embed, detect: Detect | None, pictures: Sequence[Labeled], abou
     return Indexed(gallery, without, several)
 
 
-def recognize(embed: Embed, detect: Detect, gallery: Gallery, picture: np.ndarray, count: int) -> list[Found]:
-    """The faces of a picture (H, W, 3) uint8 RGB, from left to right, each with the `count` people most like it."""
+def recognize(
+    embed: Embed,
+    detect: Detect,
+    gallery: Gallery,
+    picture: np.ndarray,
+    count: int,
+    size: tuple[int, int] = USUAL_SIZE,
+) -> list[Found]:
+    """The faces of a picture (H, W, 3) uint8 RGB, from left to right, each with the `count` people most like it.
+
+    size: `crop_size` of the model.
+    """
     faces = sorted(detect(picture), key=lambda face: float(face.box[0]))
     if not faces:
         return []
-    crops = np.stack([align(picture, face.landmarks) for face in faces])
+    crops = np.stack([align(picture, face.landmarks, size) for face in faces])
     rows = unit_embeddings(embed, crops, [f"face {number}" for number in range(1, len(faces) + 1)])
     return [Found(face, matches) for face, matches in zip(faces, nearest(gallery, rows, count), strict=True)]

@@ -1,4 +1,4 @@
-"""Make a training set of photographs: find each person's face, align it to 112x112, and say what was left out and why.
+"""Make a training set of photographs: find each person's face, align it, and say what was left out and why.
 
 python tools/align_dataset.py PHOTOS --out DIR             person folders in DIR/faces
 python tools/align_dataset.py PHOTOS --out DIR --ofrecord  a set to train on in DIR/ofrecord
@@ -7,6 +7,8 @@ PHOTOS holds a folder of photographs for each person, PHOTOS/PERSON/FILE, in whi
 the largest and most central is taken: the one with the largest area - 2 d^2, d being the distance of its center from
 the photograph's. DIR/report has a line for each photograph (photos.csv), the counts (summary.json) and a sheet of what
 was left out (rejects.png). A killed run goes on with the same command.
+
+Faces are 112x112 pixels, or what --image_size says; of another size a face fills the height in the same way.
 """
 
 import argparse
@@ -24,7 +26,8 @@ from preparation.align.choose import Bounds
 from preparation.align.run import FACES, RECORDS, REPORT, Alignment, align_photos
 from recognition.detectors.cascade import CascadeDetector
 from recognition.detectors.choose import CASCADE, DEFAULT, HELP
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
+from utils.pixels import size_words
 
 
 def main(arguments: list[str]) -> None:
@@ -48,6 +51,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--max_pixels", type=int, default=Alignment.max_pixels, help="larger pictures are not decoded (%(default)s)"
     )
+    parser.add_argument(
+        "--image_size",
+        type=image_size,
+        default=Alignment.image_size,
+        metavar="SIZE",
+        help=f"of the faces, 128 or 96x112 (height x width); default: {size_words(Alignment.image_size)}",
+    )
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help=f"processes; bytes do not depend on it ({cores})")
     parser.add_argument("--force", action="store_true", help="replace what DIR holds of an alignment")
@@ -61,6 +71,7 @@ def main(arguments: list[str]) -> None:
             args.detector,
             Bounds(args.min_size, args.min_score, args.single),
             args.max_pixels,
+            args.image_size,
             args.ofrecord,
             args.num_part,
             args.workers,

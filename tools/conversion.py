@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 
 from preparation.convert.to_ofrecord import SKIPPED_NAME, Settings, convert
 from preparation.workers import worker_pool
+from utils.cli import image_size
+from utils.pixels import USUAL_SIZE, size_words
 
 _SENT = 128  # more than most clusters have cores, few enough to wait for
 STOPPED = "Stopped; the same command goes on where it stopped."
@@ -27,6 +29,12 @@ def add_options(parser: argparse.ArgumentParser, on_spark: bool = False) -> None
         cores = len(os.sched_getaffinity(0))
         help = f"processes; bytes do not depend on it ({cores})"
         parser.add_argument("--workers", type=int, default=cores, help=help)
+    parser.add_argument(
+        "--image_size",
+        type=image_size,
+        metavar="SIZE",
+        help="of the images, 128 or 96x112 (height x width); default: as the set says, or 112x112 of image files",
+    )
     parser.add_argument("--force", action="store_true", help="replace what the output folder holds")
     parser.add_argument("--strict", action="store_true", help="stop where an image would be repaired or skipped")
     parser.add_argument("--verify", action="store_true", help="decode every image fully, not only its header")
@@ -37,5 +45,7 @@ def run_conversion(settings: Settings, pool: Callable[[int], AbstractContextMana
     manifest = convert(settings, pool)
     where = f", listed in {settings.output / SKIPPED_NAME}" if manifest.skipped else ""
     print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
+    if manifest.image_size != USUAL_SIZE:
+        print(f"Images are {size_words(manifest.image_size)}; networks that train on them take that size by default")
     print(f"{manifest.repaired} repaired by re-encoding, {manifest.skipped} skipped{where}")
     print(f"Done: {settings.output}")

@@ -22,7 +22,8 @@ from evaluation.embedding_file import DTYPES, load_embeddings
 from evaluation.pairs import read_pairs
 from evaluation.sources import ImageSource, open_source
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
+from utils.pixels import USUAL_SIZE
 
 
 def main(arguments: list[str]) -> int:
@@ -33,6 +34,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model_path", type=Path, required=True, help=".safetensors, .onnx or a run's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="X.npy")
     parser.add_argument("--root", type=Path, help="what a list's paths are relative to; default: the list's folder")
+    parser.add_argument(
+        "--image_size", type=image_size, metavar="SIZE",
+        help="of the faces, 128 or 96x112 (height x width); default: as a set says, or 112x112 of image files",
+    )  # fmt: skip
     parser.add_argument("--pairs", action="store_true", help="SOURCE is a list of pairs, for val.py --pairs")
     parser.add_argument(
         "--no-flip", dest="flip", action="store_false", help="without mirror images: (images, 1, length)"
@@ -42,7 +47,9 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
 
     def images() -> ImageSource:
-        return read_pairs(args.source, args.root).images if args.pairs else open_source(args.source, args.root)
+        if args.pairs:
+            return read_pairs(args.source, args.root, args.image_size or USUAL_SIZE).images
+        return open_source(args.source, args.root, args.image_size)
 
     status = embed_together(args, images, args.out, args.source, args.flip, __file__, arguments, args.dtype)
     if status == 0 and not is_rank():

@@ -14,6 +14,7 @@ from launch.launcher import main as launch
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.interrupts import interrupts_kept
+from utils.pixels import size_words
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +102,9 @@ def _embed_share(
     )
     if runtime.is_main and args.model_path.suffix == ".onnx":
         print(f"{args.model_path} takes {embedder.input} ({embedder.input_from})", flush=True)
+    if runtime.is_main and opened.image_size != embedder.input.size:
+        held, taken = map(size_words, (opened.image_size, embedder.input.size))
+        print(f"faces of {held} pixels are scaled to the {taken} that the model takes", flush=True)
     about = {
         "source": str(source.resolve()),
         "model": str(args.model_path.resolve()),

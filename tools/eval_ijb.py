@@ -26,8 +26,9 @@ from evaluation.ijb_meta import GALLERIES, ijb_images, load_ijb
 from evaluation.results import write_result
 from evaluation.templates import ALL_SETTINGS, Setting
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import rate, run_cli
+from utils.cli import image_size, rate, run_cli
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
     path = args.embeddings or out / f"{args.target}.npy"
 
     def embed() -> int:
-        images = partial(ijb_images, args.data, args.target)
+        images = partial(ijb_images, args.data, args.target, args.image_size)
         return embed_together(args, images, path, args.data / args.target, True, __file__, arguments)
 
     if is_rank():
@@ -71,6 +72,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--embeddings", type=_named, metavar="X.npy", help="made by the model, or there already; default: in --out"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="of results; default: beside the model, MODEL_ijb")
+    parser.add_argument(
+        "--image_size", type=image_size, default=USUAL_SIZE, metavar="SIZE",
+        help="to which faces are aligned, 128 or 96x112 (height x width); default: 112x112, as the model scales them",
+    )  # fmt: skip
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--setting", default="N1D1F2", help="norm, detector's score, flip test (default %(default)s)")
     modes.add_argument("--all_settings", action="store_true", help="N and D of 0 and 1, F of 0 and 2")

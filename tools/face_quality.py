@@ -12,6 +12,7 @@ it prints the loss whose range holds the magnitudes that were measured.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -27,7 +28,7 @@ from evaluation.quality_files import write_quality
 from evaluation.saved import embeddings_of
 from evaluation.sources import open_source
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
 from utils.errors import UserError
 
 _LOWEST_MARGIN = {"magface": 0.45, "magcosface": 0.35}  # the paper's l_m
@@ -36,13 +37,12 @@ _LOWEST_MARGIN = {"magface": 0.45, "magcosface": 0.35}  # the paper's l_m
 def main(arguments: list[str]) -> int:
     args = _parse(arguments)
     path = args.embeddings or args.out / "embeddings.npy"
+    opened = partial(open_source, args.source, args.root, args.image_size)
     if args.model_path:
-        status = embed_together(
-            args, lambda: open_source(args.source, args.root), path, args.source, False, __file__, arguments
-        )
+        status = embed_together(args, opened, path, args.source, False, __file__, arguments)
         if status or is_rank():
             return status
-    images = open_source(args.source, args.root)
+    images = opened()
     embeddings, model = embeddings_of(images, path)
     quality = magnitudes(embeddings)
     if not np.isfinite(quality).all():
@@ -82,6 +82,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--root", type=Path, help="what a list's paths are relative to; default: the list's folder")
+    parser.add_argument(
+        "--image_size", type=image_size, metavar="SIZE",
+        help="of the faces, 128 or 96x112 (height x width); default: as a set says, or 112x112 of image files",
+    )  # fmt: skip
     parser.add_argument(
         "--faces",
         type=int,

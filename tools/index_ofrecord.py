@@ -15,7 +15,7 @@ from utils.environment import enter_environment
 enter_environment()
 
 from preparation.convert.index_parts import index_parts
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
 
 
 def main(arguments: list[str]) -> None:
@@ -24,10 +24,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--num_classes", type=int, help="labels lie in [0, N) (default: from `property`, else the highest and one more)"
     )
+    parser.add_argument(
+        "--image_size",
+        type=image_size,
+        metavar="SIZE",
+        help="of the images, 128 or 96x112 (default: from `property`, else 112x112)",
+    )
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help=f"processes ({cores})")
     args = parser.parse_args(arguments)
-    manifest = index_parts(args.folder, args.num_classes, args.workers)
+    manifest = index_parts(args.folder, args.num_classes, args.workers, args.image_size)
     print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
 
 

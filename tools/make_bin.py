@@ -3,7 +3,7 @@
     python tools/make_bin.py PEOPLE --out datasets/mine.bin --pairs 600
     python tools/make_bin.py pairs.txt --out datasets/mine.bin
 
-PEOPLE is a folder that holds one folder of aligned 112x112 images for each person; pairs are drawn from them, as many
+PEOPLE is a folder that holds one folder of aligned images for each person; pairs are drawn from them, as many
 of one person as of two in each of the ten folds. A list, lines of `path path 0/1`, gives its pairs in its own order.
 """
 
@@ -21,8 +21,9 @@ from evaluation.bin_set import write_bin
 from evaluation.make_bin import EncodedImages, Pair, draw_pairs, people_in
 from evaluation.pairs import read_pairs
 from evaluation.verification import FOLDS
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, size_words
 
 PAIRS, SEED = 6000, 0
 
@@ -38,7 +39,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pairs", type=int, help=f"to draw, a multiple of {2 * FOLDS}; default {PAIRS}, as LFW has")
     parser.add_argument("--seed", type=int, help=f"another one draws other pairs; default {SEED}")
     parser.add_argument("--disjoint", action="store_true", help="nobody is in more than one fold")
-    parser.add_argument("--resize", action="store_true", help="scale images that are not 112x112, instead of refusing")
+    parser.add_argument(
+        "--image_size", type=image_size, default=USUAL_SIZE, metavar="SIZE",
+        help="of all images, 128 or 96x112 (height x width); default: 112x112",
+    )  # fmt: skip
+    parser.add_argument("--resize", action="store_true", help="scale images of another size, instead of refusing them")
     parser.add_argument("--force", action="store_true", help="replace a set that is there")
     args = parser.parse_args(arguments)
     if args.out.suffix != ".bin" or not args.out.absolute().parent.is_dir():
@@ -47,7 +52,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{args.out} exists; --force replaces it, or give another --out")
 
     pairs = _pairs(args)
-    reader = EncodedImages(args.resize)
+    reader = EncodedImages(args.resize, args.image_size)
     images = reader.read([file for first, second, _ in pairs for file in (first, second)])
     issame = [same for _, _, same in pairs]
     try:
@@ -57,7 +62,8 @@ def main(arguments: list[str]) -> None:
     distinct = len({file for first, second, _ in pairs for file in (first, second)})
     print(f"{args.out}: {len(pairs)} pairs, {sum(issame)} of them of one person, of {distinct} images")
     if reader.resized:
-        print(f"{len(reader.resized)} images were not 112x112 and are scaled, such as {reader.resized[0]}")
+        size = size_words(args.image_size)
+        print(f"{len(reader.resized)} images were not {size} and are scaled, such as {reader.resized[0]}")
     if encoded := len(reader.converted) - len(reader.resized):
         print(f"{encoded} were neither JPEG nor PNG and are PNG now, with the same pixels")
 

@@ -24,7 +24,7 @@ import cv2
 
 from data.drawn import USUAL
 from preparation.drawn import DemoParameters, contact_sheet, make_demo_dataset
-from utils.cli import run_cli
+from utils.cli import image_size, run_cli
 from utils.errors import UserError
 
 
@@ -60,6 +60,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--wrong_labels", type=float, default=usual.wrong_labels, metavar="SHARE",
         help="of the pictures in train.rec are under somebody else's label (default none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--image_size", type=image_size, default=usual.image_size, metavar="SIZE",
+        help="of all pictures, 128 or 96x112 (height x width), scaled from 112x112 (default)",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, help="drawing processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="replace a demo dataset made with other parameters")
     parser.add_argument(
@@ -81,6 +85,7 @@ def main(arguments: list[str]) -> None:
         low_quality=args.low_quality,
         long_tail=args.long_tail,
         wrong_labels=args.wrong_labels,
+        image_size=args.image_size,
     )
     made = make_demo_dataset(args.out, parameters, args.workers, args.force)
     print(f"{args.out}: {'written' if made else 'already there, left as it is'}.")

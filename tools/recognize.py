@@ -31,7 +31,7 @@ from recognition.detectors.choose import DEFAULT, HELP, Detector, load_detector
 from recognition.draw import Font, Label, annotate
 from recognition.gallery import Gallery
 from recognition.people import labeled_pictures
-from recognition.recognizer import Found, index, recognize
+from recognition.recognizer import Found, crop_size, index, recognize
 from utils.cli import run_cli
 from utils.errors import UserError
 from utils.files import write_whole
@@ -102,7 +102,7 @@ def _index(args: argparse.Namespace) -> None:
     detect = None if args.aligned else _load_detector(args)
     embed, digest = _load_model(args)
     about = {"model": str(args.model_path), "digest": digest, "detector": detect.name if detect else "none (aligned)"}
-    made = index(embed, detect, pictures, about)
+    made = index(embed, detect, pictures, about, crop_size(embed.input.size))
     made.gallery.save(args.out)
     gallery = made.gallery
     print(f"{args.out}: {len(gallery.names)} people, {len(gallery.embeddings)} faces")
@@ -124,6 +124,7 @@ def _search(args: argparse.Namespace) -> None:
             f"{args.gallery} was made with another model, {gallery.about.get('model')}, than {args.model_path}; "
             "embeddings of two models cannot be compared, so make a gallery with this one"
         )
+    size = crop_size(embed.input.size)
     threshold, threshold_from = _threshold(args, digest)
     settings = {
         "gallery": str(args.gallery),
@@ -135,7 +136,7 @@ def _search(args: argparse.Namespace) -> None:
     undrawable = ""
     for path, output in zip(args.pictures, outputs, strict=True):
         picture = read_image(path)
-        found = recognize(embed, detect, gallery, picture, args.candidates or CANDIDATES)
+        found = recognize(embed, detect, gallery, picture, args.candidates or CANDIDATES, size)
         labels = [
             Label(one.face, number, one.name(threshold), one.matches[0].score) for number, one in enumerate(found, 1)
         ]

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _faces(path: Path | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 112, 112, 3) uint8 RGB, and (N,) which of the source they are."""
+    """(N, H, W, 3) uint8 RGB, and (N,) which of the source they are."""
     if path is None:
         return drawn_faces(count), np.arange(count)
     source = open_source(path)

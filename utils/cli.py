@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from utils.errors import UserError
 from utils.interrupts import raise_at_interrupt
+from utils.pixels import SIDES
 
 _LONGEST = 4000  # characters of an error that are printed
 
@@ -74,6 +76,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not possible: it must be a whole number above 0")
     return int(text)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """An argument that is a size of images, (height, width) in pixels: `128`, or `96x112`."""
+    found = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", text)
+    size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not all(side in SIDES for side in size):
+        limits = f"from {SIDES[0]} to {SIDES[-1]}"
+        raise argparse.ArgumentTypeError(f"{text} is not possible: write 128, or 96x112 for height x width, {limits}")
+    return size
 
 
 def numbers_above_0(name: str, text: str, kind: type) -> list:

@@ -21,6 +21,13 @@ class ImageShape(NamedTuple):
 
 
 USUAL_SHAPE = ImageShape()  # of aligned faces
+USUAL_SIZE = USUAL_SHAPE[:2]
+SIDES = range(16, 1025)  # pixels that a side of stored images can have
+
+
+def size_words(size: tuple[int, ...]) -> str:
+    """Height and width as sentences, options and files have them: 96x112."""
+    return f"{size[0]}x{size[1]}"
 
 
 def fitted(image: np.ndarray, shape: ImageShape) -> np.ndarray:

@@ -41,7 +41,7 @@ class Augmenter:
         return splitmix(start, places).reshape(shape)
 
     def __call__(self, image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """`image`, (112, 112, 3) uint8 RGB, or a changed one in its place; numbers: those of the sample."""
+        """`image`, (H, W, 3) uint8 RGB, or a changed one in its place; numbers: those of the sample."""
         for place, probability, operation in self._operations:
             if numbers[place, 0] < probability:
                 image = operation(image, numbers[place, 1:])

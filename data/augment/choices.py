@@ -17,16 +17,16 @@ from data.augment.operations import Box
 
 CHOICES = 7  # numbers that an operation may use
 
-_SIZE = 112
 _INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 _JITTER = (operations.brightness, operations.contrast, operations.saturation)
 _ORDERS = tuple(itertools.permutations(range(len(_JITTER))))
 
 
 def crop(image: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """A square of 98 to 112 pixels, enlarged: face.evoLVe takes 112 pixels anywhere of a face enlarged to 128."""
-    side = _whole(u[0], 98, _SIZE)
-    return operations.crop(image, _placed(side, side, u[1], u[2]))
+    """A box of 7/8 to all of each side, enlarged: face.evoLVe takes 112 pixels anywhere of a face enlarged to 128."""
+    whole, wide = image.shape[:2]
+    height = _whole(u[0], whole - whole // 8, whole)
+    return operations.crop(image, _placed(image, height, round(height * wide / whole), u[1], u[2]))
 
 
 def crop_pad(image: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -34,9 +34,10 @@ def crop_pad(image: np.ndarray, u: np.ndarray) -> np.ndarray:
 
     A box that is longer than the image is cut off, where torchvision's sampling tries again.
     """
-    area, aspect = _between(u[0], 0.2, 1) * _SIZE**2, math.exp(_between(u[1], math.log(3 / 4), math.log(4 / 3)))
-    height, width = (min(round(math.sqrt(side)), _SIZE) for side in (area / aspect, area * aspect))
-    return operations.crop_pad(image, _placed(height, width, u[2], u[3]))
+    high, wide = image.shape[:2]
+    area, aspect = _between(u[0], 0.2, 1) * (high * wide), math.exp(_between(u[1], math.log(3 / 4), math.log(4 / 3)))
+    height, width = min(round(math.sqrt(area / aspect)), high), min(round(math.sqrt(area * aspect)), wide)
+    return operations.crop_pad(image, _placed(image, height, width, u[2], u[3]))
 
 
 def color(image: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -58,8 +59,9 @@ def blur(image: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 def low_resolution(image: np.ndarray, u: np.ndarray) -> np.ndarray:
     """AdaFace's: 0.2 to 1 of the side, down and up by any of OpenCV's five interpolations."""
-    side = int(_between(u[0], 0.2, 1) * _SIZE)
-    return operations.low_resolution(image, side, _chosen(u[1], _INTERPOLATIONS), _chosen(u[2], _INTERPOLATIONS))
+    share = _between(u[0], 0.2, 1)
+    size = tuple(max(int(share * side), 1) for side in image.shape[:2])
+    return operations.low_resolution(image, size, _chosen(u[1], _INTERPOLATIONS), _chosen(u[2], _INTERPOLATIONS))
 
 
 def jpeg(image: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -68,10 +70,15 @@ def jpeg(image: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def cutout(image: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """A square of 28 to 56 pixels around any pixel, as far as it is inside, as Cutout's and InsightFace's."""
-    side = _whole(u[0], 28, 56)
-    first = [_whole(number, 0, _SIZE - 1) - side // 2 for number in (u[1], u[2])]
-    (top, bottom), (left, right) = ((max(at, 0), min(at + side, _SIZE)) for at in first)
+    """A square of a quarter to half of the shorter side around any pixel, as far as it is inside: of 112 pixels 28 to
+    56, as Cutout's and InsightFace's.
+    """
+    shorter = min(image.shape[:2])
+    side = _whole(u[0], shorter // 4, shorter // 2)
+    first = [_whole(number, 0, whole - 1) - side // 2 for number, whole in zip(u[1:3], image.shape[:2], strict=True)]
+    (top, bottom), (left, right) = (
+        (max(at, 0), min(at + side, whole)) for at, whole in zip(first, image.shape[:2], strict=True)
+    )
     return operations.cutout(image, (top, left, bottom - top, right - left))
 
 
@@ -101,5 +108,5 @@ def _chosen(u: float, choices: tuple):
     return choices[int(u * len(choices))]
 
 
-def _placed(height: int, width: int, u: float, v: float) -> Box:
-    return _whole(u, 0, _SIZE - height), _whole(v, 0, _SIZE - width), height, width
+def _placed(image: np.ndarray, height: int, width: int, u: float, v: float) -> Box:
+    return _whole(u, 0, image.shape[0] - height), _whole(v, 0, image.shape[1] - width), height, width

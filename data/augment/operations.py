@@ -1,4 +1,4 @@
-"""What can be done to an image, each by its definition: (112, 112, 3) uint8 RGB in, a new one of that kind out.
+"""What can be done to an image, each by its definition: (H, W, 3) uint8 RGB in, a new one of that kind out.
 
 OpenCV does the work, as it lets other threads run meanwhile.
 """
@@ -53,9 +53,9 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.sepFilter2D(image, -1, kernel, kernel)
 
 
-def low_resolution(image: np.ndarray, side: int, down: int, up: int) -> np.ndarray:
-    """Resized to `side` x `side` pixels and back, with OpenCV's interpolations `down` and `up`."""
-    small = cv2.resize(image, (side, side), interpolation=down)
+def low_resolution(image: np.ndarray, size: tuple[int, int], down: int, up: int) -> np.ndarray:
+    """Resized to `size`, (height, width) in pixels, and back, with OpenCV's interpolations `down` and `up`."""
+    small = cv2.resize(image, size[::-1], interpolation=down)
     return cv2.resize(small, image.shape[1::-1], interpolation=up)
 
 

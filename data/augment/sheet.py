@@ -18,7 +18,7 @@ def augmentation_sheet(
     """A sheet (H, W, 3) uint8 RGB with a column for each image and a row each for: the images as they are, every
     operation alone and always applied, and whole epochs as a run with `seed` sees them, but for mirroring.
 
-    images: (N, 112, 112, 3) uint8 RGB; records: (N,) their numbers in the dataset.
+    images: (N, H, W, 3) uint8 RGB; records: (N,) their numbers in the dataset.
     """
     rows = {"as it is": images}
     for name in filter(probabilities.get, OPERATIONS):
@@ -33,7 +33,8 @@ def _augmented(images: np.ndarray, records: np.ndarray, augmenter: Augmenter, ep
 
 
 def _row(name: str, pictures: np.ndarray | list[np.ndarray]) -> np.ndarray:
-    label = np.full((112, _MARGIN, 3), 255, np.uint8)
-    cv2.putText(label, name, (4, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+    height = len(pictures[0])
+    label = np.full((height, _MARGIN, 3), 255, np.uint8)
+    cv2.putText(label, name, (4, height // 2 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
     row = [label, *pictures]
     return np.hstack([np.pad(tile, ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255) for tile in row])

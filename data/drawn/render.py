@@ -11,6 +11,7 @@ from data.drawn.geometry import ORIGIN, SIZE, Canvas, Shape
 from data.drawn.identity import Identity
 from data.drawn.nuisance import Level, Nuisance
 from data.drawn.occlusion import occluder
+from utils.pixels import USUAL_SIZE, ImageShape, fitted
 
 _AXIS = np.arange(SIZE, dtype=np.float32)
 _REACH = 48.0  # crop pixels over which light of strength 1 grows by a factor of e
@@ -92,11 +93,22 @@ def _camera(picture: np.ndarray, now: Nuisance) -> np.ndarray:
 
 
 def encode_face(picture: np.ndarray, quality: int) -> bytes:
-    """(112, 112, 3) uint8 RGB -> JPEG."""
+    """(H, W, 3) uint8 RGB -> JPEG."""
     return cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def draw_face(seed: int, identity: int, image: int, level: Level, face: Identity | None = None) -> bytes:
-    """JPEG of picture number `image` of a person. face: Identity.draw(seed, identity), where it is at hand already."""
+def draw_face(
+    seed: int,
+    identity: int,
+    image: int,
+    level: Level,
+    face: Identity | None = None,
+    size: tuple[int, int] = USUAL_SIZE,
+) -> bytes:
+    """JPEG of picture number `image` of a person. face: Identity.draw(seed, identity), where it is at hand already.
+
+    size: height and width, to which the picture of 112x112 pixels is scaled.
+    """
     now = Nuisance.draw(np.random.default_rng([seed, identity, 1 + image]), level)
-    return encode_face(render(face or Identity.draw(seed, identity), now), now.quality)
+    picture = render(face or Identity.draw(seed, identity), now)
+    return encode_face(fitted(picture, ImageShape(*size)), now.quality)

@@ -12,7 +12,7 @@ _BATCH = 16
 
 
 def measure(embedder: Embedder, norms: list[str], images: np.ndarray) -> dict[str, np.ndarray]:
-    """The parameters of the BatchNorms `norms`, whose statistics are now those of `images` (N, 112, 112, 3) uint8 RGB.
+    """The parameters of the BatchNorms `norms`, whose statistics are now those of `images` (N, H, W, 3) uint8 RGB.
 
     A BatchNorm that was made up passes its input on, but in training it would normalize it. With mean m and variance v
     of what it is given as running statistics, sqrt(v + epsilon) as scale and m more as shift it does at inference what

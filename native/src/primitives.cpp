@@ -10,7 +10,7 @@
 namespace native {
 namespace {
 
-constexpr size_t kPrimitives = 1024;
+constexpr size_t kPrimitives = 512;
 constexpr int kNumbers = 8;  // of scratch memory: six ends, and the primitive's own
 std::atomic<int64_t> scratch_bytes{0};
 
@@ -43,7 +43,10 @@ struct Block {
 }  // namespace
 
 dnnl::engine& Engine() {
-  static dnnl::engine* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);  // never ends: threads may outlive it
+  static dnnl::engine* engine = [] {
+    dnnl::set_primitive_cache_capacity(0);  // of oneDNN's own, beside which there is CachedPrimitive
+    return new dnnl::engine(dnnl::engine::kind::cpu, 0);  // never ends: threads may outlive it
+  }();
   return *engine;
 }
 

@@ -28,6 +28,7 @@ from preparation.convert.to_ofrecord import Settings, convert
 from preparation.workers import worker_pool
 from recognition.detectors.choose import CASCADE, DEFAULT, load_detector
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE
 
 FACES, RECORDS, REPORT = "faces", "ofrecord", "report"
 _WORK, _JOB = ".aligning", "job.json"
@@ -36,14 +37,16 @@ _SLICE = 16  # photographs
 
 @dataclass(frozen=True)
 class Alignment:
-    """What to align, and how: `ofrecord` makes a set of at most `num_part` parts in place of folders, `max_pixels`
-    bounds what is decoded, `workers` do not change the bytes, and `force` replaces what is there."""
+    """What to align, and how: `image_size` is the faces' height and width in pixels, `ofrecord` makes a set of at most
+    `num_part` parts in place of folders, `max_pixels` bounds what is decoded, `workers` do not change the bytes, and
+    `force` replaces what is there."""
 
     photos: Path
     output: Path
     detector: str = DEFAULT
     bounds: Bounds = field(default_factory=Bounds)
     max_pixels: int = 100_000_000
+    image_size: tuple[int, int] = USUAL_SIZE
     ofrecord: bool = False
     num_part: int = 96
     workers: int = 1
@@ -67,7 +70,8 @@ def align_photos(settings: Alignment) -> dict:
         with _locked(settings.output, work):
             faces = (work if settings.ofrecord else settings.output) / FACES
             _begin(settings, work, faces, _fingerprint(settings, photos))
-            task = Task(settings.photos, faces, work, settings.detector, settings.bounds, settings.max_pixels)
+            looked_for = (settings.detector, settings.bounds, settings.max_pixels, settings.image_size)
+            task = Task(settings.photos, faces, work, *looked_for)
             rows = _align(task, photos, settings.workers)
             others = [Row(os.fsdecode(name), "", reason) for name, reason in left_out]
             lines = write_lines(settings.output / REPORT, work, rows, others)
@@ -75,7 +79,12 @@ def align_photos(settings: Alignment) -> dict:
                 raise UserError(f"no photograph gave a face; {lines} says why")
             if settings.ofrecord:
                 _convert(settings, faces, sum(bool(row.kept) for row in rows))
-            about = {"detector": settings.detector, **asdict(settings.bounds), "max_pixels": settings.max_pixels}
+            about = {
+                "detector": settings.detector,
+                **asdict(settings.bounds),
+                "max_pixels": settings.max_pixels,
+                "image_size": list(settings.image_size),
+            }
             summary = write_summary(settings.output / REPORT, rows, others, about)
             shutil.rmtree(work)
             return summary
@@ -118,7 +127,8 @@ def _locked(output: Path, work: Path) -> Iterator[None]:
 
 def _fingerprint(settings: Alignment, photos: list[tuple[bytes, bytes]]) -> str:
     """Differs if the photographs, their sizes or times of change, or the settings that decide the faces do."""
-    digest = hashlib.sha256(repr((settings.detector, settings.bounds, settings.max_pixels, settings.ofrecord)).encode())
+    decide = (settings.detector, settings.bounds, settings.max_pixels, settings.ofrecord, settings.image_size)
+    digest = hashlib.sha256(repr(decide).encode())
     for person, file in photos:
         try:
             about = os.stat(os.path.join(os.fsencode(settings.photos), person, file))
@@ -166,4 +176,5 @@ def _convert(settings: Alignment, faces: Path, count: int) -> None:
     output = settings.output / RECORDS
     if (output / "_SUCCESS").exists():  # killed after that
         return
-    convert(Settings(faces, output, min(settings.num_part, count), workers=settings.workers, format="folder"))
+    parts, size = min(settings.num_part, count), settings.image_size
+    convert(Settings(faces, output, parts, workers=settings.workers, format="folder", image_size=size))

@@ -35,6 +35,7 @@ class Task:
     detector: str
     bounds: Bounds
     max_pixels: int
+    image_size: tuple[int, int]  # of the faces: height, width
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _align_one(task: Task, number: int, person: bytes, file: bytes, shown: bool)
         faces = _detector(task.detector, min(CANDIDATE, task.bounds.min_score))(pixels)
         face = choose(faces, *pixels.shape[:2], task.bounds)
         try:
-            aligned = align(pixels, face.landmarks)
+            aligned = align(pixels, face.landmarks, task.image_size)
         except UserError:
             raise Unusable("landmarks that are not those of a face") from None
     except Unusable as why:

@@ -74,9 +74,10 @@ class _Faces:
 
     def __init__(self, folder: Path) -> None:
         self._images = RecordImages(folder)
+        self.image_size = self._images.image_size
 
     def picture(self, record: int) -> np.ndarray:
-        """(112, 112, 3) uint8 BGR."""
+        """(*image_size, 3) uint8 BGR."""
         return cv2.cvtColor(self._images.decode(record, record + 1)[0], cv2.COLOR_RGB2BGR)
 
 

@@ -15,21 +15,25 @@ from data.storage import TEMPORARY_SUFFIX
 from preparation.sources.recordio_file import read_property
 from preparation.workers import worker_pool
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, size_words
 
 _PART_NAME = re.compile(r"part-(\d+)")
 
 
-def index_parts(folder: Path, num_classes: int | None, workers: int) -> Manifest:
+def index_parts(
+    folder: Path, num_classes: int | None, workers: int, image_size: tuple[int, int] | None = None
+) -> Manifest:
     """Scan every part of `folder`, write its sidecar, and write `dataset.json`.
 
     Args:
         folder: holds part-00000, part-00001, ...
         num_classes: labels lie in [0, num_classes); None: as `property` says, else the highest label and one more.
         workers: processes; one scans one part at a time.
+        image_size: height and width of the images; None: as dataset.json or `property` says, else 112x112.
 
     Raises:
         UserError: a part is missing or holds what the native reader would not survive, or the parts are not those of
-            the dataset.json that is there.
+            the dataset.json that is there; or `image_size` is another than the set says of itself.
     """
     if (num_classes is not None and num_classes < 1) or workers < 1:
         raise UserError("--num_classes and --workers must be at least 1.")
@@ -37,15 +41,21 @@ def index_parts(folder: Path, num_classes: int | None, workers: int) -> Manifest
         known = Manifest.load(folder)
     except UserError:  # missing or damaged: this is where it is made
         known = None
-    if num_classes is None and known:
-        num_classes = known.num_classes
-    elif num_classes is None and (folder / "property").exists():
-        num_classes, _ = read_property(folder / "property")
+    classes, said = None, None
+    if known:
+        classes, said = known.num_classes, known.image_size
+    elif (folder / "property").exists() and (num_classes is None or image_size is None):
+        classes, said = read_property(folder / "property")
+    if image_size and said not in (None, image_size):
+        raise UserError(
+            f"{folder} says that it holds {size_words(said)} images; leave out --image_size {size_words(image_size)}."
+        )
+    num_classes, size = num_classes or classes, image_size or said or USUAL_SIZE
     paths = _part_paths(folder)
     parts, highest = [], 0
     try:
         with worker_pool(workers) as pool, tqdm(total=len(paths), desc="Scanning", unit="part") as bar:
-            for part, label in pool.map(_index_part, paths, [num_classes] * len(paths)):
+            for part, label in pool.map(_index_part, paths, [num_classes] * len(paths), [size] * len(paths)):
                 parts.append(part)
                 highest = max(highest, label)
                 bar.update()
@@ -53,6 +63,7 @@ def index_parts(folder: Path, num_classes: int | None, workers: int) -> Manifest
             num_records=sum(part.records for part in parts),
             num_classes=num_classes or highest + 1,
             parts=parts,
+            image_size=size,
             source={"format": "OFRecord parts of another tool"},
         )
         if known:
@@ -82,9 +93,9 @@ def _part_paths(folder: Path) -> list[Path]:
     return [path for _, path in found]
 
 
-def _index_part(path: Path, num_classes: int | None) -> tuple[Part, int]:
+def _index_part(path: Path, num_classes: int | None, image_size: tuple[int, int]) -> tuple[Part, int]:
     """Write the sidecar of one part; the part and its highest label."""
-    index = scan_part(path, num_classes)
+    index = scan_part(path, num_classes, image_size)
     write_index(path, index)
     return Part(path.name, len(index), path.stat().st_size, file_crc32(path)), int(np.max(index["label"]))
 

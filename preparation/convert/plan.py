@@ -61,14 +61,15 @@ def make_plan(entries: np.ndarray, source: Source, seed: int | None) -> Plan:
             return FAULTY_KINDS[kinds[i]]
         if bad_label[i]:
             return f"the label is not an integer in [0, {source.num_classes - 1}]"
-        return f"the image is {Verdict(verdicts[i]).reason}"
+        return f"the image is {Verdict(verdicts[i]).reason(source.image_size)}"
 
     skipped = [(source.name(int(images["key"][i])), float(labels[i]), reason(i)) for i in np.flatnonzero(skip).tolist()]
     faults = np.flatnonzero(skip | repair)
     first_fault = f"record {source.name(int(images['key'][faults[0]]))}: {reason(faults[0])}" if len(faults) else None
     order = np.flatnonzero(~skip)
     if not len(order):
-        raise UserError(f"{source.path} has no usable image ({first_fault or 'it holds none'}).")
+        advice = "; --image_size says another size" if (verdicts == Verdict.WRONG_SIZE).all() else ""
+        raise UserError(f"{source.path} has no usable image ({first_fault or 'it holds none'}{advice}).")
     if seed is not None:
         np.random.default_rng(seed).shuffle(order)
     return Plan(images[order], int(repair.sum()), skipped, first_fault)

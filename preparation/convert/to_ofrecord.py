@@ -48,6 +48,7 @@ class Settings:
         verify: decode every image fully.
         format: one of `sources.formats.FORMATS`.
         root: where the relative names of a list begin; None: in the list's folder.
+        image_size: height and width of the images; None: as `sources.formats.open_source` says.
         scratch: where the list of a folder's images is kept meanwhile, for all workers to see; None: where temporary
             files go.
     """
@@ -64,6 +65,7 @@ class Settings:
     format: str = "recordio"
     root: Path | None = None
     scratch: Path | None = None
+    image_size: tuple[int, int] | None = None
 
 
 def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Executor]] = worker_pool) -> Manifest:
@@ -84,7 +86,9 @@ def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Exe
     try:
         with (
             store_failures(settings.source, settings.output),
-            open_source(settings.source, settings.format, settings.root, settings.scratch) as source,
+            open_source(
+                settings.source, settings.format, settings.root, settings.scratch, settings.image_size
+            ) as source,
         ):
             return _Conversion(settings, source).run(pool)
     except OSError as error:
@@ -155,6 +159,7 @@ class _Conversion:
             "shuffle": settings.shuffle,
             "seed": settings.seed if settings.shuffle else None,
             "verify": settings.verify,
+            "image_size": list(self._source.image_size),
         }
 
     def _start(self, parameters: dict[str, object], plan: Plan) -> dict:
@@ -212,6 +217,7 @@ class _Conversion:
             num_records=counts["records"],
             num_classes=self._source.num_classes,
             parts=parts,
+            image_size=self._source.image_size,
             shuffle=self._settings.shuffle,
             seed=parameters["seed"],
             repaired=counts["repaired"],

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.images import IMAGE_SIZE
 from preparation.convert.recordio_writer import RecordWriter
 from preparation.record_sets import RecordSets
 from preparation.sources.source import companions
@@ -57,5 +56,5 @@ def write_recordio(source: Path, output: Path, force: bool) -> tuple[int, int]:
                 writer.add(first + identity, [int(ends[identity - 1]) if identity else 1, end])
         for path in companions(source):
             shutil.copyfile(path, folder / path.name)
-        (folder / _PROPERTY).write_text(f"{num_classes},{IMAGE_SIZE[0]},{IMAGE_SIZE[1]}\n")
+        (folder / _PROPERTY).write_text("{},{},{}\n".format(num_classes, *sets.image_size))
     return len(order), num_classes

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.drawn.geometry import SIZE
 from data.drawn.identity import Identity
 from data.drawn.nuisance import HARD, USUAL, Level
 from data.drawn.render import draw_face
 from preparation.drawn.folder import make_demo_folder
 from preparation.drawn.pictures import Pictures, plan_pictures
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, size_words
 
 VERSION = 2  # of the drawing: another one means other pictures
 FOLDS = 10  # of a verification set, as lfw.bin is cut
@@ -45,6 +45,7 @@ class DemoParameters:
     low_quality: float = 0.0  # share of pictures that are, in the verification sets too
     long_tail: float = 1.0  # the first person has so many times the pictures of the last
     wrong_labels: float = 0.0  # share of pictures in training
+    image_size: tuple[int, int] = USUAL_SIZE  # of all pictures; they are drawn at 112x112 and scaled
 
     def check(self) -> None:
         """Raises UserError at the first value with which there is nothing to train or to verify."""
@@ -79,7 +80,8 @@ class DemoParameters:
     def stated(self) -> dict[str, object]:
         """Plain values, without what is as the first demo datasets had it: they stay what they were."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
-        return {name: value for name, (value, usual) in values.items() if name == "version" or value != usual}
+        stated = {name: value for name, (value, usual) in values.items() if name == "version" or value != usual}
+        return stated | ({"image_size": size_words(self.image_size)} if "image_size" in stated else {})
 
 
 def make_demo_dataset(
@@ -121,19 +123,27 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             os.environ["OPENBLAS_NUM_THREADS"] = before
 
 
-def _draw_pictures(seed: int, people: list[int], numbers: list[int], level: Level) -> list[bytes]:
+def _draw_pictures(
+    seed: int, people: list[int], numbers: list[int], level: Level, size: tuple[int, int] = USUAL_SIZE
+) -> list[bytes]:
     """One task of a drawing process: these pictures, of people who are maybe one and the same, as JPEG."""
     faces = {person: Identity.draw(seed, person) for person in set(people)}
-    return [draw_face(seed, *one, level, faces[one[0]]) for one in zip(people, numbers, strict=True)]
+    return [draw_face(seed, *one, level, faces[one[0]], size) for one in zip(people, numbers, strict=True)]
 
 
 def _draw_groups(
-    pool: ProcessPoolExecutor, seed: int, people: list[list[int]], numbers: list[list[int]], level: Level, what: str
+    pool: ProcessPoolExecutor,
+    parameters: DemoParameters,
+    people: list[list[int]],
+    numbers: list[list[int]],
+    level: Level,
+    what: str,
 ) -> Iterator[list[bytes]]:
     """The pictures of each group in turn: a person's, or those under a label."""
     total = sum(map(len, people))
     count, at_once = len(people), max(1, 120 * len(people) // total)
-    drawn = pool.map(_draw_pictures, [seed] * count, people, numbers, [level] * count, chunksize=at_once)
+    seeds, sizes = [parameters.seed] * count, [parameters.image_size] * count
+    drawn = pool.map(_draw_pictures, seeds, people, numbers, [level] * count, sizes, chunksize=at_once)
     with tqdm(total=total, desc=f"drawing {what}", unit="image", disable=None) as progress:
         for pictures in drawn:
             yield pictures
@@ -157,7 +167,7 @@ def _write_training_set(folder: Path, parameters: DemoParameters, pool: ProcessP
     people, numbers = (
         [rows[first:stop].tolist() for first, stop in pairwise(starts)] for rows in (chosen.people, chosen.numbers)
     )
-    pictures_of = _draw_groups(pool, parameters.seed, people, numbers, parameters.level(USUAL), "train.rec")
+    pictures_of = _draw_groups(pool, parameters, people, numbers, parameters.level(USUAL), "train.rec")
     from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack  # takes seconds; the processes are drawing meanwhile
 
     first_identity = 1 + len(chosen.labels)
@@ -174,7 +184,7 @@ def _write_training_set(folder: Path, parameters: DemoParameters, pool: ProcessP
     for label, (first, stop) in enumerate(pairwise(starts)):
         write(first_identity + label, [1 + first, 1 + stop])
     record.close()
-    (folder / "property").write_text(f"{parameters.identities},{SIZE},{SIZE}\n")
+    (folder / "property").write_text("{},{},{}\n".format(parameters.identities, *parameters.image_size))
     if parameters.wrong_labels:
         _write_wrong_labels(folder / WRONG_LABELS, chosen)
 
@@ -193,7 +203,7 @@ def _write_pairs(path: Path, parameters: DemoParameters, first: int, level: Leve
     """
     half = parameters.pairs // (2 * FOLDS)
     people = [[person] * 4 for person in range(first, first + half * FOLDS)]
-    pictures = list(_draw_groups(pool, parameters.seed, people, [[0, 1, 2, 3]] * len(people), level, path.name))
+    pictures = list(_draw_groups(pool, parameters, people, [[0, 1, 2, 3]] * len(people), level, path.name))
     images, same = [], []
     for start in range(0, len(pictures), half):
         fold = pictures[start : start + half]

@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data.drawn import HARD, USUAL, Identity, Nuisance, encode_face, render
-from evaluation.align import REFERENCE, SIZE
+from data.drawn.geometry import SIZE
+from evaluation.align import REFERENCE
 from evaluation.ijb_meta import GALLERIES
 from preparation.drawn.dataset import HELD_OUT
 from preparation.drawn.folder import make_demo_folder

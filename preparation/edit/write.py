@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.images import IMAGE_SIZE, ImageChecker, Verdict
+from data.images import ImageChecker, Verdict
 from data.manifest import SUCCESS_NAME, Manifest, Part
 from data.ofrecord import PartWriter, part_name
 from preparation.convert.to_ofrecord import part_bounds
@@ -82,11 +82,12 @@ def write_set(
             parts[part.name] = part
             bar.update(part.records)
     (folder / _PLAN_NAME).unlink()
-    (folder / "property").write_text(f"{chosen.num_classes},{IMAGE_SIZE[0]},{IMAGE_SIZE[1]}\n")
+    (folder / "property").write_text("{},{},{}\n".format(chosen.num_classes, *sets.image_size))
     manifest = Manifest(
         num_records=count,
         num_classes=chosen.num_classes,
         parts=[parts[part_name(number)] for number in range(len(bounds))],
+        image_size=sets.image_size,
         shuffle=chosen.seed is not None or all(source.shuffle for source in sets.manifests),
         seed=chosen.seed,
         source={"format": "OFRecord sets", "sets": list(map(_identify, sets.folders, sets.manifests))} | how,
@@ -137,7 +138,8 @@ def _open(folders: tuple[Path, ...]) -> RecordSets:
 
 def _write_part(folders: tuple[Path, ...], folder: Path, number: int, start: int, stop: int) -> Part:
     """Write part `number`, entries `start` to `stop` of the plan."""
-    sets, checker, path = _open(folders), ImageChecker(), folder / part_name(number)
+    sets, path = _open(folders), folder / part_name(number)
+    checker = ImageChecker(sets.image_size)
     plan = np.load(folder / _PLAN_NAME, mmap_mode="r")[start:stop]
     with PartWriter(path) as writer:
         for record, label, image in zip(plan["record"], plan["label"], sets.images(plan["record"]), strict=True):
@@ -145,8 +147,8 @@ def _write_part(folders: tuple[Path, ...], folder: Path, number: int, start: int
             if verdict is not Verdict.GOOD:
                 part, place = sets.place(int(record))
                 raise UserError(
-                    f"Record {place} of {part} holds an image that is {verdict.reason}; list all such records with "
-                    "tools/inspect_dataset.py and leave them out with --drop."
+                    f"Record {place} of {part} holds an image that is {verdict.reason(sets.image_size)}; list all such "
+                    "records with tools/inspect_dataset.py and leave them out with --drop."
                 )
             writer.add(image, int(label))
         writer.commit()

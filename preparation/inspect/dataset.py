@@ -100,7 +100,7 @@ def _check_parts(
         worker_pool(workers) as pool,
         tqdm(total=manifest.num_records, desc="Checking", unit="rec", smoothing=0) as bar,
     ):
-        flags = (manifest.num_classes, verify, duplicates, table.path)
+        flags = (manifest.num_classes, manifest.image_size, verify, duplicates, table.path)
         futures = {
             pool.submit(inspect_part, folder, part, int(start), *flags, lists[part.name]): part
             for part, start in zip(manifest.parts, table.starts, strict=False)
@@ -135,6 +135,7 @@ def _summarize(manifest: Manifest, table: RecordTable, labels: np.ndarray, count
     lengths = table.rows["length"][labels >= 0]
     return {
         "images": manifest.num_records,
+        "image_size": list(manifest.image_size),
         "usable_images": len(lengths),
         "identities": manifest.num_classes,
         "identities_without_images": int((counts == 0).sum()),

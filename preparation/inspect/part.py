@@ -25,12 +25,21 @@ _HASHED_AT_ONCE = 256
 
 
 def inspect_part(
-    folder: Path, part: Part, start: int, num_classes: int, verify: bool, duplicates: bool, table: Path, faults: Path
+    folder: Path,
+    part: Part,
+    start: int,
+    num_classes: int,
+    image_size: tuple[int, int],
+    verify: bool,
+    duplicates: bool,
+    table: Path,
+    faults: Path,
 ) -> int:
     """Check one part of a set.
 
     Args:
         start: the part's first record in `table`.
+        num_classes, image_size: of the set.
         verify: decode every image, not only its header.
         duplicates: also fill in digest and hash.
         table: a file of `RECORD_DTYPE` for all records of the set, labels -1; the part's usable records are filled in.
@@ -39,11 +48,11 @@ def inspect_part(
     Returns:
         How many faults there are.
     """
-    count = 0
+    count, checker = 0, ImageChecker(image_size)
     records = np.load(table, mmap_mode="r+")[start : start + part.records]
     with open(faults, "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        for record, fault in _faults(folder / part.name, part, num_classes, verify, records):
+        for record, fault in _faults(folder / part.name, part, num_classes, checker, verify, records):
             rows.writerow((part.name, record, fault))
             count += 1
     if duplicates:
@@ -52,7 +61,7 @@ def inspect_part(
 
 
 def _faults(
-    path: Path, part: Part, num_classes: int, verify: bool, records: np.ndarray
+    path: Path, part: Part, num_classes: int, checker: ImageChecker, verify: bool, records: np.ndarray
 ) -> Iterator[tuple[int | str, str]]:
     """Yield (record, or "" for all of the part; what is wrong), and fill in `records`."""
     if path.exists() and not path.is_file():
@@ -76,7 +85,7 @@ def _faults(
         yield "", str(error).rstrip(".")
     if not size:
         return
-    checker, number = ImageChecker(), -1
+    number = -1
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for number, (begin, end) in enumerate(_frames(data)):
             if end is None:
@@ -124,7 +133,7 @@ def _record_fault(
     if verdict is Verdict.GOOD and verify and not decodes_cleanly(data[offset : offset + length]):
         verdict = Verdict.BROKEN
     if verdict is not Verdict.GOOD:
-        return f"the image is {verdict.reason}"
+        return f"the image is {verdict.reason(checker.size)}"
     if number < len(records):
         records[number] = (offset, length, label, 0, 0)
     if index is not None and number < len(index) and index[number].tolist() != (offset, length, label):

@@ -16,8 +16,12 @@ _TITLE_WIDTH = 150  # pixels
 
 
 class Pictures(Protocol):
+    """image_size: height and width of each."""
+
+    image_size: tuple[int, int]
+
     def picture(self, record: int) -> np.ndarray:
-        """(112, 112, 3) uint8 BGR."""
+        """(*image_size, 3) uint8 BGR."""
 
 
 def histogram_png(counts: np.ndarray) -> bytes:
@@ -50,15 +54,15 @@ def sheet_png(table: Pictures, rows: Sequence[tuple[Sequence[str], Sequence[int 
     Args:
         rows: (lines, records) of each row; None leaves a place empty.
     """
-    width = max(len(records) for _, records in rows)
-    sheet = np.full((112 * len(rows), _TITLE_WIDTH + 112 * width, 3), 255, np.uint8)
+    (high, wide), columns = table.image_size, max(len(records) for _, records in rows)
+    sheet = np.full((high * len(rows), _TITLE_WIDTH + wide * columns, 3), 255, np.uint8)
     for number, (lines, records) in enumerate(rows):
-        top = 112 * number
+        top = high * number
         for i, line in enumerate(lines):
             cv2.putText(sheet, line, (6, top + 22 + 18 * i), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
         for column, record in enumerate(records):
             if record is None:
                 continue
-            left = _TITLE_WIDTH + 112 * column
-            sheet[top : top + 112, left : left + 112] = table.picture(record)
+            left = _TITLE_WIDTH + wide * column
+            sheet[top : top + high, left : left + wide] = table.picture(record)
     return cv2.imencode(".png", sheet)[1].tobytes()

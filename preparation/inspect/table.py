@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.images import IMAGE_SIZE
 from data.manifest import Manifest
 from preparation.inspect.duplicates import thumbnail
 from preparation.inspect.part import RECORD_DTYPE
@@ -23,7 +22,7 @@ class RecordTable:
 
     def __init__(self, path: Path, folder: Path, manifest: Manifest) -> None:
         self.path, self.folder = path, folder
-        self.parts = manifest.parts
+        self.parts, self.image_size = manifest.parts, manifest.image_size
         self.starts = np.cumsum([0, *(part.records for part in manifest.parts)])
         self.rows = np.lib.format.open_memmap(path, "w+", RECORD_DTYPE, (manifest.num_records,))
         with open(path, "r+b") as file:  # a disk that is full is then an error here, and no signal later
@@ -46,6 +45,6 @@ class RecordTable:
         return thumbnail(self.image(record))
 
     def picture(self, record: int) -> np.ndarray:
-        """(112, 112, 3) uint8 BGR of a usable record; black where only the header was good."""
+        """(*image_size, 3) uint8 BGR of a usable record; black where only the header was good."""
         pixels = decode(self.image(record), cv2.IMREAD_COLOR)
-        return np.zeros((*IMAGE_SIZE, 3), np.uint8) if pixels is None else pixels
+        return np.zeros((*self.image_size, 3), np.uint8) if pixels is None else pixels

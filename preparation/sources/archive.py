@@ -33,11 +33,11 @@ class ArchiveSource(FileSource):
 
     format = "archive of person folders"
 
-    def __init__(self, archive: Path, scratch: Path) -> None:
+    def __init__(self, archive: Path, scratch: Path, image_size: tuple[int, int]) -> None:
         self._scratch = scratch
-        super().__init__(archive, archive, archive.parent, scratch)
+        super().__init__(archive, archive, archive.parent, scratch, image_size)
         self.num_classes = len(self.class_names)
-        self.reader = ArchiveReader(archive, scratch)
+        self.reader = ArchiveReader(archive, scratch, image_size)
 
     def listed(self) -> Iterator[tuple[bytes, int]]:
         """Also keeps where each of them lies, in the same order."""

@@ -27,16 +27,16 @@ class FileSource(ABC):
     The list is kept in a folder: 42 million paths as Python objects would take 5 GB in every process.
 
     path: named in messages; root: names of files are relative to it; folder: its `companions` go along; scratch: a
-    folder for the list, which has to last as long as the source.
+    folder for the list, which has to last as long as the source; image_size: that the images should have.
     """
 
     format: str
     num_classes: int
     class_names: list[bytes] | None = None
 
-    def __init__(self, path: Path, root: Path, folder: Path, scratch: Path) -> None:
-        self.path, self._root, self._folder = path, root, folder
-        self.reader = FileReader(root, scratch)
+    def __init__(self, path: Path, root: Path, folder: Path, scratch: Path, image_size: tuple[int, int]) -> None:
+        self.path, self._root, self._folder, self.image_size = path, root, folder, image_size
+        self.reader = FileReader(root, scratch, image_size)
         try:
             self._count = self._keep_list(scratch)
         except OSError as error:
@@ -100,6 +100,7 @@ class FileReader:
 
     root: Path
     scratch: Path
+    image_size: tuple[int, int]
 
     def names(self, keys: Iterable[int]) -> Iterator[bytes]:
         """The names of some files."""
@@ -110,7 +111,7 @@ class FileReader:
                 yield os.pread(names.fileno(), end - begin, begin)
 
     def judge(self, records: range, verify: bool) -> np.ndarray:
-        checker = ImageChecker()
+        checker = ImageChecker(self.image_size)
         entries = np.zeros(len(records), ENTRY_DTYPE)
         entries["key"] = records
         entries["label"] = np.load(self.scratch / _LABELS, mmap_mode="r")[records.start : records.stop]

@@ -24,9 +24,9 @@ class FolderSource(FileSource):
 
     format = "folder of person folders"
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(self, folder: Path, scratch: Path, image_size: tuple[int, int]) -> None:
         self.class_names = []
-        super().__init__(folder, folder, folder, scratch)
+        super().__init__(folder, folder, folder, scratch, image_size)
         self.num_classes = len(self.class_names)
 
     def listed(self) -> Iterator[tuple[bytes, int]]:

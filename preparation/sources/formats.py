@@ -16,6 +16,7 @@ from preparation.sources.ofrecord import OFRecordSource
 from preparation.sources.recordio import RecordioSource
 from preparation.sources.source import Source
 from utils.errors import UserError
+from utils.pixels import USUAL_SIZE, size_words
 
 FORMATS = ("recordio", "folder", "archive", "list", "ofrecord")
 LIST_NAME = "label.txt"  # in a folder as PLSC writes it
@@ -44,26 +45,41 @@ def find_format(path: Path) -> str:
 
 
 @contextmanager
-def open_source(path: Path, format: str, root: Path | None = None, scratch: Path | None = None) -> Iterator[Source]:
+def open_source(
+    path: Path,
+    format: str,
+    root: Path | None = None,
+    scratch: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Iterator[Source]:
     """The source at `path`, for as long as the context lasts.
 
     Args:
         format: one of `FORMATS`.
         root: where the relative names of a list begin; None: in the list's folder.
         scratch: a folder in which to keep the list of a folder's images; None: where temporary files go.
+        image_size: height and width of its images. None: as a set of recordio or OFRecord says itself, and 112x112 of
+            images in files of their own, where another size is more likely a face that was never aligned.
 
     Raises:
-        UserError: it is not such a source.
+        UserError: it is not such a source, or says another `image_size` of itself.
     """
     if root is not None and format != "list":
         raise UserError(f"--root says where the names of a list begin, but {path} is not one ({format}).")
     if format in ("recordio", "ofrecord"):
-        yield (RecordioSource if format == "recordio" else OFRecordSource)(path)
+        source = (RecordioSource if format == "recordio" else OFRecordSource)(path)
+        if image_size not in (None, source.image_size):
+            said = size_words(source.image_size)
+            raise UserError(
+                f"{path} says that it holds {said} images; leave out --image_size {size_words(image_size)}."
+            )
+        yield source
         return
+    size = image_size or USUAL_SIZE
     with tempfile.TemporaryDirectory(prefix="faces-", dir=scratch) as folder:
         if scratch:
             os.chmod(folder, 0o755)  # workers elsewhere may be other users
         if format in ("folder", "archive"):
-            yield (FolderSource if format == "folder" else ArchiveSource)(path, Path(folder))
+            yield (FolderSource if format == "folder" else ArchiveSource)(path, Path(folder), size)
         else:
-            yield ListSource(path / LIST_NAME if path.is_dir() else path, root, Path(folder))
+            yield ListSource(path / LIST_NAME if path.is_dir() else path, root, Path(folder), size)

@@ -31,7 +31,7 @@ class ListSource(FileSource):
 
     format = "list of images"
 
-    def __init__(self, list_file: Path, root: Path | None, scratch: Path) -> None:
+    def __init__(self, list_file: Path, root: Path | None, scratch: Path, image_size: tuple[int, int]) -> None:
         self._list = list_file
         self._labels: dict[bytes, int] = {}
         identities: set[bytes] = set()
@@ -52,7 +52,7 @@ class ListSource(FileSource):
             self.class_names = sorted(identities)
             self._labels = {name: label for label, name in enumerate(self.class_names)}
         self.num_classes = len(identities) or highest + 1
-        super().__init__(list_file, root or list_file.parent, list_file.parent, scratch)
+        super().__init__(list_file, root or list_file.parent, list_file.parent, scratch, image_size)
 
     def listed(self) -> Iterator[tuple[bytes, int]]:
         for _, name, identity in self._lines():

@@ -30,6 +30,7 @@ class OFRecordSource:
         self.path = folder
         self._sets = RecordSets(folder)
         self.num_classes = self._sets.manifests[0].num_classes
+        self.image_size = self._sets.image_size
         self.reader = OFRecordReader(self._sets)
 
     def records(self) -> range:
@@ -58,7 +59,7 @@ class OFRecordReader:
     sets: RecordSets
 
     def judge(self, records: range, verify: bool) -> np.ndarray:
-        checker = ImageChecker()
+        checker = ImageChecker(self.sets.image_size)
         entries = np.zeros(len(records), ENTRY_DTYPE)
         entries["key"] = records
         start = records.start

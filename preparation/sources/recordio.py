@@ -8,18 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from data.images import IMAGE_SIZE, ImageChecker, Verdict
+from data.images import ImageChecker, Verdict
 from data.storage import RangeReader
 from preparation.sources.identities import EXACT, exact_labels, image_range
 from preparation.sources.recordio_file import Index, join_chunks, read_index, read_property, scan, unpack
 from preparation.sources.source import DAMAGED, LABELS_ONLY, SPLIT, companions, judge_image, stamps
 from utils.errors import UserError
+from utils.pixels import SIDES, size_words
 
 _MAX_CLASSES = 1 << 31  # labels are int32 in OFRecord
 
 
 class RecordioSource:
-    """Keys are those of `train.idx`. Raises UserError where `property` is missing or speaks of something else."""
+    """Keys are those of `train.idx`. The images have the size that `property` says, as in every set of this kind.
+
+    Raises UserError where `property` is missing or says what cannot be used.
+    """
 
     format = "MXNet recordio"
     class_names = None
@@ -29,13 +33,13 @@ class RecordioSource:
         self.path = folder / "train.rec"
         self._idx = folder / "train.idx"
         self._property = folder / "property"
-        self.reader = RecordioReader(self.path)
-        self.num_classes, size = read_property(self._property)
-        if size != IMAGE_SIZE or self.num_classes > _MAX_CLASSES:
+        self.num_classes, self.image_size = read_property(self._property)
+        if not all(side in SIDES for side in self.image_size) or self.num_classes > _MAX_CLASSES:
             raise UserError(
-                f"{self._property} says {self.num_classes} classes of {size[0]}x{size[1]} images; "
-                f"only {IMAGE_SIZE[0]}x{IMAGE_SIZE[1]} and at most {_MAX_CLASSES} classes can be used."
+                f"{self._property} says {self.num_classes} classes of {size_words(self.image_size)} images; only sides "
+                f"of {SIDES[0]} to {SIDES[-1]} pixels and at most {_MAX_CLASSES} classes can be used."
             )
+        self.reader = RecordioReader(self.path, self.image_size)
 
     def records(self) -> Index:
         return read_index(self._idx, self.path)
@@ -67,9 +71,10 @@ class RecordioReader:
     """Reads the records of one .rec file."""
 
     rec: Path
+    image_size: tuple[int, int]
 
     def judge(self, records: Index, verify: bool) -> np.ndarray:
-        checker = ImageChecker()
+        checker = ImageChecker(self.image_size)
         judged = []
         for begin, block, entries, split_images in scan(self.rec, records):
             split = iter(split_images)

@@ -53,6 +53,7 @@ class Source(Protocol):
         format: what it is, for the manifest.
         path: the file or folder that messages name.
         num_classes: labels are integers in [0, num_classes).
+        image_size: height and width in pixels that its images should have; others are left out.
         class_names: the identities' names by label, where the source has numbered them; else None.
         reader: judges and reads its images, in any process.
     """
@@ -60,6 +61,7 @@ class Source(Protocol):
     format: str
     path: Path
     num_classes: int
+    image_size: tuple[int, int]
     class_names: list[bytes] | None
     reader: Reader
 

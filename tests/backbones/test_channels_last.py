@@ -2,17 +2,24 @@
 here the two operators are computed through the other layout, and the registry of kernels says that cards have them.
 """
 
+from functools import partial
+
 import numpy as np
 import oneflow as flow
 import pytest
 
-from backbones import get_model
 from backbones.channels_last import use_channels_last
+from backbones.iresnet import iresnet
 from backbones.pixels import Pixels
+from backbones.registry import Sizes
+from backbones.resnet import resnet
+from backbones.resnet_v2 import resnet_v2
+from backbones.synchronized import synchronize_batch_norm
+from backbones.tiny import mbf_tiny
 from utils.errors import UserError
 from utils.pixels import ImageShape
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), np.uint8)
 
 
 @pytest.fixture
@@ -48,15 +55,37 @@ def results(network, pixels) -> dict[str, np.ndarray]:
     return found | {"embeddings": embeddings.numpy()} | {n: t.numpy() for n, t in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("name", ["r18", "mbf_tiny"])
-def test_the_same_numbers(channels_first_kernels, name):
-    plain, turned = (get_model(name, 16, image=ImageShape(32, 48)).train() for _ in range(2))
+_SHALLOW = {"blocks": (1, 1, 1, 1), "width": 0.125}
+NETWORKS = {
+    "iresnet": partial(iresnet, stages=(1, 1, 1, 1)),
+    "mbf_tiny": mbf_tiny,
+    "resnet": partial(resnet, **_SHALLOW, stem="face", activation="prelu"),
+    "resnet-pooled": partial(resnet, **_SHALLOW, output="gap", pointwise=True),
+    "resnet_v2": partial(resnet_v2, **_SHALLOW, stem="face", output="e", activation="swish"),
+}
+
+
+def network_of(name):
+    flow.manual_seed(0)
+    return NETWORKS[name](Sizes(16, ImageShape(48, 64)), 0.0).train()
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_numbers(channels_first_kernels, name, synchronized):
+    plain, turned = (network_of(name) for _ in range(2))
     turned.load_state_dict(plain.state_dict())
     use_channels_last(turned, name)
+    if synchronized:
+        synchronize_batch_norm(turned)
     expected = results(plain, Pixels())
     assert channels_first_kernels == {"conv2d": 0, "normalization": 0}
     got = results(turned, Pixels(data_format="NHWC"))
-    assert channels_first_kernels["conv2d"] == sum(isinstance(module, flow.nn.Conv2d) for module in plain.modules())
+    modules = list(plain.modules())
+    assert channels_first_kernels == {
+        "conv2d": sum(type(module) is flow.nn.Conv2d for module in modules),
+        "normalization": 0 if synchronized else sum(isinstance(module, flow.nn.BatchNorm2d) for module in modules),
+    }
     assert expected.keys() == got.keys()
     for key, value in expected.items():
         np.testing.assert_allclose(got[key], value, atol=2e-4 * max(1, np.abs(value).max()), err_msg=key)

@@ -5,8 +5,10 @@ import math
 import pytest
 
 from backbones import get_model
+from backbones.drawn import DropPath
 from tests.backbones.mobile_tables import conv_norm, eights, gdc, inverted_residual
 from tests.backbones.tables import count, shapes
+from utils.errors import UserError
 
 STAGES = [(1, 3, 16, 1), (6, 3, 24, 2), (6, 5, 40, 2), (6, 3, 80, 3), (6, 5, 112, 3), (6, 5, 192, 4), (6, 3, 320, 1)]
 # Width, depth, and the parameters of timm and torchvision, which have 1000 classes.
@@ -47,3 +49,19 @@ def test_stages_are_strided_at_their_first_block():
     strides = [[next(part for part in b.block if part[0].groups > 1)[0].stride[0] for b in stage] for stage in stages]
     assert [first for first, *_ in strides] == [1, 2, 2, 2, 1, 2, 1]
     assert {stride for _, *others in strides for stride in others} == {1}
+
+
+@pytest.mark.usefixtures("no_values")
+def test_paths_are_left_out_more_often_the_deeper_they_are():
+    network = get_model("efficientnet_b0")
+    found = {name: part.share for name, part in network.named_modules() if isinstance(part, DropPath)}
+    blocks = [f"features.{stage}.{n}" for stage, (*_, count) in enumerate(STAGES, start=1) for n in range(count)]
+    added = [block for block in blocks if not block.endswith(".0")]  # a stage's first block adds nothing to its input
+    assert found == pytest.approx({f"{block}.block.4": 0.2 * blocks.index(block) / 16 for block in added})
+    for written in ("efficientnet_b0(drop_path=0.0)", "mobilenet_v2"):
+        assert not any(isinstance(part, DropPath) for part in get_model(written).modules())
+
+
+def test_a_share_that_is_none_is_refused():
+    with pytest.raises(UserError, match=r"drop_path = 1\.5 is not possible"):
+        get_model("efficientnet_b0(drop_path=1.5)")

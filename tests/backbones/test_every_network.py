@@ -1,45 +1,16 @@
 """What holds for every registered network: it trains eagerly and compiled alike, exports, and takes other images."""
 
-from functools import partial
-
 import numpy as np
 import oneflow as flow
 import onnxruntime
 import pytest
 from oneflow import nn
 
-from backbones import get_model, list_models
-from backbones.registry import Sizes
-from backbones.resnest import resnest
-from backbones.resnet import resnet
-from backbones.resnet_v2 import resnet_v2
-from backbones.se_resnext import se_resnext
-from backbones.vit import vit
+from backbones import list_models
 from deploy.onnx_convert import to_onnx
-from utils.pixels import USUAL_SHAPE, ImageShape
+from tests.backbones.small import EMBEDDING, NAMES, short, small
+from utils.pixels import ImageShape
 
-# As small as their options allow.
-SMALL = {
-    "efficientnet_b0": "width=0.25, depth=0.3",
-    "ghostnet": "width=0.25",
-    "mbf": "",
-    "mbf_tiny": "",
-    "mobilenet": "width=0.25",
-    "mobilenet_v2": "width=0.25",
-    "mobilenet_v3_small": "width=0.25",
-    "r18": "",
-    "se_mobilefacenet": "width=0.25, pointwise=True",
-}
-# Of fewer blocks than any name has.
-_BLOCKS = (1, 2, 1, 1)
-SHALLOW = {
-    "resnest50": partial(resnest, blocks=_BLOCKS, stem_width=32, width=0.125),
-    "resnet50": partial(resnet, blocks=_BLOCKS, width=0.125, activation="prelu"),
-    "resnet50_v2": partial(resnet_v2, blocks=_BLOCKS, width=0.125, stem="face"),
-    "se_resnext50": partial(se_resnext, blocks=_BLOCKS, width=0.25),
-    "vit_t": partial(vit, dim=16, depth=2),
-}
-NAMES = sorted([*SMALL, *SHALLOW])
 # Of the same blocks: more or wider ones, larger maps, or without the attention. They are counted, by name.
 ALIKE = {
     "efficientnet_b0": [*(f"efficientnet_b{number}" for number in range(1, 8)), "efficientnet_l2"],
@@ -59,15 +30,8 @@ ALIKE = {
 }
 ELSEWHERE = ["flowvision"]  # its networks are others': tests/backbones/test_flowvision_networks.py
 _WITHOUT_EFFECT = ".conv2.fc1.bias"  # of ResNeSt: BatchNorm takes it away again, so that its gradient is rounding
-EMBEDDING, BATCH = 32, 4
+BATCH = 4
 _EXPORTED = ("mbf", "mbf_tiny", "r18")  # by tests/deploy/test_export.py
-
-
-def _small(name: str, image: ImageShape = USUAL_SHAPE) -> nn.Module:
-    flow.manual_seed(0)
-    if name in SHALLOW:
-        return SHALLOW[name](Sizes(EMBEDDING, image), 0.0)
-    return get_model(f"{name}({SMALL[name]})" if SMALL[name] else name, EMBEDDING, image=image)
 
 
 class _Step(nn.Graph):
@@ -92,7 +56,7 @@ def test_none_is_missing():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_that_trains_has_a_gradient_eager_and_compiled(name):
-    network = _small(name, image=ImageShape(64, 64)).train()
+    network = short(name, ImageShape(64, 64)).train()
     state = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     images, dy = flow.randn(BATCH, 3, 64, 64), flow.randn(BATCH, EMBEDDING)
     loss = (network(images) * dy).sum()
@@ -119,7 +83,7 @@ def test_all_that_trains_has_a_gradient_eager_and_compiled(name):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(_EXPORTED)))
 def test_onnx_runtime_agrees(name):
-    network = _small(name).train()
+    network = small(name).train()
     images = flow.randn(BATCH, 3, 112, 112)
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     for norm in norms[:-1]:  # the output's, over so few embeddings, would only blow up what rounding leaves
@@ -136,4 +100,4 @@ def test_onnx_runtime_agrees(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_other_sizes(name):
     images = flow.randn(2, 1, 96, 120)
-    assert _small(name, image=ImageShape(96, 120, 1))(images).shape == (2, EMBEDDING)
+    assert small(name, image=ImageShape(96, 120, 1))(images).shape == (2, EMBEDDING)

@@ -3,13 +3,13 @@
 import oneflow as flow
 import pytest
 
-from backbones import get_model
 from backbones.channels_last import use_channels_last
 from backbones.pixels import Pixels
+from backbones.synchronized import synchronize_batch_norm
 from heads.stores.device_rounding import round_randomly
 from optim import list_optimizers, make_optimizer
+from tests.backbones.test_channels_last import NETWORKS, network_of
 from tests.layout.job import read_operators
-from utils.pixels import ImageShape
 
 ROWS, INDEX = flow.ones(6, 4), flow.zeros(2, dtype=flow.int64)
 
@@ -82,12 +82,17 @@ class Training(flow.nn.Graph):
         return loss
 
 
-@pytest.mark.parametrize("name", ["r18", "mbf_tiny"])
-def test_networks_with_channels_last_have_kernels_on_a_card(kernel_registry, name):
-    network = get_model(name, 16, image=ImageShape(32, 32)).train()
+@pytest.mark.parametrize("synchronized", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_with_channels_last_have_kernels_on_a_card(kernel_registry, name, synchronized):
+    network = network_of(name)
     use_channels_last(network, name)
+    if synchronized:
+        synchronize_batch_norm(network)
     graph = Training(network)
-    graph.build_graph(flow.zeros(2, 32, 32, 3, dtype=flow.uint8))
+    graph.build_graph(flow.zeros(2, 48, 64, 3, dtype=flow.uint8))
     kinds = [op.kind for op in read_operators(graph._full_graph_proto)]
-    assert kinds.count("conv_filter_grad") == sum(isinstance(module, flow.nn.Conv2d) for module in network.modules())
+    assert kinds.count("conv_filter_grad") == sum(
+        isinstance(module, flow.nn.Conv2d) and module.groups == 1 for module in network.modules()
+    )
     assert kernel_registry.missing(graph._full_graph_proto, "cuda") == []

@@ -23,9 +23,9 @@ def encode(pixels: np.ndarray, extension: str = ".jpg", *settings: int) -> bytes
     return cv2.imencode(extension, pixels, settings)[1].tobytes()
 
 
-def jpegs(count: int) -> list[bytes]:
+def jpegs(count: int, size: tuple[int, int] = (112, 112)) -> list[bytes]:
     """`count` different JPEGs as InsightFace's: quality 95, 4:2:0."""
-    return [encode(picture(seed)) for seed in range(count)]
+    return [encode(picture(seed, size)) for seed in range(count)]
 
 
 def with_comment(jpeg: bytes, text: bytes) -> bytes:
@@ -39,15 +39,16 @@ def write_set(
     labels: Sequence[float | Sequence[float]],
     num_classes: int = 10,
     header: bool = True,
+    size: tuple[int, int] = (112, 112),
 ) -> Path:
-    """Write train.rec, train.idx and property.
+    """Write train.rec, train.idx and property, which says `size` of the images.
 
     With a header: record 0, images from key 1, then two identity records. Without: images from key 0.
     """
     import mxnet as mx
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "property").write_text(f"{num_classes},112,112\n")
+    (folder / "property").write_text(f"{num_classes},{size[0]},{size[1]}\n")
     file = mx.recordio.MXIndexedRecordIO(str(folder / "train.idx"), str(folder / "train.rec"), "w")
 
     def write(key: int, label: float | Sequence[float], image: bytes) -> None:

@@ -26,9 +26,17 @@ def faces(counts: Sequence[int], first: int = 0) -> tuple[list[bytes], list[int]
     return [face(first + person, image) for person, image in pairs], [person for person, _ in pairs]
 
 
-def make_set(folder: Path, images: Sequence[bytes], labels: Sequence[int], num_classes: int, parts: int = 3) -> Path:
-    """Write recordio beside `folder` and convert it."""
-    source = write_set(folder.with_name(folder.name + "-recordio"), images, list(map(float, labels)), num_classes)
+def make_set(
+    folder: Path,
+    images: Sequence[bytes],
+    labels: Sequence[int],
+    num_classes: int,
+    parts: int = 3,
+    size: tuple[int, int] = (112, 112),
+) -> Path:
+    """Write recordio of images of `size` beside `folder` and convert it."""
+    beside = folder.with_name(folder.name + "-recordio")
+    source = write_set(beside, images, list(map(float, labels)), num_classes, size=size)
     convert(Settings(source, folder, num_part=parts))
     return folder
 

@@ -136,10 +136,10 @@ def test_blur(face, sigma):
 
 @pytest.mark.parametrize("side", [22, 56, 111])
 def test_low_resolution(face, side):
-    found = operations.low_resolution(face, side, cv2.INTER_AREA, cv2.INTER_LINEAR)
+    found = operations.low_resolution(face, (side, side), cv2.INTER_AREA, cv2.INTER_LINEAR)
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
     assert_near(found, bilinear(small, 112))
-    nearest = operations.low_resolution(face, side, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
+    nearest = operations.low_resolution(face, (side, side), cv2.INTER_NEAREST, cv2.INTER_NEAREST)
     place = np.arange(112) * side // 112 * 112 // side
     np.testing.assert_array_equal(nearest, face[place][:, place])
 
@@ -154,13 +154,13 @@ def test_jpeg(face, quality):
 # --- how strong ---
 
 
-def chosen(monkeypatch, name, count=2000):
+def chosen(monkeypatch, name, count=2000, size=(112, 112)):
     """What an operation is called with for many samples, a list of its arguments after the image."""
     calls = []
     monkeypatch.setattr(operations, name, lambda image, *arguments: calls.append(arguments) or image)
     rng = np.random.default_rng(1)
     for u in rng.random((count, choices.CHOICES)):
-        OPERATIONS[name](np.zeros((112, 112, 3), np.uint8), u)
+        OPERATIONS[name](np.zeros((*size, 3), np.uint8), u)
     return calls
 
 
@@ -182,12 +182,37 @@ def test_boxes_are_inside_and_reach_every_edge(monkeypatch):
             assert max(height.max(), width.max()) == 56 and (height >= 14).all() and (width >= 14).all()
 
 
+@pytest.mark.parametrize("size", [(96, 112), (224, 160)])
+def test_boxes_follow_the_size_of_the_image(monkeypatch, size):
+    for name in ("crop", "crop_pad", "cutout"):
+        boxes = np.array([box for (box,) in chosen(monkeypatch, name, size=size)])
+        top, left, height, width = boxes.T
+        assert (boxes >= 0).all() and (height > 0).all() and (width > 0).all()
+        for first, length, whole in ((top, height, size[0]), (left, width, size[1])):
+            assert first.min() == 0 and (first + length).max() == whole
+        if name == "crop":
+            assert (np.abs(width / height - size[1] / size[0]) < 0.01).all()
+            assert (height.min(), height.max()) == (size[0] * 7 // 8, size[0])
+        if name == "crop_pad":
+            share = height * width / (size[0] * size[1])
+            assert 0.19 < share.min() < 0.25 and share.max() > 0.9
+        if name == "cutout":
+            assert max(height.max(), width.max()) == min(size) // 2
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_keeps_the_size_of_the_image(name):
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    for u in (0.0, 0.5, 1 - 2.0**-53):
+        assert OPERATIONS[name](image, np.full(choices.CHOICES, u)).shape == (96, 128, 3)
+
+
 def test_ranges(monkeypatch):
     sigmas = np.array(chosen(monkeypatch, "blur"))
     assert 0.1 <= sigmas.min() < 0.15 and 1.95 < sigmas.max() <= 2
     assert {quality for (quality,) in chosen(monkeypatch, "jpeg")} == set(range(20, 91))
     sides, down, up = zip(*chosen(monkeypatch, "low_resolution"), strict=True)
-    assert set(sides) == set(range(22, 112)) and set(down) == set(up) and len(set(up)) == 5
+    assert set(sides) == {(side, side) for side in range(22, 112)} and set(down) == set(up) and len(set(up)) == 5
 
 
 def test_colors_change_in_any_order(monkeypatch):

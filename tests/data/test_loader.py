@@ -1,8 +1,10 @@
 """Loader: every record once per epoch, orders, ranks, positions, pixels; sets written by mxnet and our converter."""
 
 import io
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +17,7 @@ from data.samplers.shuffle import shuffled_records
 from tests.data.mxnet_sets import jpegs
 from tests.data.ofrecord_sets import make_set
 from utils.errors import UserError
+from utils.pixels import ImageShape, fitted
 
 RECORDS, PARTS = 65, 6
 
@@ -230,6 +233,29 @@ def test_missing_truncated_and_empty_parts(dataset, tmp_path):
         part.write_bytes(content) if content is not None else part.unlink()
         with pytest.raises(UserError, match=r"part-00002"):
             RecordLoader(folder, 4)
+
+
+@pytest.mark.parametrize("size", [(96, 112), (160, 128)])
+def test_batches_have_the_size_of_the_set_or_of_the_network(tmp_path, size):
+    images = jpegs(6, size)
+    folder = make_set(tmp_path / "of", images, range(6), 6, 1, size=size)
+    stored = next(RecordLoader(folder, 6).epoch(0))
+    pixels = [cv2.imdecode(np.frombuffer(images[k], np.uint8), cv2.IMREAD_COLOR_RGB) for k in stored.labels]
+    np.testing.assert_array_equal(stored.images, pixels)
+    for shape in (ImageShape(112, 96, 1), ImageShape(224, 224)):
+        batch = next(RecordLoader(folder, 6, image_shape=shape).epoch(0))
+        np.testing.assert_array_equal(batch.images, [fitted(image, shape) for image in pixels])
+    changed = next(RecordLoader(folder, 6, augment={"crop": 1.0, "cutout": 1.0}).epoch(0))
+    assert changed.images.shape == stored.images.shape
+    assert all((one != other).any() for one, other in zip(changed.images, stored.images, strict=True))
+
+
+def test_a_set_whose_manifest_says_another_size_is_named(tmp_path):
+    folder = make_set(tmp_path / "of", jpegs(3), range(3), 3, 1)
+    text = (folder / "dataset.json").read_text()
+    (folder / "dataset.json").write_text(re.sub(r'"image_size": \[\s*112', '"image_size": [128', text))
+    with pytest.raises(UserError, match=r"of .*part-00000 is not a 128x112 image that decodes"):
+        list(RecordLoader(folder, 3).epoch(0))
 
 
 def test_an_image_that_rots_after_conversion_is_named(dataset, tmp_path):

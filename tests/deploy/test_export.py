@@ -11,6 +11,8 @@ import onnxruntime
 import pytest
 
 import export
+from backbones import get_model
+from backbones.without_values import without_values
 from deploy.embedder import load_backbone_embedder, load_embedder
 from deploy.images import drawn_faces
 from deploy.onnx_check import compare
@@ -126,6 +128,13 @@ def test_a_model_that_differs_is_refused_and_leaves_nothing(tiny, tmp_path, face
     with pytest.raises(UserError, match=r"fp16 model is not written, .* min cosine .* at least 0\.999 "):
         run(tiny, "--fp16", out=tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_more_weights_than_a_file_can_hold_are_refused():
+    with without_values():
+        network = get_model("vit_h").eval()  # memory that is never touched
+    with pytest.raises(UserError, match=r"its weights are 3\.03 GB in float32"):
+        to_onnx(network)
 
 
 def test_an_unknown_operation_is_refused(monkeypatch):

@@ -2,9 +2,13 @@
 
 import re
 
+import pytest
+
 from engine.phase import make_phases
 from engine.plan import describe_plan, rate_plot
+from train import print_phases
 from utils.config import load_config
+from utils.errors import UserError
 
 PHASES = [
     {"num_epoch": 1, "loss": "softmax", "frozen": ("backbone.*",)},
@@ -55,3 +59,35 @@ def test_the_plot_has_the_rate_of_each_step():
     many = phases(f"phases={PHASES}")
     *_, numbers, _ = rate_plot(many, width=35)
     assert numbers.split() == ["phase", "1" * 5 + "2" * 30]
+
+
+@pytest.fixture
+def first_rank(monkeypatch):
+    monkeypatch.setenv("RANK", "0")  # OneFlow, once imported, has written -1
+
+
+@pytest.mark.usefixtures("first_rank")
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (
+            ["network=mobilenet_v2", "data_format=NHWC"],
+            "not possible with mobilenet_v2",
+        ),
+        (["network=r18", "frozen=('backbone.layer9.*',)"], r"backbone\.layer9"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_so_is_reported(overrides, fault):
+    with pytest.raises(UserError, match=fault):
+        print_phases(load_config("synthetic", overrides))
+
+
+@pytest.mark.usefixtures("first_rank")
+def test_no_weights_are_drawn(monkeypatch, capsys):
+    def draw(*_):
+        raise AssertionError("a weight is drawn")
+
+    for name in ("normal_", "kaiming_uniform_", "uniform_"):
+        monkeypatch.setattr(f"oneflow.nn.init.{name}", draw)
+    print_phases(load_config("synthetic", ["network=r18"]))
+    assert "1000000 images, 1 rank" in capsys.readouterr().out

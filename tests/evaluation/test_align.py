@@ -9,6 +9,7 @@ from skimage.transform import SimilarityTransform
 from deploy.images import drawn_faces
 from evaluation.align import REFERENCE, align, similarity
 from utils.errors import UserError
+from utils.pixels import ImageShape, fitted
 
 
 def moved(seed: int, noise: float) -> np.ndarray:
@@ -57,6 +58,28 @@ def test_a_face_in_its_place_stays_and_outside_is_black():
     shifted = align(face, REFERENCE + 20)
     np.testing.assert_array_equal(shifted[:92, :92], face[20:, 20:])
     assert not shifted[92:].any() and not shifted[:, 92:].any()
+
+
+@pytest.mark.parametrize("size", [(112, 96), (112, 128), (224, 224), (160, 128), (96, 112)])
+def test_another_size_shows_what_112_pixels_scaled_would(size):
+    """A smooth picture, so that where the pixels were taken from is all that differs."""
+    rng = np.random.default_rng(1)
+    picture = cv2.resize(rng.integers(0, 256, (7, 7, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
+    landmarks = REFERENCE @ np.array([[1.4, 0.3], [-0.3, 1.4]]) + (90, 110)
+    found, usual = align(picture, landmarks, size), align(picture, landmarks)
+    assert found.shape == (*size, 3) and found.dtype == np.uint8
+    difference = np.abs(found.astype(int) - fitted(usual, ImageShape(*size)))
+    sides = max(0, (size[1] - size[0]) // 2 + 2)  # `fitted` has no pixels there, and repeats its edge
+    assert difference[2:-2, sides : size[1] - sides].max() <= 1
+
+
+def test_twice_the_size_is_the_packages_but_for_half_a_pixel():
+    """InsightFace doubles the numbers of its template for 224 pixels; here a pixel's middle goes to its middle."""
+    rng = np.random.default_rng(2)
+    picture = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
+    found = align(picture, REFERENCE * 2 + 60, (224, 224))
+    wanted = face_align.norm_crop(picture, (REFERENCE * 2 + 60 - 0.5).astype(np.float32), 224)
+    assert np.abs(found.astype(int) - wanted)[1:-1, 1:-1].mean() < 0.1
 
 
 @pytest.mark.parametrize(

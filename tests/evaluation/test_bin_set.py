@@ -130,7 +130,7 @@ def test_contents_that_do_not_fit(tmp_path, content, problem):
         (b"", "does not decode"),
         (b"no image", "does not decode"),
         (_encoded()[:100], "does not decode"),
-        (_encoded(size=(112, 96)), "is 96x112 pixels, not 112x112"),
+        (_encoded(size=(112, 96)), "is 112x96 pixels, not 112x112 as image 0"),
     ],
 )
 def test_images_that_do_not_fit(tmp_path, image, problem):
@@ -138,6 +138,17 @@ def test_images_that_do_not_fit(tmp_path, image, problem):
     loaded = BinSet.load(tmp_path / "a.bin")
     assert len(loaded.decode(0, 3)) == 3
     with pytest.raises(UserError, match=rf"a\.bin: image 3 {problem}"):
+        loaded.decode(2, 4)
+
+
+@pytest.mark.parametrize("size", [(96, 112), (128, 128), (224, 160)])
+def test_images_of_another_size(tmp_path, size):
+    write_bin(tmp_path / "a.bin", [*(_encoded(seed, size) for seed in range(3)), _encoded()], [True, False])
+    loaded = BinSet.load(tmp_path / "a.bin")
+    assert loaded.image_size == size and loaded.decode(0, 3).shape == (3, *size, 3)
+    assert loaded.decode(2, 2).shape == (0, *size, 3)
+    wanted = f"image 3 is 112x112 pixels, not {size[0]}x{size[1]} as image 0"
+    with pytest.raises(UserError, match=wanted):
         loaded.decode(2, 4)
 
 

@@ -27,6 +27,8 @@ def test_all_is_read(tmp_path, target):
     assert ijb.probes.templates.tolist() == [2, 3] and ijb.probes.subjects.tolist() == [1, 2]
     images = ijb_images(tmp_path, target)
     assert images.landmarks.shape == (6, 5, 2) and images.landmarks[2, :2].tolist() == [[40.5, 50.25], [70, 50]]
+    large = ijb_images(tmp_path, target, (160, 128))
+    assert large.decode(0, 6).shape == (6, 160, 128, 3) and large.digest() != images.digest()
     assert len(images) == 6 and images.decode(0, 6).shape == (6, 112, 112, 3) and images.name(5) == "6.jpg"
 
 

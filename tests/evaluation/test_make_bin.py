@@ -136,8 +136,14 @@ def test_bytes_are_kept_where_they_can_be(tmp_path):
 
 def test_another_size_is_refused_or_scaled(tmp_path):
     large, small = image(tmp_path / "large.png", (224, 224)), image(tmp_path / "small.jpg", (50, 60))
-    with pytest.raises(UserError, match=r"large.png is 224x224 pixels, not 112x112.*--resize; .*small.jpg is 60x50"):
+    with pytest.raises(UserError, match=r"large.png is 224x224 pixels, not 112x112.*--resize; .*small.jpg is 50x60"):
         EncodedImages().read([large, small])
+    wide = EncodedImages(image_size=(50, 60))
+    assert wide.read([small]) == [small.read_bytes()] and not wide.converted
+    with pytest.raises(UserError, match=r"large.png is 224x224 pixels, not 50x60"):
+        wide.read([large])
+    reader = EncodedImages(resize=True, image_size=(96, 128))
+    assert cv2.imdecode(np.frombuffer(reader.read([large])[0], np.uint8), 1).shape == (96, 128, 3)
     reader = EncodedImages(resize=True)
     half, grown = (cv2.imdecode(np.frombuffer(b, np.uint8), 1) for b in reader.read([large, small]))
     assert reader.resized == reader.converted == [large, small]

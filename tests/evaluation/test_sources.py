@@ -9,6 +9,7 @@ from evaluation.bin_set import write_bin
 from evaluation.sources import FileImages, FolderImages, LandmarkedImages, ListedImages, RecordImages, open_source
 from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.mxnet_sets import encode, jpegs, picture, write_set
+from tests.data.ofrecord_sets import make_set
 from utils.errors import UserError
 
 NAMES = ["b.jpg", "a/é.jpeg", "a/人 1.PNG", "a/deep/er/x.bmp"]
@@ -124,7 +125,7 @@ JPEG = encode(picture(0))
         (b"", "is no image that decodes"),
         (b"\xff\xd8 no jpeg", "is no image that decodes"),
         (JPEG[: len(JPEG) // 2], "is no image that decodes"),
-        (encode(picture(0, (112, 96))), "is 96x112 pixels, not 112x112"),
+        (encode(picture(0, (112, 96))), "is 112x96 pixels, not 112x112"),
     ],
 )
 def test_a_bad_image_is_named_with_its_line(folder, content, sentence):
@@ -170,3 +171,42 @@ def test_nothing_there_is_said(tmp_path):
         open_source(tmp_path / "none")
     with pytest.raises(UserError, match="holds no images"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("size", [(96, 112), (128, 128)])
+def test_images_of_another_size(tmp_path, size):
+    (tmp_path / "faces").mkdir()
+    for number, image in enumerate(jpegs(3, size)):
+        (tmp_path / "faces" / f"{number}.jpg").write_bytes(image)
+    (tmp_path / "list.txt").write_text("faces/0.jpg\nfaces/2.jpg\n")
+    for path, count in ((tmp_path / "faces", 3), (tmp_path / "list.txt", 2)):
+        source = open_source(path, image_size=size)
+        assert source.image_size == size and source.decode(0, 9).shape == (count, *size, 3)
+        with pytest.raises(UserError, match=f"0.jpg is {size[0]}x{size[1]} pixels, not 112x112 .height x width. as"):
+            open_source(path).decode(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["set.bin", "records"])
+def test_a_set_says_its_own_size(tmp_path, kind):
+    images = jpegs(4, (96, 112))
+    if kind == "records":
+        make_set(tmp_path / kind, images, [0, 0, 1, 1], 2, 1, size=(96, 112))
+    else:
+        write_bin(tmp_path / kind, images, [True, False])
+    for size in (None, (96, 112)):
+        source = open_source(tmp_path / kind, image_size=size)
+        assert source.image_size == (96, 112) and source.decode(0, 4).shape == (4, 96, 112, 3)
+    with pytest.raises(UserError, match=f"{kind} holds 96x112 images, not 112x112; leave out --image_size"):
+        open_source(tmp_path / kind, image_size=(112, 112))
+
+
+def test_landmarks_are_aligned_to_the_size_and_the_digest_says_which(tmp_path):
+    (tmp_path / "0.jpg").write_bytes(jpegs(1, (200, 200))[0])
+    points = (REFERENCE * 1.2 + 20)[None]
+    digests = set()
+    for size in ((112, 112), (160, 128), (128, 160)):
+        source = LandmarkedImages(["0.jpg"], points, tmp_path, image_size=size)
+        np.testing.assert_array_equal(source.decode(0, 1)[0], align(read(tmp_path / "0.jpg"), points[0], size))
+        digests.add(source.digest())
+    assert len(digests) == 3
+    assert LandmarkedImages(["0.jpg"], points, tmp_path).digest() in digests

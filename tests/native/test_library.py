@@ -87,12 +87,12 @@ def test_other_sources_or_flags_are_another_library(monkeypatch):
 @pytest.mark.usefixtures("folder")
 def test_what_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(library, "_loaded", None)
-    with pytest.raises(UserError, match="run ./setup.sh, which builds them"):
+    with pytest.raises(UserError, match=r"run \./setup\.sh, which builds them"):
         library.load_kernels()
     old = tmp_path / "cpuinfo"
     old.write_text("processor : 0\nflags : fpu sse4_2\n")
     with pytest.raises(UserError, match="no AVX2"):
-        library.load_kernels(old)
+        library.built_library(old)
 
 
 def test_a_library_that_does_not_load_is_said(folder, monkeypatch):

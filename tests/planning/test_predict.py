@@ -4,8 +4,12 @@ from functools import cache
 
 import pytest
 
+from backbones.registry import Sizes
+from backbones.vit import vit
+from planning.job import read_job
 from planning.options import Planner, Room
 from utils.config import load_config
+from utils.pixels import ImageShape
 
 MB = 10**6
 
@@ -70,3 +74,10 @@ def test_on_a_card_tensors_share_memory_and_the_host_keeps_what_is_stored_there(
     assert card.card["logits"] + card.card["activations"] < cpu.host["logits"] + cpu.host["activations"]
     stored = planner(1, "cuda").predict(100_000, sample_rate=0.1, head_store="host")
     assert stored.host["head momentum"] == 100_000 * 512 * 4 and "head momentum" not in stored.card
+
+
+def test_layer_norms_of_a_card_are_one_operator(monkeypatch):
+    cfg = load_config("speed_head", ["device=cpu", "image_size=32", "batch_size=2"])
+    monkeypatch.setattr("planning.job.get_model", lambda *_: vit(Sizes(512, ImageShape(32, 32)), 0.0, dim=16, depth=1))
+    plain, fused = (read_job(cfg, 1, device).operators for device in ("cpu", "cuda"))
+    assert fused < plain - 3 * 2  # each takes three or more in the forward pass alone

@@ -18,6 +18,7 @@ from tests.preparation.align.photographs import HOSTILE_FILE, HOSTILE_PERSON, wr
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, save
 from tools.align_dataset import main
 from utils.errors import UserError
+from utils.pixels import ImageShape, fitted
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "align_dataset.py"
 REASONS = {
@@ -98,6 +99,18 @@ def test_a_set_to_train_on(photos, tmp_path, capsys):
     assert (manifest.num_records, manifest.num_classes, len(manifest.parts), manifest.skipped) == (5, 3, 2, 0)
     assert RecordImages(tmp_path / "out/ofrecord").decode(0, 5).shape == (5, 112, 112, 3)
     assert "5 faces of 15 photographs, 1 with several faces" in capsys.readouterr().out
+
+
+def test_faces_of_another_size(photos, done, tmp_path, capsys):
+    size = (160, 128)
+    main([str(photos), "--out", str(tmp_path / "out"), "--ofrecord", "--num_part", "1", "--image_size", "160x128"])
+    manifest = Manifest.load(tmp_path / "out/ofrecord")
+    assert (manifest.image_size, manifest.num_records, manifest.skipped) == (size, 5, 0)
+    assert json.loads((tmp_path / "out/report/summary.json").read_text())["image_size"] == list(size)
+    name = lines(done)["Eileen/astronaut.png"]["face"]
+    usual = fitted(read_image(done / "faces" / name), ImageShape(*size)).astype(int)
+    found = RecordImages(tmp_path / "out/ofrecord").decode(0, 5)
+    assert min(np.abs(face - usual).mean() for face in found) < 6, "the same framing"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"ofrecord", "report"}
 
 

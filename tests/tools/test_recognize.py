@@ -13,10 +13,12 @@ import pytest
 
 from deploy.embedder import load_embedder, model_digest
 from deploy.thresholds import store_thresholds
-from evaluation.align import align
+from evaluation.align import REFERENCE, align
 from evaluation.sources import read_image
 from recognition.detectors.choose import load_detector
+from recognition.face import Face
 from recognition.gallery import Gallery
+from recognition.recognizer import crop_size, recognize
 from tests.deploy.models import make_model
 from tests.recognition.faces import ASTRONAUT, FRIENDS, GRAY, crop, save, scene
 from tests.recognition.pooled_model import write_model
@@ -192,6 +194,23 @@ def test_a_gallery_of_another_model_is_refused(world, tmp_path):
     make_model(tmp_path / "other", "mbf_tiny", 32)
     with pytest.raises(UserError, match=r"gallery\.npz was made with another model, .*model\.onnx, than .*other"):
         search(world, tmp_path / "out", model=tmp_path / "other")
+
+
+def test_a_face_is_aligned_to_a_larger_models_size():
+    assert crop_size((112, 112)) == crop_size((96, 80)) == crop_size((112, 96)) == (112, 112)
+    assert crop_size((160, 128)) == (160, 128)
+    shapes = []
+
+    def embed(crops):
+        shapes.append(crops.shape)
+        return crops.reshape(len(crops), -1)[:, :8].astype(np.float32) + 1
+
+    picture = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    landmarks = (REFERENCE * 1.5 + 40).astype(np.float32)
+    face = Face(np.float32([60, 60, 150, 150]), landmarks, 0.9, "measured")
+    gallery = Gallery.build(np.eye(8, dtype=np.float32)[:1], ["a"], ["a.jpg"], {})
+    recognize(embed, lambda _: [face], gallery, picture, 1, (160, 128))
+    assert shapes == [(1, 160, 128, 3)] * 2
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a program's user sees of its errors."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from tests.ranks import ROOT
-from utils.cli import printable
+from utils.cli import image_size, printable
 
 PROGRAM = """
 import sys
@@ -85,3 +86,12 @@ def test_names_of_any_bytes_are_printed(tmp_path):
         assert run_into(f"{name} raise UserError(name)", said, **note) == (2, "error: zoë \\udcff\n")
     assert b"zo\xc3\xab \xff\n" in (tmp_path / "said").read_bytes()
     assert (tmp_path / "note").read_text() == "error: zoë \\udcff"
+
+
+def test_sizes_of_images():
+    assert image_size("128") == (128, 128) and image_size("96x112") == (96, 112)
+    for wrong in ("8", "96x", "x96", "96x112x3", "9999", "-96", "96 x 112", "96X112", "\u0663\u0663", ""):
+        with pytest.raises(
+            argparse.ArgumentTypeError, match="is not possible: write 128, or 96x112 for height x width"
+        ):
+            image_size(wrong)

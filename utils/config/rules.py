@@ -281,11 +281,6 @@ _TRAINING: tuple[Clash, ...] = (
         "mixed precision needs CUDA; write fp16=False",
     ),
     (
-        ("data_format", "sync_batchnorm"),
-        lambda cfg: cfg.data_format == "NHWC" and cfg.sync_batchnorm,
-        "synchronized BatchNorm takes its channels from axis 1; write data_format=NCHW",
-    ),
-    (
         ("data_format", "device"),
         lambda cfg: cfg.data_format == "NHWC" and cfg.device == "cpu",
         "OneFlow's kernels for CPUs need the other layout; write data_format=NCHW",

@@ -141,10 +141,12 @@ OLD_KEYS: dict[str, Row] = {"lr_backbone_scale": _ABOVE_ZERO}
 SCHEMA: dict[str, Row] = {
     "network": Row(_text, 'the name of a backbone, such as "r50"', bool),
     "embedding_size": _count(1),
-    "image_size": Row(
-        _size,
-        "one number or (height, width), multiples of 16 from 32 to 512",
-        lambda value: len(value) == 2 and all(side % 16 == 0 and 32 <= side <= 512 for side in value),
+    "image_size": _or_none(
+        Row(
+            _size,
+            "one number or (height, width), multiples of 16 from 32 to 512",
+            lambda value: len(value) == 2 and all(side % 16 == 0 and 32 <= side <= 512 for side in value),
+        )
     ),
     "gray": _FLAG,
     "dropout": _BELOW_ONE,

@@ -281,7 +281,7 @@ FAULTS = {
     "no idx": ({}, lambda source: (source / "train.idx").unlink(), "train.idx cannot be read: No such file"),
     "no property": ({}, lambda source: (source / "property").unlink(), "property cannot be read: No such file"),
     "bad property": ({}, lambda source: (source / "property").write_text("ten"), "property must hold"),
-    "other size": ({}, lambda source: (source / "property").write_text("10,96,112"), "says 10 classes of 96x112"),
+    "other size": ({}, lambda source: (source / "property").write_text("10,8,112"), "says 10 classes of 8x112"),
     "too many classes": (
         {},
         lambda source: (source / "property").write_text("9999999999,112,112"),
