@@ -54,7 +54,7 @@ def read_ofrecord_source(folder: Path) -> str:
     start = 0
     for part in manifest.parts:
         faults = folder / "faults.csv"
-        inspect_part(folder / "set", part, start, manifest.num_classes, True, True, table, faults)
+        inspect_part(folder / "set", part, start, manifest.num_classes, manifest.image_size, True, True, table, faults)
         start += part.records
         scan_part(folder / "set" / part.name, manifest.num_classes)
     return ""
