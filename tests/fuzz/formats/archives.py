@@ -15,7 +15,7 @@ from tests.fuzz.judge import digest
 
 def read_source(kind: type, path: Path, folder: Path) -> str:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        source = kind(path, Path(scratch))
+        source = kind(path, Path(scratch), (112, 112))
         entries = source.images(source.reader.judge(source.records(), verify=True))
         readable = entries[entries["kind"] == 0]
         return digest(source.fingerprint(), *source.reader.read(readable), *source.class_names)

@@ -45,7 +45,7 @@ def make_lists(folder: Path) -> None:
 
 def _list_source(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent.parent) as scratch:
-        source = ListSource(path, None, Path(scratch))
+        source = ListSource(path, None, Path(scratch), (112, 112))
         source.images(source.reader.judge(source.records(), verify=True))
         source.fingerprint()
 
