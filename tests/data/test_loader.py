@@ -254,7 +254,7 @@ def test_a_set_whose_manifest_says_another_size_is_named(tmp_path):
     folder = make_set(tmp_path / "of", jpegs(3), range(3), 3, 1)
     text = (folder / "dataset.json").read_text()
     (folder / "dataset.json").write_text(re.sub(r'"image_size": \[\s*112', '"image_size": [128', text))
-    with pytest.raises(UserError, match=r"of .*part-00000 is damaged: its record 0 holds no image of 128x112 pixels"):
+    with pytest.raises(UserError, match=r"part-00000 is damaged: its record 0 holds no image of 128x112 pixels"):
         list(RecordLoader(folder, 3).epoch(0))
 
 
