@@ -110,6 +110,7 @@ def build_loader(cfg, runtime):
         prefetch=cfg.prefetch,
         num_classes=cfg.num_classes,
         num_image=cfg.num_image,
+        verify_data=cfg.verify_data,
     )
 
 
@@ -132,6 +133,8 @@ def find_checkpoint(cfg, runtime, logger):
         logger.info(f"Nothing to resume in {cfg.output}: starting from the beginning")
         return None
     logger.info(f"Resuming from {checkpoint.folder}, written by {checkpoint.about['ranks']} ranks")
+    if checkpoint.note:
+        logger.info(checkpoint.note)
     if keep_global_batches(cfg, checkpoint, runtime.ranks):
         kept = checkpoint.about["global_batch"]
         logger.info(f"batch_size is now {cfg.batch_size}, to keep the global batch of {kept}")

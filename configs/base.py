@@ -47,6 +47,7 @@ config.num_image = None  # None: read from the dataset; a number that disagrees 
 config.sampler = "shuffle"  # every image once per epoch | balanced class_balanced weighted, as "balanced(images=4)"
 config.random_flip = True  # mirror half of the images
 config.augment = {}  # probability of each operation, such as {"crop_pad": 0.2, "low_resolution": 0.2, "color": 0.2}
+config.verify_data = "headers"  # of the parts, at the start: "off" | "headers" some of each | "full" every byte
 config.num_workers = 2  # decoding threads per rank
 config.prefetch = 4  # batches kept ready per rank
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from utils.pixels import USUAL_SIZE, size_words
+from utils.reading.images import may_be_decoded
 
 REPAIR_QUALITY = 95  # of re-encoded images; with 4:4:4 chroma, so that colors keep their full resolution
 
@@ -151,6 +152,8 @@ def _decode(image: bytes) -> tuple[np.ndarray | None, bool]:
     libjpeg and libpng write their complaints straight to file descriptor 2 and there is no other way to learn of them.
     An orientation tag is ignored, as the native reader does.
     """
+    if not may_be_decoded(image):
+        return None, True
     messages, stderr = os.memfd_create("decoder-messages"), os.dup(2)
     os.dup2(messages, 2)
     try:

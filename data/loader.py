@@ -14,13 +14,17 @@ import numpy as np
 
 from data.augment import Augmenter
 from data.batch import Batch
-from data.manifest import Manifest
+from data.manifest import Manifest, read_index
 from data.ofrecord import index_path
 from data.samplers import Epoch, Sampler, make_sampler
 from data.teacher import Teacher
+from data.verify import verify_parts
 from utils.errors import UserError
-from utils.pixels import USUAL_SHAPE, ImageShape, fitted, size_words
+from utils.pixels import SIDES, USUAL_SHAPE, ImageShape, fitted, size_words
 from utils.prefetch import prefetched
+from utils.reading.images import decode
+
+_MAX_PIXELS = max(SIDES) ** 2
 
 
 def mirrored_places(num_records: int, seed: int, epoch: int) -> np.ndarray:
@@ -35,14 +39,15 @@ class RecordLoader:
     num_workers: decoding threads; prefetch: batches kept ready; augment: probabilities of operations (data/augment).
     sampler: whose order an epoch has; gradient_acc: micro-batches that `batch_size` holds. teacher: whose embeddings of
     the images come along. image_shape: of the batches, to which the images are scaled (None: as they are stored).
+    verify_data: how much of the parts is looked at first, as data/verify.py says.
 
     An epoch has N // G steps, N records and G images of a global batch, whatever the sampler. Step k of it takes
     records [k * G, (k + 1) * G) of the epoch's order, and each rank a contiguous run of them: the global batches depend
     on (seed, epoch, G) alone, and a position is just (epoch, step). `note` is what a user should know of the sampler's
     choice, or None.
 
-    Raises UserError for what `Manifest.check` finds, for a dataset smaller than one global batch, and for batches that
-    the sampler cannot make.
+    Raises UserError for what `Manifest.check` and `verify_parts` find, for a dataset smaller than one global batch, and
+    for batches that the sampler cannot make.
     """
 
     def __init__(
@@ -62,10 +67,12 @@ class RecordLoader:
         gradient_acc: int = 1,
         teacher: Teacher | None = None,
         image_shape: ImageShape | None = None,
+        verify_data: str = "headers",
     ) -> None:
         self.folder = Path(folder)
         manifest = Manifest.load(self.folder)
         manifest.check(self.folder, num_ranks=ranks, num_classes=num_classes, num_image=num_image)
+        verify_parts(self.folder, manifest, verify_data, rank, ranks)
         self.num_classes, self.num_image = manifest.num_classes, manifest.num_records
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
         self.seed, self.random_flip = seed, random_flip
@@ -81,7 +88,7 @@ class RecordLoader:
             )
         self._parts = manifest.parts
         self._starts = np.cumsum([0] + [part.records for part in self._parts[:-1]])
-        self._index = [np.load(index_path(self.folder / part.name), mmap_mode="r") for part in self._parts]
+        self._index = [read_index(index_path(self.folder / part.name)) for part in self._parts]
         self._bytes = [np.memmap(self.folder / part.name, np.uint8, "r") for part in self._parts]
         self._sampler = sampler or make_sampler("shuffle")
         global_batch = batch_size * ranks
@@ -158,7 +165,7 @@ class RecordLoader:
     def _decode(self, part: int, record: int, entry: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB, of the size in which images are stored."""
         offset, length = int(entry["offset"]), int(entry["length"])
-        image = cv2.imdecode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB)
+        image = decode(self._bytes[part][offset : offset + length], cv2.IMREAD_COLOR_RGB, _MAX_PIXELS)
         if image is None or image.shape != self._stored:
             raise UserError(
                 f"record {record} of {self.folder / self._parts[part].name} is not a {size_words(self._stored)} "

@@ -12,8 +12,9 @@ import numpy as np
 from data.ofrecord import INDEX_DTYPE, index_path
 from data.storage import write_file
 from utils.errors import UserError
-from utils.files import refuse_pipe
 from utils.pixels import SIDES, USUAL_SIZE
+from utils.reading.array_file import map_array
+from utils.reading.json_file import is_count, is_positive, is_text, read_object
 
 MANIFEST_NAME = "dataset.json"
 SUCCESS_NAME = "_SUCCESS"  # empty, written last: the set is whole
@@ -22,6 +23,9 @@ REMAINDER = (
     "the ranks, so an epoch visits each record exactly once and drops less than one global batch at its end."
 )
 _VERSION = 1
+_MAX_CLASSES = 1 << 31  # labels are int32
+# A set may have classes without images, but what is made for each of them must not depend on a damaged digit alone.
+_SPARE_CLASSES, _CLASSES_PER_RECORD = 1 << 25, 1000
 _HOW_TO_MAKE = "make it with tools/prepare_dataset.py, or with tools/index_ofrecord.py for parts of other tools"
 
 
@@ -62,15 +66,10 @@ class Manifest:
             UserError: it is missing, unreadable or damaged.
         """
         path = Path(folder) / MANIFEST_NAME
-        refuse_pipe(path)
         try:
-            content = json.loads(path.read_text())
+            content = read_object(path, "is damaged", f"{_HOW_TO_MAKE}.")
         except FileNotFoundError:
             raise UserError(f"{path} is missing: {_HOW_TO_MAKE}.") from None
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-        except ValueError:
-            raise UserError(f"{path} is damaged (not JSON): {_HOW_TO_MAKE}.") from None
         try:
             content["parts"] = [Part(**part) for part in content["parts"]]
             content["image_size"] = tuple(content.get("image_size", USUAL_SIZE))
@@ -120,10 +119,14 @@ class Manifest:
     def _check_values(self) -> None:
         """Raise ValueError for a manifest that cannot be true."""
         numbers = [self.num_records, self.num_classes, *(n for p in self.parts for n in (p.records, p.bytes))]
+        names = [part.name for part in self.parts]
         possible = (
             self.version == _VERSION
-            and all(type(number) is int and number > 0 for number in numbers)
-            and all(type(part.name) is str and part.name == os.path.basename(part.name) for part in self.parts)
+            and all(map(is_positive, numbers))
+            and all(is_text(name) and name and name == os.path.basename(name) for name in names)
+            and len(set(names)) == len(names)
+            and all(is_count(part.crc32) and part.crc32 < 1 << 32 for part in self.parts)
+            and self.num_classes <= min(_MAX_CLASSES, _SPARE_CLASSES + _CLASSES_PER_RECORD * self.num_records)
             and sum(part.records for part in self.parts) == self.num_records
             and len(self.image_size) == 2
             and all(type(side) is int and side in SIDES for side in self.image_size)
@@ -138,13 +141,10 @@ def read_index(path: Path) -> np.ndarray:
     Raises:
         UserError: it is missing or not such an array.
     """
-    refuse_pipe(path)
     try:
-        index = np.load(path, mmap_mode="r", allow_pickle=False)
+        index = map_array(path, "is damaged", "make it again with tools/index_ofrecord.py.")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: make it with tools/index_ofrecord.py.") from None
-    except (OSError, ValueError, EOFError):
-        raise UserError(f"{path} is damaged: make it again with tools/index_ofrecord.py.") from None
     if index.dtype != INDEX_DTYPE or index.ndim != 1:
         raise UserError(f"{path} is not an index of records: make it again with tools/index_ofrecord.py.")
     return index
@@ -164,7 +164,13 @@ def _check_part(path: Path, part: Part, num_classes: int) -> None:
         raise UserError(f"{sidecar} lists {len(index)} records but dataset.json says {part.records}.")
     offsets, lengths, labels = index["offset"], index["length"], index["label"]
     ends = offsets + lengths
-    if lengths.min() < 1 or offsets[0] < 8 or (offsets[1:] < ends[:-1]).any() or ends[-1] > part.bytes:
+    if (
+        lengths.min() < 1
+        or offsets.max() > part.bytes
+        or offsets[0] < 8
+        or (offsets[1:] < ends[:-1]).any()
+        or ends[-1] > part.bytes
+    ):
         raise UserError(f"{sidecar} does not fit {path.name}: make it again with tools/index_ofrecord.py.")
     if labels.min() < 0 or labels.max() >= num_classes:
         bad = labels.min() if labels.min() < 0 else labels.max()

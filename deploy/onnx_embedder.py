@@ -11,6 +11,7 @@ import onnxruntime
 from deploy.onnx_options import NOTHING_SAID, OnnxOptions
 from deploy.onnx_ports import embedding_output, image_input
 from utils.errors import UserError
+from utils.reading.faults import broken_file, shown
 
 _ROUNDING = 0.2  # of an integer model's output, the most that two ways of computing it may differ by; 0.6 was seen
 _TRIED = 4  # images, as many times, to see whether two ways of computing it agree
@@ -41,14 +42,15 @@ class OnnxEmbedder:
         settings.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         content = str(model) if isinstance(model, Path) else model
         try:
-            self._session = onnxruntime.InferenceSession(content, settings, providers=_PROVIDERS)
-            graph = (onnx.load(content) if isinstance(content, str) else onnx.load_from_string(content)).graph
-        except Exception as error:  # ONNX Runtime's have no common class of their own
-            raise UserError(f"{self._name} is not an ONNX model that can be run: {_first_line(error)}") from None
-        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
-        port = image_input(self._session, graph, self.metadata, options.input, self._name)
+            with broken_file(self._name, "is not an ONNX model that can be run"):
+                self._session = onnxruntime.InferenceSession(content, settings, providers=_PROVIDERS)
+                graph = (onnx.load(content) if isinstance(content, str) else onnx.load_from_string(content)).graph
+                self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+                port = image_input(self._session, graph, self.metadata, options.input, self._name)
+                self.output = embedding_output(self._session, self.metadata, options.output, self._name)
+        except FileNotFoundError as error:
+            raise UserError(f"{self._name} has weights in other files, and {error.filename} is missing") from None
         self.input_name, self.input, self.input_from, self._dtype = port.name, port.format, port.source, port.dtype
-        self.output = embedding_output(self._session, self.metadata, options.output, self._name)
         self._only_batch = port.batch or self._found_batch()
         self.in_float32 = False
         if any(node.op_type == "QuantizeLinear" for node in graph.node):
@@ -115,4 +117,4 @@ def _close(found: np.ndarray, wanted: np.ndarray) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return shown(error)

@@ -5,16 +5,18 @@ come first, in its order. Weights of another digest, of a later epoch for instan
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.weights import WEIGHTS
 from utils.errors import UserError
 from utils.files import write_whole
+from utils.reading.json_file import check_fields, has_fields, is_count, is_number, is_text, list_of, read_object
 
 _NAME = "thresholds.json"
+_REMEDY = "remove it and verify the model again, or give --threshold"
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,15 @@ def _beside(model: Path) -> Path:
 
 def _read(path: Path, digest: str) -> list[Threshold]:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["digest"] != digest:
-            return []
-        sets = [
-            Threshold(str(one["name"]), *(float(one[key]) for key in ("cosine", "accuracy")), int(one["pairs"]))
-            for one in stored["sets"]
-        ]
-        if not all(math.isfinite(one.accuracy) and -1 <= one.cosine <= 1 for one in sets):
-            raise ValueError("a cosine")
-        return sets
+        stored = read_object(path, "is damaged", _REMEDY)
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged; remove it and verify the model again, or give --threshold") from None
+    check_fields(path, stored, "is damaged", {"digest": is_text, "sets": list_of(_is_threshold)}, _REMEDY)
+    if stored["digest"] != digest:
+        return []
+    return [Threshold(*(one[key] for key in ("name", "cosine", "accuracy", "pairs"))) for one in stored["sets"]]
+
+
+def _is_threshold(one: Any) -> bool:
+    rules = {"name": is_text, "cosine": is_number, "accuracy": is_number, "pairs": is_count}
+    return has_fields(one, rules) and -1 <= one["cosine"] <= 1

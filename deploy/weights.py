@@ -10,8 +10,10 @@ import numpy as np
 from deploy.input_format import OWN, InputFormat, own_format, parse_input
 from utils.errors import UserError
 from utils.pixels import ImageShape
+from utils.reading.json_file import check_fields, is_positive, is_text, read_object
 from utils.tensor_file import read_tensors, write_tensors
 
+_LARGEST_EMBEDDING = 1 << 16
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "config.json"
 
 
@@ -36,7 +38,7 @@ def save_backbone(
     }
     weights, description = (folder / (name + ".partial") for name in (WEIGHTS, DESCRIPTION))
     try:
-        write_tensors(weights, state, {key: str(value) for key, value in about.items()})
+        write_tensors(weights, state, {key: str(value) for key, value in about.items()}, sealed=True)
         description.write_text(json.dumps(about, indent=2) + "\n")
         os.replace(description, folder / DESCRIPTION)
         os.replace(weights, folder / WEIGHTS)
@@ -56,14 +58,17 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         raise UserError(f"there is no model at {file}; train one first, or say where it is with --model_path")
     description = file.with_name(DESCRIPTION)
     try:
-        about = json.loads(description.read_text())
-        if not isinstance(about["network"], str) or type(about["embedding_size"]) is not int:
-            raise TypeError
+        about = read_object(description, "does not say network and embedding_size")
     except FileNotFoundError:
         raise UserError(f"{description} is missing; it must stand beside {file.name} and name its network") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{description} does not say network and embedding_size") from None
+    check_fields(
+        description, about, "does not say network and embedding_size", {"network": is_text, "embedding_size": _is_size}
+    )
     return read_tensors(file), about
+
+
+def _is_size(value: object) -> bool:
+    return is_positive(value) and value <= _LARGEST_EMBEDDING
 
 
 def input_of(about: Mapping, path: Path) -> InputFormat:

@@ -13,6 +13,7 @@ layers such as dropout draw from both.
 
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -24,6 +25,7 @@ import numpy as np
 
 from deploy.input_format import own_format
 from deploy.weights import DESCRIPTION, WEIGHTS, save_backbone
+from engine.checkpoint_description import read_description, sealed_description
 from engine.checkpoint_names import MEANS, present_state
 from engine.saved_centers import SavedCenters, read_shards
 from heads.class_means import ClassMeans
@@ -35,13 +37,14 @@ from utils.runtime import Runtime
 from utils.tensor_file import open_tensors, read_tensors, write_tensors
 
 _PREFIX, _PARTIAL, _ABOUT, _OPTIMIZER = "step-", ".partial", "checkpoint.json", "optimizer.safetensors"
+_NAME = re.compile(f"{_PREFIX}[0-9]{{1,18}}")
 _STATISTICS = "statistics."
 _APPEARS = 30.0  # seconds until a file that one machine wrote must be seen by another; NFS remembers that long
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Finished checkpoints, oldest first."""
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and path.suffix != _PARTIAL)
+    """Finished checkpoints, oldest first. Folders that are not called step-NUMBER are none."""
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def step_of(checkpoint: Path) -> int:
@@ -169,7 +172,7 @@ def _write_shared(partial: Path, about: dict, backbone: dict, optimizer: dict) -
     save_backbone(partial, backbone, about["network"], about["embedding_size"], taken)
     files |= {name: _seal(partial / name) for name in (WEIGHTS, DESCRIPTION)}
     with open(partial / _ABOUT, "w") as file:
-        json.dump({**about, "files": files}, file, indent=2)
+        file.write(sealed_description({**about, "files": files}))
         file.flush()
         os.fsync(file.fileno())
     sync(partial)
@@ -187,16 +190,17 @@ def _seal(path: Path) -> dict:
 class Checkpoint:
     """A checkpoint to resume from. Opening it checks the size and checksum of every file; the ranks share that work.
 
-    A collective. Raises UserError, on every rank, naming the files that are missing, truncated or altered.
+    note: what a user should know of it, or None. A collective. Raises UserError, on every rank, naming the files that
+    are missing, truncated or altered.
     """
 
     def __init__(self, folder: Path, runtime: Runtime) -> None:
         self.folder = folder
-        try:
-            self.about = json.loads((folder / _ABOUT).read_text())
-            files = self.about["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{folder} is not a whole checkpoint: {_ABOUT} is missing or damaged") from None
+        self.about, self.note = read_description(folder / _ABOUT)
+        files = self.about["files"]
+        wanted = [_OPTIMIZER, WEIGHTS, DESCRIPTION, *(path.name for path in self._shards())]
+        if unknown := set(wanted) ^ set(files):
+            raise UserError(f"{folder} is not a whole checkpoint: {_ABOUT} does not say what {min(unknown)} is")
         bad = np.zeros(len(files), np.float32)
         for number, (name, seal) in enumerate(files.items()):
             if number % runtime.ranks == runtime.rank:

@@ -7,6 +7,7 @@ import numpy as np
 from engine.checkpoint_names import of_centers
 from heads.stores.mapped import find
 from utils.errors import UserError
+from utils.reading.array_file import map_array
 from utils.tensor_file import read_rows, tensor_shape, tensor_type
 
 
@@ -60,7 +61,7 @@ class SavedCenters:
         Those that live in files of their own are mapped, not read; changes to the array do not reach the files.
         """
         if self._files:
-            return np.load(self._mapped(name), mmap_mode="c")[start:stop]
+            return map_array(self._mapped(name), "is damaged", mode="c")[start:stop]
         return read_shards(self._shards, self._saved_name(name), start, stop)
 
     def _saved_name(self, name: str) -> str | None:

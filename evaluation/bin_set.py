@@ -3,7 +3,6 @@
 Images 2k and 2k + 1 are pair k.
 """
 
-import codecs
 import functools
 import os
 import pickle
@@ -15,44 +14,29 @@ import cv2
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import digest_of
-from utils.pixels import size_words
+from utils.files import digest_of, refuse_pipe
+from utils.pixels import SIDES, size_words
+from utils.reading.images import decode
+from utils.reading.pickled import read_pickle
+from utils.reading.pickled_arrays import Unreadable
+
+_SHARED, _PER_BYTE = 4 << 30, 64  # bytes of all images, which pairs may have in common, in all and by byte of the file
+_MAX_PIXELS = max(SIDES) ** 2
 
 
-def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
-    """Stands in for `_codecs.encode`, which pickles of protocol 2 and below name wherever they hold bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the codec {encoding}")
-    return codecs.latin_1_encode(text)[0]
-
-
-_RECONSTRUCT = np.zeros(0).__reduce__()[0]  # lives in numpy.core or numpy._core, as numpy's version has it
-_SCALAR = np.bool_().__reduce__()[0]
-_FROMBUFFER = np.zeros(0).__reduce_ex__(5)[0]
-_ALLOWED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encode_latin1,
-    ("__builtin__", "bytes"): bytes,
-    **{
-        (f"numpy.{core}.{module}", function.__name__): function
-        for core in ("core", "_core")
-        for module, function in (("multiarray", _RECONSTRUCT), ("multiarray", _SCALAR), ("numeric", _FROMBUFFER))
-    },
-}
-
-
-class _SafeUnpickler(pickle.Unpickler):
-    """A pickle can call whatever it can name; this one can name only what arrays and bytes are made of."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no set of images needs")
-        return _ALLOWED[module, name]
+def _items(part: Any) -> list | None:
+    return list(part) if isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.ndim) else None
 
 
 def _is_flag(value: Any) -> bool:
     return isinstance(value, (bool, int, np.bool_, np.integer)) and value in (0, 1)
+
+
+def _shown(flag: Any) -> str:
+    """A flag that is none, in a few words: what a stranger wrote may be long."""
+    if isinstance(flag, int | np.generic):
+        return repr(flag)
+    return repr(flag[:40]) if isinstance(flag, str | bytes) else f"of type {type(flag).__name__}"
 
 
 def _is_encoded(image: Any) -> bool:
@@ -78,28 +62,28 @@ class BinSet:
         """
         path = Path(path)
         try:
-            with path.open("rb") as file:
-                # Sets written by Python 2 hold their JPEGs as str, which only this encoding leaves as they are.
-                content = _SafeUnpickler(file, encoding="bytes").load()
+            refuse_pipe(path)
+            content = read_pickle(path)
         except FileNotFoundError:
             raise UserError(f"val_targets names {path.stem!r}, but {path} is missing") from None
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        except Exception as error:  # a damaged pickle raises nearly any type
+        except Unreadable as error:
             raise UserError(f"{path} is not an InsightFace verification set: {error}") from None
-        try:
-            images, issame = content
-            images, issame = list(images), list(issame)
-        except (TypeError, ValueError):
-            raise UserError(f"{path} is not an InsightFace verification set: no (images, issame) in it") from None
+        parts = content if isinstance(content, tuple | list) and len(content) == 2 else ()
+        images, issame = map(_items, parts) if parts else (None, None)
+        if images is None or issame is None:
+            raise UserError(f"{path} is not an InsightFace verification set: no (images, issame) in it")
         if not issame or len(images) != 2 * len(issame):
             raise UserError(f"{path} holds {len(images)} images for {len(issame)} pairs; it takes two for each pair")
         for number, flag in enumerate(issame):
             if not _is_flag(flag):
-                raise UserError(f"{path}: the flag of pair {number} is {flag!r}, neither true nor false")
+                raise UserError(f"{path}: the flag of pair {number} is {_shown(flag)}, neither true nor false")
         for number, image in enumerate(images):
             if not _is_encoded(image):
                 raise UserError(f"{path}: image {number} is no encoded image but {type(image).__name__}")
+        if sum(map(len, images)) > max(_SHARED, _PER_BYTE * path.stat().st_size):
+            raise UserError(f"{path} is no set that can be used: it has the same images again and again")
         return cls(path, images, np.array(issame, dtype=bool))
 
     def __len__(self) -> int:
@@ -138,8 +122,7 @@ class BinSet:
 
     def _decoded(self, number: int) -> np.ndarray:
         """(H, W, 3) uint8 BGR."""
-        encoded = np.frombuffer(self._images[number], dtype=np.uint8)
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+        bgr = decode(self._images[number], cv2.IMREAD_COLOR, _MAX_PIXELS)
         if bgr is None:
             raise UserError(f"{self.path}: image {number} does not decode")
         return bgr

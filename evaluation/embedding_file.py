@@ -15,6 +15,8 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import sync
+from utils.reading.array_file import all_rows, crc32_of, map_array
+from utils.reading.json_file import read_object
 
 BLOCK = 512  # images; what an interruption loses at most, for each process
 _DATA, _ABOUT, _BLOCKS = "embeddings.npy", "about.json", "blocks"
@@ -45,7 +47,7 @@ class EmbeddingFile:
                 self._begin()
             self._refuse_others()
             if not self.whole:
-                self._offset = np.load(self._folder / _DATA, mmap_mode="r").offset
+                self._offset = map_array(self._folder / _DATA, "is damaged", "remove its folder").offset
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -77,7 +79,7 @@ class EmbeddingFile:
         try:
             if not self.whole and 0 not in (self._folder / _BLOCKS).read_bytes():
                 about = self._folder / f"{_ABOUT}.{os.getpid()}"
-                about.write_bytes(self._describe())
+                about.write_bytes(self._describe({"crc32": _crc32(self._folder / _DATA)}))
                 about.replace(description(self._path))
                 (self._folder / _DATA).replace(self._path)
                 sync(self._path.parent)
@@ -127,33 +129,46 @@ class EmbeddingFile:
         finally:
             os.close(handle)
 
-    def _describe(self) -> bytes:
-        text = json.dumps(self._about, indent=2, ensure_ascii=False) + "\n"
+    def _describe(self, more: Mapping[str, object] | None = None) -> bytes:
+        text = json.dumps({**self._about, **(more or {})}, indent=2, ensure_ascii=False) + "\n"
         return text.encode("utf-8", "backslashreplace")  # what is not UTF-8 in a path becomes JSON's own \udcff
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"{self._path} cannot be written: {error.strerror or error}")
 
 
-def load_embeddings(path: Path) -> tuple[np.ndarray, dict]:
+def load_embeddings(path: Path, verify: bool = True) -> tuple[np.ndarray, dict]:
     """The embeddings in `path`, memory-mapped (N, views, E) of one of DTYPES, and what its X.json says of them.
 
-    Raises UserError where they are missing, unfinished or damaged.
+    verify: read them once, to see that all are finite and the ones that were written. Raises UserError where they are
+    missing, unfinished or damaged.
     """
     if not path.exists():
         state = "not finished; the command that began them goes on" if unfinished(path).exists() else "not there"
         raise UserError(f"the embeddings {path} are {state}")
-    try:
-        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise UserError(f"{path} holds no array of embeddings, or is damaged") from None
+    embeddings = map_array(path, "holds no array of embeddings, or is damaged")
     about = _read_json(description(path))
     wanted = (about.get("count"), 2 if about.get("flip") else 1, about.get("embedding_size"))
     dtype = about.get("dtype", _BEFORE["dtype"])
     if dtype not in DTYPES or embeddings.dtype != dtype or embeddings.shape != wanted:
         found = f"{embeddings.dtype} array {embeddings.shape}"
         raise UserError(f"{path} is a {found}, and its description says {dtype} {wanted}")
+    if verify:
+        _check(path, embeddings, about.get("crc32"))
     return embeddings, about
+
+
+def _check(path: Path, embeddings: np.ndarray, crc32: object) -> None:
+    """Raises UserError where numbers are not finite, or others than were written. Those of before have no checksum."""
+    if not all_rows(embeddings, np.isfinite):
+        raise UserError(f"{path} holds numbers that are not finite; embed again with --force")
+    if crc32 is not None and crc32 != _crc32(path):
+        raise UserError(f"{path} was altered or is damaged: its checksum is another one; embed again with --force")
+
+
+def _crc32(path: Path) -> int:
+    with path.open("rb") as file:
+        return crc32_of(file, path.stat().st_size)
 
 
 def refuse_other_names(path: Path) -> None:
@@ -185,11 +200,6 @@ def unfinished(path: Path) -> Path:
 
 def _read_json(file: Path) -> dict:
     try:
-        about = json.loads(file.read_text())
+        return read_object(file, "is damaged", "embed again with --force")
     except FileNotFoundError:
         raise UserError(f"{file} is missing; it says what the embeddings beside it are") from None
-    except ValueError:
-        about = None
-    if not isinstance(about, dict):
-        raise UserError(f"{file} is damaged; embed again with --force")
-    return about

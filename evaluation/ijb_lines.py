@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from utils.errors import UserError
+from utils.reading.lines import MAX_LINE
 
 _BLOCK = 1 << 24  # bytes
 _SHOWN = 60  # characters of a faulty line
@@ -68,6 +69,8 @@ def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
         while True:
             block = file.read(_BLOCK)
             held = (held + block).replace(b"\r\n", b"\n")
+            if len(held) > _BLOCK + MAX_LINE:
+                raise UserError(f"{at_line(path, number)} has more than {MAX_LINE >> 20} MB")
             if not block:
                 held = held.rstrip() and held.rstrip() + b"\n"
             # The last line and the blank ones before it wait: the file may end after them.

@@ -23,6 +23,7 @@ from evaluation.ijb_lines import at_line, integer_blocks, open_table, rows
 from evaluation.sources import LandmarkedImages
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE
+from utils.reading.faults import broken_file, shown
 
 GALLERIES = {"IJBB": ("S1", "S2"), "IJBC": ("G1", "G2")}
 _LANDMARKS = "name_5pts_score.txt"
@@ -113,8 +114,9 @@ def _read_templates(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
         try:
             numbers.extend(map(int, fields))
         except (ValueError, OverflowError):
+            template, media = map(shown, fields)
             raise UserError(
-                f"{at_line(path, number)}: template {fields[0]!r} and media {fields[1]!r} must be whole numbers"
+                f"{at_line(path, number)}: template {template!r} and media {media!r} must be whole numbers"
             ) from None
         names.append(name)
     templates, medias = np.frombuffer(numbers, np.int64).reshape(-1, 2).T
@@ -166,7 +168,10 @@ def _read_pairs(path: Path, template_ids: np.ndarray) -> tuple[np.ndarray, np.nd
 def _read_roster(path: Path, template_ids: np.ndarray) -> Roster:
     """The first two columns, each template once."""
     numbers, lines = array("q"), array("q")
-    with io.TextIOWrapper(open_table(path), encoding="utf-8", errors="replace", newline="") as file:
+    with (
+        io.TextIOWrapper(open_table(path), encoding="utf-8", errors="replace", newline="") as file,
+        broken_file(path, "is no table"),
+    ):
         table = csv.reader(file)
         next(table, None)  # the header
         for fields in table:

@@ -12,6 +12,7 @@ from evaluation.results import measures, read_result, title, variant
 from utils.errors import UserError
 from utils.files import write_whole
 
+_LONGEST_STEM = 100  # characters of a picture's name
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -61,12 +62,25 @@ def write_report(paths: Sequence[Path], folder: Path) -> Path:
         others = sets[result["kind"], result["name"]]
         _refuse_clash(result, others, path)
         others.append(result)
-    parts = [_HEAD]
+    parts, pictures = [_HEAD], {}
     for number, results in enumerate(map(_told_apart, sets.values()), 1):
-        parts += _section(results, folder, f"{number}-{re.sub('[^A-Za-z0-9._-]+', '-', title(results[0]))}")
+        stem = f"{number}-{re.sub('[^A-Za-z0-9._-]+', '-', title(results[0]))[:_LONGEST_STEM]}"
+        parts += _section(results, pictures, stem)
     page = folder / "report.html"
-    write_whole(page, "".join([*parts, _TERMS, "</body>\n</html>\n"]).encode())
+    _write_all({**pictures, page.name: "".join([*parts, _TERMS, "</body>\n</html>\n"]).encode()}, folder)
     return page
+
+
+def _write_all(files: dict[str, bytes], folder: Path) -> None:
+    """Writes the files, the page last; where the disk is full none that was not there before stays."""
+    new = [folder / name for name in files if not (folder / name).exists()]
+    try:
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    except UserError:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _refuse_clash(result: dict, others: Sequence[dict], path: Path) -> None:
@@ -89,7 +103,8 @@ def _told_apart(results: list[dict]) -> list[dict]:
     return [result | {"model": name, "variant": ""} for result, name in zip(results, named, strict=True)]
 
 
-def _section(results: list[dict], folder: Path, stem: str) -> list[str]:
+def _section(results: list[dict], files: dict[str, bytes], stem: str) -> list[str]:
+    """The page's part on one set; its pictures are added to `files`, by their names."""
     pictures = {"roc": roc_figure(results)}
     if results[0]["kind"] == "verification":
         pictures["folds"] = folds_figure(results)
@@ -108,7 +123,7 @@ def _section(results: list[dict], folder: Path, stem: str) -> list[str]:
     parts.append('<div class="pictures">\n')
     for kind, figure in pictures.items():
         content = png(figure)
-        write_whole(folder / f"{stem}-{kind}.png", content)
+        files[f"{stem}-{kind}.png"] = content
         parts.append(_image(content, f"{title(first)}: {kind}"))
     parts.append("</div>\n")
     if first["kind"] == "verification":

@@ -16,10 +16,12 @@ from evaluation.curves import Roc, pairs_needed
 from evaluation.verification import FAR_TARGET, Judged
 from utils.errors import UserError
 from utils.files import write_whole
+from utils.reading.json_file import is_count, is_number, is_text, optional, read_object
 
 FARS = tuple(10.0**-power for power in range(1, 7))
 _EDGES = np.linspace(-1, 1, 101)  # of cosines
 _POINTS = 500
+_LARGEST_FIGURE = 1e12
 _CURVE_KEYS = {"kind", "name", "model", "pairs", "same", "tar_at_far", "auc", "eer", "roc", "histogram"}
 _KEYS = {
     "verification": _CURVE_KEYS | {"accuracy", "std", "threshold", "xnorm", "folds", "hardest"},
@@ -130,12 +132,10 @@ def write_result(result: dict, folder: Path, stem: str) -> Path:
 def read_result(path: Path) -> dict:
     """A result that `write_result` wrote. Raises UserError where it is none."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        result = read_object(path, "is not a result of an evaluation")
+    except FileNotFoundError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not a result of an evaluation: {error}") from None
-    if not isinstance(result, dict) or result.get("kind") not in _KEYS:
+    if not is_text(result.get("kind")) or result["kind"] not in _KEYS:
         raise UserError(f"{path} is not a result of an evaluation: its kind is neither {' nor '.join(_KEYS)}")
     missing = _KEYS[result["kind"]] - result.keys()
     if missing:
@@ -146,31 +146,58 @@ def read_result(path: Path) -> dict:
 
 
 def _well_formed(result: dict) -> bool:
-    """Whether what pictures and tables are made of has the right types and lengths."""
+    """Whether what pictures and tables are made of has the right types, lengths and ranges."""
     try:
         curve, histogram = result["roc"], result["histogram"]
-        lengths = [np.array(curve[key], float).size for key in ("far", "tar")]
-        edges, *counts = (np.array(histogram[key], float).size for key in ("edges", "same", "different"))
-        shares = [*result["tar_at_far"].values(), *result.get("identification", {}).values()]
-        shares += [result["auc"], result["eer"], *map(float, result["tar_at_far"])]
+        far, tar = (_numbers(curve[key]) for key in ("far", "tar"))
+        edges, *counts = (_numbers(histogram[key]) for key in ("edges", "same", "different"))
+        maybe = [*result["tar_at_far"].values(), *result.get("identification", {}).values()]
+        maybe += [result["auc"], result["eer"], result.get("cosine")]
+        shares = list(map(float, result["tar_at_far"]))
         shares += [result[key] for key in ("accuracy", "std", "threshold", "xnorm") if key in result]
         shares += [fold[key] for fold in result.get("folds", ()) for key in ("accuracy", "threshold")]
-        names = [result["name"], result["model"]]
+        names = [result["name"], result["model"], result.get("setting") or "", result.get("variant", "")]
         for pair in result.get("hardest", ()):
             shares.append(pair["score"])
-            names += [pair["strip"], *pair["images"]]
+            names += [pair["strip"], *_list(pair["images"])]
         rejects = result.get("error_versus_reject", {"fmr": 0, "dropped": [], "fnmr": []})
-        shares += [*rejects["fnmr"], float(rejects["fmr"]), *map(float, rejects["dropped"])]
+        maybe += _list(rejects["fnmr"])
+        shares += [rejects["fmr"], *_list(rejects["dropped"])]
         return (
-            lengths[0] == lengths[1]
+            far.size == tar.size
             and len(rejects["dropped"]) == len(rejects["fnmr"])
-            and counts == [edges - 1, edges - 1]
-            and all(isinstance(share, int | float | None) for share in shares)
-            and all(isinstance(name, str) for name in names)
-            and 0 <= result["same"] <= result["pairs"] > 0
+            and edges.size > 1
+            and bool((np.diff(edges) > 0).all())
+            and all(count.size == edges.size - 1 and count.min() >= 0 for count in counts)
+            and any(count.any() for count in counts)
+            and all(map(_is_figure, shares))
+            and all(map(optional(_is_figure), maybe))
+            and all(map(is_text, names))
+            and all(type(pair["same"]) is bool for pair in result.get("hardest", ()))
+            and all(map(is_count, (result["pairs"], result["same"], result.get("pca", 0))))
+            and result["same"] <= result["pairs"] > 0
+            and ("folds" not in result or len(result["folds"]) > 0)
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return False
+
+
+def _numbers(values: object) -> np.ndarray:
+    """A list of figures as an array. Raises ValueError."""
+    if not all(map(_is_figure, _list(values))):
+        raise ValueError("not all are numbers")
+    return np.array(values, float)
+
+
+def _list(values: object) -> list:
+    if not isinstance(values, list):
+        raise TypeError("it is no list")
+    return values
+
+
+def _is_figure(value: object) -> bool:
+    """A number that a picture has room for."""
+    return is_number(value) and abs(value) < _LARGEST_FIGURE
 
 
 def _csv(result: dict) -> str:

@@ -22,8 +22,12 @@ from evaluation.bin_set import BinSet
 from utils.errors import UserError
 from utils.files import digest_of
 from utils.pixels import USUAL_SIZE, size_words
+from utils.reading.faults import shown
+from utils.reading.images import decode
+from utils.reading.lines import byte_lines
 
 _LISTED = re.compile(r'(?:"([^"]+)"(?=\s|$)|([^\t]+)(?=\t)|([^ ]+))(.*)')
+_MAX_FILE = 1 << 30  # bytes
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -142,8 +146,6 @@ class ListedImages(FileImages):
     def __init__(self, list_file: Path, root: Path | None = None, image_size: tuple[int, int] = USUAL_SIZE) -> None:
         files, lines, self.columns = [], [], []
         for number, line in read_lines(list_file, "surrogateescape"):
-            if "\0" in line:
-                raise UserError(f"{list_file} is not a text file in UTF-8")
             quoted, tabbed, plain, rest = _LISTED.fullmatch(line).groups()
             files.append(quoted or tabbed or plain)
             lines.append(number)
@@ -248,9 +250,13 @@ def read_image(path: Path, where: str = "") -> np.ndarray:
     Raises UserError naming the file, after `where` it was listed, if it is no image.
     """
     try:
+        if path.stat().st_size > _MAX_FILE:
+            raise UserError(f"{where}{path} has more than {_MAX_FILE >> 20} MB, which no image has")
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise UserError(f"{where}{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"{where}{shown(path)} is no name of a file") from None
     image = decode_rgb(encoded)
     if image is None:
         raise UserError(f"{where}{path} is no image that decodes")
@@ -258,11 +264,10 @@ def read_image(path: Path, where: str = "") -> np.ndarray:
 
 
 def decode_rgb(encoded: np.ndarray) -> np.ndarray | None:
-    """An encoded image, (bytes,) uint8, as (H, W, 3) uint8 RGB, a gray one too; None where it does not decode."""
-    try:
-        return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
-    except cv2.error:  # such as a size beyond OpenCV's limit
-        return None
+    """An encoded image, (bytes,) uint8, as (H, W, 3) uint8 RGB, a gray one too; None where it does not decode, or asks
+    for too much memory.
+    """
+    return decode(encoded, cv2.IMREAD_COLOR_RGB)
 
 
 def read_lines(file: Path, errors: str = "strict") -> Iterable[tuple[int, str]]:
@@ -270,15 +275,15 @@ def read_lines(file: Path, errors: str = "strict") -> Iterable[tuple[int, str]]:
 
     errors: "surrogateescape" lets through what is not UTF-8, as names of files may be, and as `os.fsdecode` has it.
     """
-    try:
-        with file.open(encoding="utf-8-sig", errors=errors) as lines:
-            for number, line in enumerate(lines, 1):
-                if line := line.strip():
-                    yield number, line
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not a text file in UTF-8") from None
+    for number, content in byte_lines(file):
+        try:
+            line = content.decode("utf-8-sig" if number == 1 else "utf-8", errors).strip()
+        except UnicodeDecodeError:
+            line = "\0"
+        if "\0" in line:
+            raise UserError(f"{file} is not a text file in UTF-8")
+        if line:
+            yield number, line
 
 
 def _leads_back(folder: str) -> bool:

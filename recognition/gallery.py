@@ -10,8 +10,6 @@ All images of a person are kept, and the one most alike counts: unlike a mean, t
 
 import json
 import os
-import struct
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import UserError
+from utils.reading.array_file import all_rows, check_members, map_arrays
+from utils.reading.faults import broken_file
+from utils.reading.json_file import parse_object
 
-_HEADER = 30  # bytes of a zip entry's header before its name
+_ROUNDING = 1e-2  # of a squared length
 _PARTS = ("embeddings", "starts", "names", "names_ends", "sources", "sources_ends", "about")
 
 
@@ -38,6 +39,22 @@ class Texts(Sequence):
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def whole(self) -> bool:
+        """Whether the arrays are such, and all of it can be decoded."""
+        kinds = [(array.dtype, array.ndim) for array in (self.content, self.ends)]
+        if kinds != [(np.uint8, 1), (np.int64, 1)] or not len(self.ends):
+            return False
+        first, last = self.ends[0], self.ends[-1]
+        if first < 0 or last != len(self.content) or (np.diff(self.ends) < 0).any():
+            return False
+        starts = np.append(0, self.ends[:-1])
+        starts = starts[starts < last]
+        try:
+            bytes(self.content).decode()
+        except UnicodeDecodeError:
+            return False
+        return bool((self.content[starts] & 0xC0 != 0x80).all())  # none begins inside a character
 
     def __getitem__(self, number: int) -> str:
         start = self.ends[number - 1] if number else 0
@@ -87,46 +104,37 @@ class Gallery:
 
     @classmethod
     def load(cls, path: Path) -> "Gallery":
-        """Opens the file; the embeddings are mapped into memory, not read.
+        """Opens the file, and compares it with its checksums; the embeddings are then mapped into memory, not held.
 
         Raises UserError where it is missing, damaged, or no gallery.
         """
         if not path.is_file():
             raise UserError(f"there is no gallery at {path}; make one with `tools/recognize.py index`")
-        try:
-            with zipfile.ZipFile(path), np.load(path) as file:  # np.load opens arrays and pickles too
-                parts = {part: file[part] for part in _PARTS if part != "embeddings"}
-            about = json.loads(bytes(parts["about"]))
-            embeddings = _map(path, "embeddings.npy")
-        except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is not a gallery, or is damaged ({error}); make it with `index` again") from None
-        starts = parts["starts"]
+        fault, remedy = "is not a gallery, or is damaged", "make it with `index` again"
+        parts = map_arrays(path, _PARTS, fault, remedy)
+        check_members(path, _PARTS, fault, remedy)
+        with broken_file(path, fault, remedy):
+            about = parse_object(parts["about"].tobytes())
+        embeddings, starts = parts["embeddings"], parts["starts"]
         names, sources = (Texts(parts[key], parts[f"{key}_ends"]) for key in ("names", "sources"))
         if (
             (embeddings.dtype, embeddings.ndim) != (np.float32, 2)
+            or (starts.dtype, starts.ndim) != (np.int64, 1)
+            or not (names.whole() and sources.whole())
             or len(starts) != len(names) + 1
             or not starts[0] == 0 < len(embeddings) == len(sources) == starts[-1]
             or (np.diff(starts) < 1).any()
         ):
-            raise UserError(f"{path} is damaged: its parts do not fit; make it with `index` again")
+            raise UserError(f"{path} is damaged: its parts do not fit; {remedy}")
+        if not all_rows(embeddings, _are_unit):
+            raise UserError(f"{path} is damaged: not all of its embeddings are of length 1; {remedy}")
         return cls(embeddings, starts, names, sources, about)
+
+
+def _are_unit(rows: np.ndarray) -> np.ndarray:
+    return np.abs(np.einsum("ij,ij->i", rows, rows) - 1) < _ROUNDING  # not where one is not finite
 
 
 def _arrays(key: str, strings: Sequence[str]) -> dict[str, np.ndarray]:
     texts = strings if isinstance(strings, Texts) else Texts.of(strings)
     return {key: texts.content, f"{key}_ends": texts.ends}
-
-
-def _map(path: Path, member: str) -> np.ndarray:
-    """An array of an uncompressed .npz as it lies in the file. Raises ValueError where it is compressed."""
-    with zipfile.ZipFile(path) as archive:
-        entry = archive.getinfo(member)
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{member} is compressed")
-    with path.open("rb") as file:
-        file.seek(entry.header_offset)
-        name_length, extra_length = struct.unpack("<HH", file.read(_HEADER)[-4:])
-        file.seek(name_length + extra_length, os.SEEK_CUR)
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return np.memmap(path, dtype, "r", file.tell(), shape)

@@ -121,7 +121,7 @@ def _refuse_other_model(path: Path, checkpoint: Path, size: int, wanted: int) ->
     with interrupts_kept():
         from deploy.embedder import model_digest
 
-    digest = load_embeddings(path)[1].get("model_digest")
+    digest = load_embeddings(path, verify=False)[1].get("model_digest")
     if size != wanted or (digest and digest != model_digest(checkpoint)):
         raise UserError(f"{path} holds embeddings of another model than {checkpoint}; embed with that checkpoint")
 

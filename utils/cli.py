@@ -16,6 +16,8 @@ from utils.errors import UserError
 from utils.interrupts import raise_at_interrupt
 from utils.pixels import SIDES
 
+_LONGEST = 4000  # characters of an error that are printed
+
 
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
     """Runs `main(arguments)` and ends the process: 0, what it returns, 2 for a UserError, 130 for Ctrl-C.
@@ -33,8 +35,8 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
         raise_at_interrupt()
         _end(main(sys.argv[1:]) or 0, hard_exit)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _note(f"error: {error}")
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        _note(f"error: {printable(str(error))}")
         _end(2, hard_exit)
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
@@ -47,6 +49,15 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
             raise
         traceback.print_exc()
         _end(1, hard_exit)
+
+
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor or change its colors, and without the middle of pages: names
+    in a stranger's file may hold both. Bytes of names that are no text stay as they are.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return "".join(one if one.isprintable() or one == "\n" or "\udc80" <= one <= "\udcff" else "?" for one in text)
 
 
 def rate(text: str) -> float:

@@ -31,6 +31,14 @@ def refuse_pipe(path: Path) -> None:
         raise UserError(f"{path} is no regular file; put the file itself there.")
 
 
+def show_size(count: int) -> str:
+    """ "1.3 GB", or in smaller units what would be less than one."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """A reader sees all of the file or none. Raises UserError where it cannot be written."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

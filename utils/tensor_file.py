@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from utils.errors import UserError
+from utils.files import refuse_pipe
+from utils.reading.faults import broken_file
 
 _CODES = {
     "float32": "F32",
@@ -22,21 +24,28 @@ _CODES = {
     "uint8": "U8",
 }
 _CHUNK = 1 << 24  # bytes
+_SEAL = "crc32"  # the metadata's key
+_FAULT = "is not a whole safetensors file"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> dict:
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None, sealed: bool = False
+) -> dict:
     """Writes `tensors` to `path` and syncs it to disk; returns the file's ``{"bytes": size, "crc32": checksum}``.
+
+    sealed: its own metadata have a checksum too, of all that it holds beside them, which `read_tensors` compares.
 
     The safetensors library's own writer first copies every tensor; this one needs no memory but a chunk, so that a
     rank's shard of class centers can be saved wherever it could be trained. Raises OSError.
     """
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
-    header: dict = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
+    about, end, header = dict(metadata or {}), 0, {}
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
         header[name] = {"dtype": _CODES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
+    if sealed:
+        about[_SEAL] = _seal(arrays)
+    text = json.dumps({"__metadata__": about} | header if about else header).encode()
     text += b" " * (-len(text) % 8)
     checksum = size = 0
     with open(path, "wb") as file:
@@ -51,19 +60,27 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
     return {"bytes": size, "crc32": checksum}
 
 
+def _seal(arrays: Mapping[str, np.ndarray]) -> str:
+    """A checksum of names, types, shapes and numbers, whatever the order of the tensors."""
+    checksum = 0
+    for name, array in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), checksum)
+    return f"{checksum:08x}"
+
+
 @contextmanager
 def open_tensors(path: Path):
     """The file as safetensors' reader (`keys()`, `get_tensor(name)`, `get_slice(name)[a:b]`, `metadata()`), NumPy.
 
     Raises UserError, naming the file, where it is missing or not a whole safetensors file.
     """
+    refuse_pipe(path)
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with broken_file(path, _FAULT), safe_open(str(path), framework="numpy") as file:
             yield file
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}") from None
 
 
 def tensor_shape(path: Path, name: str) -> tuple[int, ...] | None:
@@ -92,6 +109,10 @@ def read_rows(path: Path, name: str, start: int, out: np.ndarray) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of the file. Raises as `open_tensors`."""
+    """All tensors of the file. Raises as `open_tensors`, and if a sealed file holds other numbers than were sealed."""
     with open_tensors(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        seal = (file.metadata() or {}).get(_SEAL)
+    if seal is not None and seal != _seal(tensors):
+        raise UserError(f"{path} {_FAULT}: its checksum is another one; copy it again, or take another model")
+    return tensors

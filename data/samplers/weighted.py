@@ -8,7 +8,7 @@ from data.samplers.by_class import shares
 from data.samplers.registry import register
 from data.samplers.sampler import Epoch, Labels, Sampler, Sizes
 from utils.errors import UserError
-from utils.files import refuse_pipe
+from utils.reading.array_file import map_array
 
 
 @register("weighted")
@@ -21,10 +21,9 @@ class Weighted(Sampler):
     def __init__(self, path: str = "") -> None:
         if not path:
             raise UserError('weighted needs a file of weights: write weighted(path="weights.npy")')
-        refuse_pipe(Path(path))
         try:
-            self._weights = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            self._weights = map_array(Path(path), "of weighted is no .npy file that can be read")
+        except FileNotFoundError:
             raise UserError(f"path = {path!r} of weighted is no .npy file that can be read") from None
 
     def fault(self, sizes: Sizes, global_batch: int, together: int) -> str | None:

@@ -1,17 +1,16 @@
 """What kind of file weights are in, by its first bytes, and the tensors in it."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
+from deploy.importing.mxnet_file import LIST_MAGIC, read_params
 from deploy.torch_weights import read_torch_weights
 from utils.errors import UserError
 from utils.tensor_file import read_tensors
 
 TORCH, MXNET, SAFETENSORS, ONNX = "torch", "MXNet", "safetensors", "ONNX"
-_MXNET_LIST = (0x112).to_bytes(8, "little")
-_BEGINNINGS = {b"PK\x03\x04": TORCH, b"\x80": TORCH, _MXNET_LIST: MXNET, b"\x08": ONNX}
+_BEGINNINGS = {b"PK\x03\x04": TORCH, b"\x80": TORCH, LIST_MAGIC: MXNET, b"\x08": ONNX}
 _OTHERS = {
     b"\x89HDF": "an HDF5 file, as Keras writes; make an ONNX model of it with tf2onnx",
     b"version https://git-lfs": "a pointer of Git LFS in place of the file; fetch that with `git lfs pull`",
@@ -38,22 +37,11 @@ def read_named(path: Path, kind: str, torch_python: str) -> dict[str, np.ndarray
     """The tensors by name, floating ones as float32. Raises UserError if the file is damaged."""
     if kind == TORCH:
         return read_torch_weights(path, torch_python)
-    tensors = _read_mxnet(path) if kind == MXNET else read_tensors(path)
+    if kind == MXNET:  # `arg:conv0_weight` and the like
+        tensors = {name.partition(":")[2] or name: array for name, array in read_params(path).items()}
+    else:
+        tensors = read_tensors(path)
     return {
         name: array.astype(np.float32, copy=False) if np.issubdtype(array.dtype, np.floating) else array
         for name, array in tensors.items()
     }
-
-
-def _read_mxnet(path: Path) -> dict[str, np.ndarray]:
-    """`arg:conv0_weight` and the like, without `arg:` and `aux:`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mxnet's release is older than the NumPy it meets
-        import mxnet
-    try:
-        loaded = mxnet.nd.load(str(path))
-    except mxnet.MXNetError as error:
-        raise UserError(f"{path} is not a whole file of MXNet: {str(error).splitlines()[-1].strip()}") from None
-    if not isinstance(loaded, dict) or not loaded:
-        raise UserError(f"{path} holds no arrays with names")
-    return {name.partition(":")[2] or name: array.asnumpy() for name, array in loaded.items()}

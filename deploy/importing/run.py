@@ -20,6 +20,7 @@ from deploy.input_format import InputFormat, parse_input
 from deploy.onnx_embedder import OnnxEmbedder
 from deploy.onnx_options import OnnxOptions
 from utils.errors import UserError
+from utils.reading.faults import broken_file
 
 _AGREEMENT = 1e-3  # of the largest number; between ONNX Runtime and OneFlow 1e-5 is usual
 
@@ -90,7 +91,8 @@ def _from_onnx(path: Path, choices: Choices) -> Imported:
     if choices.layout or choices.prefix:
         raise UserError("--layout and --prefix are for names, which say nothing in an ONNX model")
     theirs = OnnxEmbedder(path, options=OnnxOptions(choices.input, choices.output))
-    model = onnx.load(path)
+    with broken_file(path, "is not a whole ONNX model"):
+        model = onnx.load(path)
     layers = layers_of(model, theirs.output, EPSILON)
     network, size = network_of(layers, choices.network)
     state, folded = from_layers(layers, network, size)

@@ -16,6 +16,7 @@ from heads.stores.host import HostRows
 from heads.stores.store import RowShape, SavedRows, Saving, Share
 from optim.optimizer import Optimizer
 from utils.errors import UserError
+from utils.reading.array_file import map_array
 
 _STATE, _ASIDE = "state.npy", ".previous"
 
@@ -167,15 +168,15 @@ class MappedRows(HostRows):
             if name == "last_step" and not path.exists():
                 raise UserError(f"the centers in {self.folder} were trained with correct_skipped=False; go on with it")
             try:
-                whole = np.load(path, "r+")
-            except (OSError, ValueError) as error:
-                raise UserError(f"the class centers in {path} cannot be used: {error}") from None
+                whole = map_array(path, "holds no class centers that can be used", mode="r+")
+            except FileNotFoundError:
+                raise UserError(f"the class centers in {path} cannot be used: the file is gone") from None
             if (whole.dtype, whole.shape) != (dtype, shape):
                 held = f"{whole.shape} {whole.dtype}, not {shape} {np.dtype(dtype)}"
                 raise UserError(f"{path} holds {held}; resume with the head_dtype and embedding_size it was made with")
             self._whole[name] = whole
             arrays[name] = whole[self.start : self.stop]
-        self._state = np.load(self.folder / _STATE, "r+")
+        self._state = map_array(self.folder / _STATE, "is damaged", mode="r+")
         return arrays
 
     def _take_over(self, name: str, rows: np.ndarray) -> None:
@@ -245,8 +246,8 @@ def _make(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
 def read_state(folder: Path) -> State | None:
     """Of the files in a folder; None where there are none."""
     try:
-        identity, step, changed = np.load(folder / _STATE).tolist()
-    except (OSError, ValueError):
+        identity, step, changed = map_array(folder / _STATE, "is damaged").tolist()
+    except (OSError, ValueError, TypeError):  # UserError too, which is a ValueError
         return None
     return State(identity, step, bool(changed))
 

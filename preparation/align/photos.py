@@ -13,6 +13,10 @@ from PIL import Image, ImageOps
 
 from preparation.sources.files import read_regular
 from utils.errors import UserError
+from utils.reading.images import takes_hours
+
+# Formats of photographs; others, such as EPS, would start programs of the system.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 
 
 class Unusable(Exception):
@@ -68,9 +72,11 @@ def read_photo(path: bytes, max_pixels: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
         try:
-            with Image.open(io.BytesIO(encoded)) as image:
+            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise Unusable(f"{image.width}x{image.height} pixels, beyond --max_pixels")
+                if takes_hours(encoded, max_pixels):
+                    raise Unusable("broken")
                 upright = ImageOps.exif_transpose(image)
         except Unusable:
             raise

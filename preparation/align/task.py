@@ -19,6 +19,7 @@ from preparation.align.photos import Unusable, read_photo
 from recognition.detectors.choose import CASCADE, Detector, load_detector
 from recognition.face import Face
 from utils.errors import UserError
+from utils.reading.json_file import parse_json
 
 SIDE = 144  # of a thumbnail, in pixels
 ALL_SHOWN = 1024  # of the first photographs every reject has a thumbnail, later one of a slice, to spare the disk
@@ -56,7 +57,7 @@ def note_path(notes: Path, first: int) -> Path:
 def read_note(path: Path) -> list[Row] | None:
     """None if there is none."""
     try:
-        return [Row(**row) for row in json.loads(path.read_text())]
+        return [Row(**row) for row in parse_json(path.read_bytes())]
     except (OSError, ValueError, TypeError):
         return None
 

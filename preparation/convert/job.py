@@ -18,6 +18,7 @@ from data.storage import TEMPORARY_SUFFIX, RangeReader, is_local, remove_folder,
 from preparation.convert.plan import SKIPPED_NAME, Plan, skipped_lines
 from preparation.sources.source import CLASSES_NAME, ENTRY_DTYPE
 from utils.errors import UserError
+from utils.reading.json_file import read_object
 
 _PLAN_NAME, _JOB_NAME = "plan", "job.json"
 
@@ -78,11 +79,12 @@ class Job:
     def resume(self, parameters: dict[str, object]) -> dict | None:
         """The counts that `start` noted, if an unfinished run with these very parameters did."""
         try:
-            job = json.loads((self.folder / _JOB_NAME).read_text())
-        except (FileNotFoundError, ValueError):
+            job = read_object(self.folder / _JOB_NAME, "is damaged")
+        except (FileNotFoundError, UserError):  # a new conversion is begun
             return None
         unfinished = not (self.output / SUCCESS_NAME).exists()
-        return job["counts"] if unfinished and job.get("parameters") == parameters else None
+        counts = job.get("counts") if unfinished and job.get("parameters") == parameters else None
+        return counts if isinstance(counts, dict) else None
 
     def clear(self, keep: list[Path]) -> None:
         """Remove the set that the output holds, and what an unfinished run noted, but not the files of `keep`."""
@@ -117,9 +119,10 @@ class Job:
         """The part that was noted under this name, if its bytes are still the ones described."""
         path = self.output / name
         try:
-            part = Part(**json.loads(self._note(name).read_text()))
-            return part if file_crc32(path) == part.crc32 and index_path(path).exists() else None
-        except (FileNotFoundError, ValueError, TypeError):
+            part = Part(**read_object(self._note(name), "is damaged"))
+            same = part.name == name and file_crc32(path) == part.crc32 and path.stat().st_size == part.bytes
+            return part if same and index_path(path).exists() else None
+        except (FileNotFoundError, UserError, TypeError):  # it is written again
             return None
 
     def note_part(self, part: Part) -> None:

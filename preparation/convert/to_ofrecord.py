@@ -27,6 +27,7 @@ from preparation.sources.formats import open_source
 from preparation.sources.source import CLASSES_NAME, Reader, Source, class_lines
 from preparation.workers import worker_pool
 from utils.errors import UserError
+from utils.files import show_size
 
 _RECORD_OVERHEAD = 64  # bytes around an image: OFRecord framing and the sidecar's entry, rounded up
 _ENTRIES_AT_ONCE = 4096
@@ -170,7 +171,7 @@ class _Conversion:
         free = free_space(self._output)
         if free is not None and need > free:
             raise UserError(
-                f"{self._output} needs {need / 1e9:.1f} GB for the parts but its disk has {free / 1e9:.1f} GB free."
+                f"{self._output} needs {show_size(need)} for the parts but its disk has {show_size(free)} free."
             )
         counts = {
             "records": records,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.reading.json_file import read_object
 
 MANIFEST = "demo.json"  # all that the folder's content depends on
 
@@ -39,13 +40,12 @@ def _is_finished(out: Path, what: str, parameters: dict[str, object], force: boo
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = json.loads((out / MANIFEST).read_text())
-    except (OSError, ValueError):
+        found = read_object(out / MANIFEST, "is damaged")
+    except (OSError, UserError):
         raise UserError(f"{out} holds something that is not a {what}: give another folder.") from None
     if found == parameters:
         return not force
     if not force:
-        found = found if isinstance(found, dict) else {}
         differ = ", ".join(
             f"{key} {found.get(key, 'not stated')} (not {parameters.get(key, 'stated')})"
             for key in {**parameters, **found}

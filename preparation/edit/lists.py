@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from preparation.record_sets import RecordSets
 from utils.errors import UserError
+from utils.reading.faults import broken_file
 
+_MAX_TEXT = 1 << 29  # bytes
 _HELP = "it needs a first line with the columns `part,record`, or `record` alone for numbers through all parts"
 
 
@@ -40,16 +42,14 @@ def read_records(path: Path, sets: RecordSets) -> np.ndarray:
     Raises:
         UserError: it cannot be read, has not these columns, or names a record that is not there.
     """
-    rows = csv.DictReader(_text(path).splitlines())
-    columns = rows.fieldnames or []
+    columns, rows = _table(path)
     if "record" not in columns:
         about = "it lists what a conversion left out, which is not in the set" if "key" in columns else _HELP
         raise UserError(f"{path} is no list of records: {about}.")
     firsts = {part.name: int(start) for part, start in zip(sets.parts, sets.starts, strict=False)}
     sizes = dict(zip(firsts, np.diff(sets.starts).tolist(), strict=True))
     found: set[int] = set()
-    for row in rows:
-        line = rows.line_num
+    for line, row in rows:
         if row.get("drop") == "0" or not (row["record"] or "").strip():
             continue  # a row without a number speaks of a whole part
         record = _integer(row["record"], path, line, "record")
@@ -72,25 +72,44 @@ def read_columns(path: Path, columns: Sequence[str], num_classes: int) -> np.nda
     Raises:
         UserError: it cannot be read, has not these columns, or names a label that is not in [0, num_classes).
     """
-    rows = csv.DictReader(_text(path).splitlines())
-    if not set(columns) <= set(rows.fieldnames or []):
+    present, rows = _table(path)
+    if not set(columns) <= set(present):
         raise UserError(f"{path} needs a first line with the column(s) `{','.join(columns)}`.")
     found = []
-    for row in rows:
-        found.append([_integer(row[column] or "", path, rows.line_num, "label") for column in columns])
+    for line, row in rows:
+        found.append([_integer(row[column] or "", path, line, "label") for column in columns])
         for label in found[-1]:
             if not 0 <= label < num_classes:
-                raise UserError(f"{path}, line {rows.line_num}: the set has no identity {label}.")
+                raise UserError(f"{path}, line {line}: the set has no identity {label}.")
     return np.array(found, np.int64).reshape(-1, len(columns))
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        if path.stat().st_size > _MAX_TEXT:
+            raise UserError(f"{path} is no list: it has more than {_MAX_TEXT >> 20} MB.")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file in UTF-8.") from None
+        text = "\0"
+    if "\0" in text:
+        raise UserError(f"{path} is not a text file in UTF-8.")
+    return text
+
+
+def _table(path: Path) -> tuple[Sequence[str], Iterator[tuple[int, dict[str, str | None]]]]:
+    """The columns of a CSV file, and its rows by their lines' numbers."""
+    reader = csv.DictReader(_text(path).splitlines(), strict=True)  # a quote that does not end is a fault
+    with broken_file(path, "is no table"):
+        columns = reader.fieldnames or []
+    return columns, _numbered(path, reader)
+
+
+def _numbered(path: Path, reader: csv.DictReader) -> Iterator[tuple[int, dict[str, str | None]]]:
+    with broken_file(path, "is no table"):
+        for row in reader:
+            yield reader.line_num, row
 
 
 def _integer(word: str, path: Path, line: int, what: str) -> int:

@@ -20,7 +20,7 @@ from preparation.convert.to_ofrecord import part_bounds
 from preparation.record_sets import RecordSets
 from preparation.workers import worker_pool
 from utils.errors import UserError
-from utils.files import digest_of, sync
+from utils.files import digest_of, show_size, sync
 
 MAX_CLASSES = 1 << 31  # labels are int32
 _PLAN_NAME = "_plan.npy"  # what workers write; tasks are small, as one that fills a pipe outlives Ctrl-C
@@ -45,7 +45,7 @@ def refuse_full_disk(folder: Path, sets: RecordSets, *records: np.ndarray) -> No
     need = sum(int(lengths[chosen].sum(dtype=np.int64)) + len(chosen) * _RECORD_OVERHEAD for chosen in records)
     free = shutil.disk_usage(folder).free
     if need > free:
-        raise UserError(f"{folder.parent} needs {need / 1e9:.1f} GB for the parts but has {free / 1e9:.1f} GB free.")
+        raise UserError(f"{folder.parent} needs {show_size(need)} for the parts but has {show_size(free)} free.")
 
 
 def write_set(

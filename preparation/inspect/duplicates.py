@@ -19,6 +19,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from utils.reading.images import decode
+
 DISTANCE = 4  # bits of 64
 DIFFERENCE = (
     0.3  # of two copies, see `differences`: 0.2 after JPEG quality 30; different drawings and photographs: from 0.33
@@ -35,10 +37,7 @@ def digest(image: bytes) -> int:
 
 def thumbnail(image: bytes) -> np.ndarray | None:
     """(56, 56) uint8 gray, decoded at half size, or None where the image does not decode."""
-    try:
-        return cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
-    except cv2.error:
-        return None
+    return decode(image, cv2.IMREAD_REDUCED_GRAYSCALE_2)
 
 
 def perceptual_hashes(thumbnails: Sequence[np.ndarray]) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from data.manifest import Manifest
 from preparation.inspect.duplicates import thumbnail
 from preparation.inspect.part import RECORD_DTYPE
+from utils.reading.images import decode
 
 
 class RecordTable:
@@ -45,5 +46,5 @@ class RecordTable:
 
     def picture(self, record: int) -> np.ndarray:
         """(*image_size, 3) uint8 BGR of a usable record; black where only the header was good."""
-        pixels = cv2.imdecode(np.frombuffer(self.image(record), np.uint8), cv2.IMREAD_COLOR)
+        pixels = decode(self.image(record), cv2.IMREAD_COLOR)
         return np.zeros((*self.image_size, 3), np.uint8) if pixels is None else pixels

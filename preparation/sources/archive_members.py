@@ -10,10 +10,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from preparation.sources.files import MAX_FILE
 from utils.errors import UserError
+from utils.reading.faults import broken_file
+from utils.reading.stream import BoundedStream
 
 # How a member's bytes lie in the file: as they are; behind a zip's local header, as they are or deflated; or not at all
 # (a link, a device, a sparse file).
@@ -29,6 +31,7 @@ _COMPRESSED = {
 _LOCAL = struct.Struct("<4s22xHH")  # a zip's header before each member: magic, length of the name and of what follows
 _UTF8, _ENCRYPTED = 0x800, 0x1  # a zip's flags
 _AT_ONCE = 1 << 20
+_MAX_LINK = 1 << 12  # bytes of a path, on Linux
 
 
 class Place(NamedTuple):
@@ -55,24 +58,17 @@ def read_members(archive: Path) -> Iterator[Member]:
     Raises:
         UserError: it is damaged, compressed as a whole, encrypted, or holds a name that leads out of it.
     """
-    try:
-        if not archive.is_file():
-            raise UserError(f"{archive} is no file.")
-        with open(archive, "rb") as file:
-            start = file.read(6)
+    if not archive.is_file():
+        raise UserError(f"{archive} is no file.")
+    with broken_file(archive, "is no .tar or .zip, or it is damaged"), open(archive, "rb") as file:
+        start = file.read(6)
         packer = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
         if packer:
             raise UserError(
                 f"{archive} is compressed as a whole ({packer}), so that no image in it can be read by itself; unpack "
                 "it, or pack it anew as .tar or .zip."
             )
-        yield from _read_zip(archive) if start.startswith(b"PK") else _read_tar(archive)
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"{archive} cannot be read: {error.strerror or error}.") from None
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError) as error:
-        raise UserError(f"{archive} is no .tar or .zip, or it is damaged: {error}.") from None
+        yield from _read_zip(archive, file) if start.startswith(b"PK") else _read_tar(archive, file)
 
 
 def read_place(file: int, place: Place) -> bytes | None:
@@ -80,11 +76,15 @@ def read_place(file: int, place: Place) -> bytes | None:
     kind, offset, stored, size, crc32 = place
     if kind == NOTHING or max(stored, size) > MAX_FILE:
         return None
+    if not 0 <= offset < os.fstat(file).st_size or min(stored, size) < 0:
+        return None
     if kind != PLAIN:
         local = os.pread(file, _LOCAL.size, offset)
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             return None
         offset += _LOCAL.size + sum(_LOCAL.unpack(local)[1:])
+    if offset + stored > os.fstat(file).st_size:
+        return None
     content = os.pread(file, stored, offset)
     if kind == DEFLATED:
         try:
@@ -95,10 +95,18 @@ def read_place(file: int, place: Place) -> bytes | None:
     return content if whole else None
 
 
-def _read_tar(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+def _read_tar(archive: Path, file: BinaryIO) -> Iterator[Member]:
+    size, reached = os.fstat(file.fileno()).st_size, -1
+    file.seek(0)
+    bounded = BoundedStream(file)
+    with tarfile.open(fileobj=bounded, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
             tar.members.clear()  # which it would keep for later
+            if tar.offset <= reached or member.size < 0:
+                raise ValueError(f"it leads back to byte {tar.offset}")
+            if member.offset_data + member.size > size and member.isreg() and not member.issparse():
+                raise ValueError(f"it is cut short at byte {size}")
+            reached = tar.offset
             if member.isdir():
                 continue
             name = _clean(archive, member.name.encode("utf-8", "surrogateescape"))
@@ -110,17 +118,16 @@ def _read_tar(archive: Path) -> Iterator[Member]:
             yield Member(name, place, os.path.normpath(link) if member.issym() or member.islnk() else None)
         end = tar.offset
     # tarfile takes a damaged header for the end.
-    with open(archive, "rb") as file:
-        file.seek(end)
-        if len(block := file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE or any(block):
-            raise UserError(f"{archive} is cut short or damaged at byte {end}.")
-        while block := file.read(_AT_ONCE):
-            if block.count(0) < len(block):
-                raise UserError(f"{archive} goes on after its end at byte {end}; give one archive a file.")
+    file.seek(end)
+    if len(block := file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE or any(block):
+        raise UserError(f"{archive} is cut short or damaged at byte {end}.")
+    while block := file.read(_AT_ONCE):
+        if block.count(0) < len(block):
+            raise UserError(f"{archive} goes on after its end at byte {end}; give one archive a file.")
 
 
-def _read_zip(archive: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(archive) as zipped:
+def _read_zip(archive: Path, file: BinaryIO) -> Iterator[Member]:
+    with zipfile.ZipFile(BoundedStream(file, has_index=True)) as zipped:
         for member in zipped.infolist():
             name = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF8 else "cp437")
             if name.endswith(b"/"):
@@ -135,8 +142,11 @@ def _read_zip(archive: Path) -> Iterator[Member]:
             place = Place(kind, member.header_offset, member.compress_size, member.file_size, member.CRC)
             mode = stat.S_IFMT(member.external_attr >> 16)  # 0 where no Unix made it
             if mode == stat.S_IFLNK:
-                link = os.path.join(os.path.dirname(name), zipped.read(member))
-                yield Member(name, Place(NOTHING), os.path.normpath(link))
+                # A link is the content of its member; what is too long to be one leads nowhere.
+                short = max(place.stored, place.size) <= _MAX_LINK
+                link = read_place(file.fileno(), place) if short else None
+                target = os.path.normpath(os.path.join(os.path.dirname(name), link)) if link else None
+                yield Member(name, Place(NOTHING), target)
             else:
                 yield Member(name, place if mode in (0, stat.S_IFREG) else Place(NOTHING))
 

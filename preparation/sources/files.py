@@ -18,7 +18,7 @@ from preparation.sources.source import ENTRY_DTYPE, UNREADABLE, companions, judg
 from utils.errors import UserError
 
 _NAMES, _ENDS, _LABELS = "names", "ends.npy", "labels.npy"
-MAX_FILE = 1 << 30  # bytes
+MAX_FILE = 1 << 28  # bytes of an image, also unpacked
 
 
 class FileSource(ABC):

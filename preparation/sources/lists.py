@@ -11,8 +11,10 @@ from pathlib import Path
 
 from preparation.sources.files import FileSource
 from utils.errors import UserError
+from utils.reading.lines import byte_lines
 
 _NUMBER = re.compile(rb"-?[0-9]+")
+_MAX_DIGITS = 20
 _MAX_LABEL = (1 << 31) - 1  # int32 in OFRecord
 
 
@@ -42,7 +44,8 @@ class ListSource(FileSource):
             elif not _NUMBER.fullmatch(identity):
                 raise UserError(f"{list_file}, line {line}: the identity must be a number, as in the first line.")
             else:
-                highest, lowest = max(highest, int(identity)), min(lowest, int(identity))
+                label = int(identity[:_MAX_DIGITS])  # enough to see that it is too large
+                highest, lowest = max(highest, label), min(lowest, label)
         if max(highest, -lowest) > _MAX_LABEL:
             raise UserError(f"{list_file} has an identity beyond {_MAX_LABEL}, where labels end; number them anew.")
         if not number:
@@ -61,18 +64,13 @@ class ListSource(FileSource):
     def _lines(self) -> Iterator[tuple[int, bytes, bytes]]:
         """The number of each line that is not empty, the image's name, and its identity."""
         tab = None
-        try:
-            with open(self._list, "rb") as file:
-                for number, line in enumerate(file, 1):
-                    line = line.removesuffix(b"\n").removesuffix(b"\r")
-                    if not line:
-                        continue
-                    tab = b"\t" in line if tab is None else tab
-                    fields = line.rsplit(b"\t", 1) if tab else line.rsplit(b" ", 3)
-                    zeros = fields[1::2] == [b"0", b"0"]
-                    if not all(fields) or len(fields) != (2 if tab else 4) or not (tab or zeros):
-                        form = "'name<tab>identity'" if tab else "'name 0 identity 0' or 'name<tab>identity'"
-                        raise UserError(f"{self._list}, line {number}: the list's lines must be {form}.")
-                    yield number, fields[0], fields[1 if tab else 2]
-        except OSError as error:
-            raise UserError(f"{self._list} cannot be read: {error.strerror}.") from None
+        for number, line in byte_lines(self._list):
+            if not line:
+                continue
+            tab = b"\t" in line if tab is None else tab
+            fields = line.rsplit(b"\t", 1) if tab else line.rsplit(b" ", 3)
+            zeros = fields[1::2] == [b"0", b"0"]
+            if not all(fields) or len(fields) != (2 if tab else 4) or not (tab or zeros):
+                form = "'name<tab>identity'" if tab else "'name 0 identity 0' or 'name<tab>identity'"
+                raise UserError(f"{self._list}, line {number}: the list's lines must be {form}.")
+            yield number, fields[0], fields[1 if tab else 2]

@@ -4,18 +4,22 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
 from recognition.detectors.cascade import CascadeDetector
 from recognition.detectors.centerface import CenterFaceDetector, packaged_model
 from recognition.detectors.scrfd import ScrfdDetector
+from recognition.detectors.session import DetectorSession
 from recognition.detectors.yunet import YuNetDetector
 from utils.errors import UserError
+from utils.reading.faults import shown
 
 DEFAULT, CASCADE = CenterFaceDetector.name, CascadeDetector.name
 HELP = f"{DEFAULT}, {CASCADE}, or a YuNet, SCRFD or CenterFace model; default %(default)s"
 
+_TRIED = (64, 64, 3)  # a picture: what cannot be run shows at once
 _KINDS = {12: "yunet", 9: "scrfd", 4: "centerface"}  # by the number of outputs
 
 Detector = CenterFaceDetector | ScrfdDetector | YuNetDetector | CascadeDetector
@@ -54,14 +58,26 @@ def load_detector(choice: str = DEFAULT, threshold: float | None = None, threads
             "CenterFace (4)"
         )
     if kind == "yunet":
+        _try_first(model, path)
         return YuNetDetector(path, **settings)
     make: Callable[..., Detector] = {"scrfd": ScrfdDetector, "centerface": CenterFaceDetector}[kind]
     try:
-        return make(model, threads=threads, **settings)
+        detector = make(model, threads=threads, **settings)
+        detector(np.zeros(_TRIED, np.uint8))
+        return detector
+    except Exception as error:  # ONNX Runtime's have no common class of their own
+        raise _unusable(path, error) from None
+
+
+def _try_first(model: onnx.ModelProto, path: Path) -> None:
+    """Raises UserError if ONNX Runtime cannot run a model: OpenCV's own reader ends the process with many of these."""
+    try:
+        session = DetectorSession(model, threads=1)
+        height, width = session.fixed or _TRIED[:2]
+        session(np.zeros((1, 3, height, width), np.float32))
     except Exception as error:  # ONNX Runtime's have no common class of their own
         raise _unusable(path, error) from None
 
 
 def _unusable(path: Path, error: Exception) -> UserError:
-    why = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(f"{path} is not a detector that can be run: {why}")
+    return UserError(f"{path} is not a detector that can be run: {shown(error)}")

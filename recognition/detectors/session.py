@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from utils.errors import UserError
+from utils.reading.faults import shown
+
 
 class DetectorSession:
     """A model of one picture, (1, 3, H, W) float32, and some maps.
@@ -27,7 +30,10 @@ class DetectorSession:
         self.fixed = sides if all(isinstance(side, int) for side in sides) else None
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(None, {self._input: pixels})
+        try:
+            return self._session.run(None, {self._input: pixels})
+        except Exception as error:  # ONNX Runtime's have no common class of their own
+            raise UserError(f"the detector fails on a picture of {pixels.shape[2:]} pixels: {shown(error)}") from None
 
 
 def free_sizes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -254,7 +254,7 @@ def test_a_set_whose_manifest_says_another_size_is_named(tmp_path):
     folder = make_set(tmp_path / "of", jpegs(3), range(3), 3, 1)
     text = (folder / "dataset.json").read_text()
     (folder / "dataset.json").write_text(re.sub(r'"image_size": \[\s*112', '"image_size": [128', text))
-    with pytest.raises(UserError, match=r"of .*part-00000 is not a 128x112 image that decodes"):
+    with pytest.raises(UserError, match=r"part-00000 is damaged: its record 0 holds no image of 128x112 pixels"):
         list(RecordLoader(folder, 3).epoch(0))
 
 
@@ -266,7 +266,7 @@ def test_an_image_that_rots_after_conversion_is_named(dataset, tmp_path):
     content[entry["offset"] : entry["offset"] + 64] = bytes(64)
     part.write_bytes(content)
     with pytest.raises(UserError, match=r"record 3 of .*part-00001"):
-        list(RecordLoader(folder, 5).epoch(0))
+        list(RecordLoader(folder, 5, verify_data="off").epoch(0))
 
 
 def test_synthetic_loader_has_the_same_face():

@@ -29,6 +29,17 @@ def test_what_is_saved_is_loaded_from_file_and_folder(tmp_path):
     assert {path.name for path in file.parent.iterdir()} == {"backbone.safetensors", "config.json"}
 
 
+def test_a_flipped_bit_is_seen(tmp_path):
+    file = save_backbone(tmp_path, {"a": np.arange(6, dtype=np.float32), "b": np.ones(3, np.float32)}, "r18", 512)
+    whole = file.read_bytes()
+    for damaged in (whole[:-1] + b"\x01", whole.replace(b'"a"', b'"c"')):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"backbone\.safetensors .*its checksum is another one"):
+            load_backbone(tmp_path)
+    file.write_bytes(whole.replace(b'"crc32"', b'"crc33"'))  # as a file of others, which has no such checksum
+    assert load_backbone(tmp_path)[0].keys() == {"a", "b"}
+
+
 def test_embeddings_have_their_shape_and_do_not_depend_on_the_batch(model):
     embedder, faces = load_embedder(model), drawn_faces(3)
     embeddings = embedder(faces)

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, whatever happens while they are written; damage is found and named."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -92,6 +93,56 @@ def test_damage_is_named_and_the_one_before_is_taken(tmp_path, damage):
         (folder / "step-00000001" / "checkpoint.json").unlink()
         with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
             newest_checkpoint(folder, OneRank(), told.append)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda about: about.update(step=8), "it was altered, or is damaged"),
+        (lambda about: about.update(files={}), "it was altered, or is damaged"),
+        (lambda about: (about.pop("sha256"), about.update(files={})), "does not say what backbone.safetensors is"),
+        (lambda about: (about.pop("sha256"), about["files"].pop("config.json")), "does not say what config.json is"),
+        (
+            lambda about: (about.pop("sha256"), about["files"].update({"../x": about["files"]["config.json"]})),
+            "its files",
+        ),
+        (lambda about: (about.pop("sha256"), about.update(step="7")), "its step is not what it can be"),
+        (lambda about: (about.pop("sha256"), about.pop("ranks")), "its ranks is missing"),
+        (lambda about: (about.pop("sha256"), about.update(ranks=10**9)), "its ranks is not what it can be"),
+    ],
+)
+def test_a_description_that_was_changed_is_refused(tmp_path, change, said):
+    path = save(tmp_path, 7) / "checkpoint.json"
+    about = json.loads(path.read_text())
+    change(about)
+    path.write_text(json.dumps(about))
+    with pytest.raises(UserError, match=said):
+        Checkpoint(path.parent, OneRank())
+
+
+def test_a_description_without_a_seal_is_read_with_a_note(tmp_path):
+    path = save(tmp_path, 7) / "checkpoint.json"
+    assert Checkpoint(path.parent, OneRank()).note is None
+    about = json.loads(path.read_text())
+    del about["sha256"]
+    path.write_text(json.dumps(about))
+    assert "no checksum of itself" in Checkpoint(path.parent, OneRank()).note
+
+
+def test_other_folders_are_no_checkpoints(tmp_path):
+    save(tmp_path, 7)
+    for name in ("step-final", "step-", "step-00000009.partial", "step-1e3"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000007"]
+    assert newest_checkpoint(tmp_path, OneRank(), pytest.fail).about["step"] == 7
+
+
+def test_a_deep_description_does_not_hide_the_one_before(tmp_path):
+    save(tmp_path, 1)
+    (save(tmp_path, 2) / "checkpoint.json").write_text("[" * 200_000)
+    told = []
+    assert newest_checkpoint(tmp_path, OneRank(), told.append).about["step"] == 1
+    assert "nested too deeply" in told[0]
 
 
 def test_a_run_that_starts_earlier_sets_later_checkpoints_aside(tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -79,6 +80,7 @@ def test_a_file_is_whole_when_the_last_rank_is_done(images, tmp_path, blocks_of_
     found, about = load_embeddings(path)
     assert isinstance(found, np.memmap)
     np.testing.assert_array_equal(found, expected(images))
+    assert about.pop("crc32") == zlib.crc32(path.read_bytes())
     assert about == {**ABOUT, "count": 22, "flip": True, "embedding_size": 2, "dtype": "float32"}
     assert sorted(file.name for file in path.parent.iterdir()) == ["x.json", "x.npy"]
 

@@ -107,7 +107,7 @@ def test_embeddings_that_are_no_numbers_name_the_images(pairs, embeddings):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda result: [result], "neither verification nor ijb"),
+        (lambda result: [result], "no object of JSON"),
         (lambda result: {"kind": "other"}, "neither verification nor ijb"),
         (lambda result: {k: v for k, v in result.items() if k != "folds"}, "folds missing"),
         (lambda result: result | {"roc": {"far": [0.0], "tar": []}}, "evaluate again"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.ranks import ROOT
-from utils.cli import image_size
+from utils.cli import image_size, printable
 
 PROGRAM = """
 import sys
@@ -72,6 +72,10 @@ def test_nobody_reads_any_more():
         assert run_into("print('more'); print('work')", nobody, PYTHONUNBUFFERED="1") == (141, "")
         status, said = run_into("raise BrokenPipeError('a bug')", subprocess.DEVNULL)
         assert status == 1 and "BrokenPipeError: a bug" in said
+
+
+def test_a_strangers_name_does_not_move_the_cursor():
+    assert printable("a\x1b[31m\rb\x9b\ud800\udcff ü") == "a?[31m?b??\udcff ü"
 
 
 def test_names_of_any_bytes_are_printed(tmp_path):

@@ -15,15 +15,20 @@ BASE_FILE = REPO / "configs" / "base.py"
 
 
 def find_config(name: str | Path) -> Path:
-    """The file that `name` (a path, or a bare name as `ms1mv3_r50`) means, looked for in the cwd, then in the repo.
+    """The file that `name` means: a path, looked for in the cwd, then in the repo; or a bare name as `ms1mv3_r50`.
+
+    A bare name is a run of the repo's configs/ before anything else: what it names is run, and the cwd may hold a
+    program that happens to have that name.
 
     Raises UserError listing the nearest names if there is none.
     """
     file = Path(name) if Path(name).suffix == ".py" else Path(f"{name}.py")
-    for root in (Path.cwd(), REPO):
-        for candidate in (root / file, root / "configs" / file):
-            if candidate.is_file():
-                return candidate
+    candidates = [folder for root in (Path.cwd(), REPO) for folder in (root / file, root / "configs" / file)]
+    if str(name) == file.stem:
+        candidates.insert(0, BASE_FILE.parent / file)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
     runs = sorted(path.stem for path in BASE_FILE.parent.glob("*.py") if path.stem not in ("__init__", "base"))
     near = difflib.get_close_matches(file.stem, runs, n=3, cutoff=0.5)
     known = f"the nearest names are {', '.join(near)}" if near else f"the names known are {', '.join(runs)}"
@@ -48,6 +53,8 @@ def run_config_file(path: Path) -> dict:
     with _private_configs():
         try:
             config = runpy.run_path(str(path)).get("config")
+        except SystemExit:
+            raise UserError(f"{show_path(path)} ends the program; a config only states keys.") from None
         except Exception as error:  # whatever the file does wrong is its author's to put right
             raise UserError(f"{_where(error, path)}: {type(error).__name__}: {_message(error)}.") from error
         base = getattr(sys.modules.get("configs.base"), "config", None)

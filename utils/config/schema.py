@@ -185,6 +185,7 @@ SCHEMA: dict[str, Row] = {
         'probabilities from 0 to 1 by operation, such as {"crop": 0.2, "blur": 0.1}',
         lambda value: all(0 <= number <= 1 for number in value.values()),
     ),
+    "verify_data": _choice("off", "headers", "full"),
     "num_workers": _count(1),
     "prefetch": _count(1),
     "batch_size": _count(1),

@@ -318,7 +318,7 @@ def test_output_that_cannot_be_made(source, tmp_path):
 def test_a_disk_that_is_too_small_is_found_before_writing(source, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("data.storage.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"needs 0.0 GB for the parts but its disk has 0.0 GB free"):
+    with pytest.raises(UserError, match=r"needs [\d.]+ \w+ for the parts but its disk has [\d.]+ \w+ free"):
         convert(Settings(source, tmp_path / "out", num_part=1))
 
 

@@ -145,7 +145,9 @@ def test_a_sidecar_of_other_records(copy, tmp_path):
     index_path(copy / "part-00002").write_bytes(b"x")
     index_path(copy / "part-00001").unlink()
     found = {row[0]: row[2] for row in faults(copy, tmp_path / "report")}
-    assert "is damaged: make it again" in found["part-00002"] and "is missing" in found["part-00001"]
+    assert (
+        "is damaged: it is no .npy file; make it again" in found["part-00002"] and "is missing" in found["part-00001"]
+    )
 
 
 def test_parts_cut_lengthened_missing_and_strange(copy, tmp_path):

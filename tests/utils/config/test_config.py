@@ -113,10 +113,17 @@ def test_a_run_is_found_by_name_or_path_from_anywhere(
     assert load_config(name).output == "work_dirs/demo"
 
 
-def test_the_cwd_comes_before_the_repo(write: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cwd_comes_before_the_repo_for_files(write: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("config.lr = 0.75", name="demo.py")
     monkeypatch.chdir(path.parent)
-    assert load_config("demo", require_data=False).lr == 0.75
+    assert load_config("demo.py", require_data=False).lr == 0.75
+
+
+def test_a_bare_name_never_runs_a_program_of_the_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo.py").write_text("open('ran', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_config("demo").output == "work_dirs/demo"
+    assert not Path("ran").exists()
 
 
 @pytest.mark.parametrize(("name", "hint"), [("ms1mv3_r51", "ms1mv3_r50"), ("nothing-like-it", "demo, emore_r100")])
@@ -133,6 +140,8 @@ def test_missing_file_lists_names(name: str, hint: str) -> None:
         ("import no_such_module\n", "mine.py, line 1: ModuleNotFoundError"),
         ("from configs.datasets.nowhere import config\n", "mine.py, line 1: ModuleNotFoundError"),
         ("x = 1\n", "mine.py has no config"),
+        ("import sys\nsys.exit(0)\n", "mine.py ends the program"),
+        ("raise SystemExit\n", "mine.py ends the program"),
         ("config = 3\n", "mine.py has no config"),
     ],
 )
@@ -321,6 +330,7 @@ REFUSED = {
         0.2,
         None,
     ],
+    "verify_data": ["some", True, None],
     "num_workers": [0],
     "prefetch": [0],
     "batch_size": [0, -1, 0.5, 64.5, float("inf")],
