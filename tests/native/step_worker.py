@@ -1,7 +1,7 @@
 """One rank of test_step.py: trains small networks with the kernels of native/, in their own layout and in OneFlow's.
 
 Arguments: FILE NETWORKS MODES, both with commas. FILE gets the parameters after three steps (npz), under
-"NETWORK/MODE/PARAMETER"; prints the operators of each job.
+"NETWORK/MODE/PARAMETER"; prints facts of each job that was compiled.
 """
 
 import json
@@ -15,12 +15,12 @@ from backbones import get_model
 from backbones.checkpointing import segments
 from backbones.synchronized import synchronize_batch_norm
 from engine.graph import TrainGraph
-from engine.job_graph import kind_of
 from native.library import with_kernels
 from optim import make_optimizer
 from optim.compiled import LearningRate
 from optim.parameters import ParameterRules
 from tests.engine.recompute_worker import Loss, Network
+from tests.layout.job import End, crossings, read_operators
 from utils.cpu_wait import sleep_while_waiting
 from utils.pixels import ImageShape
 from utils.runtime import local_array, start_runtime
@@ -60,23 +60,34 @@ def train(build, size: int, runtime, native: bool, synchronized: bool = False, k
         rows = rng.standard_normal((6, 3, size, size)).astype(np.float32)
         share = rows.reshape(runtime.ranks, -1, 3, size, size)[runtime.rank]
         graph(runtime.split_batch(share), runtime.split_batch(np.zeros(len(share), np.int64)), {}, {})["losses"]
-    kinds = [kind_of(op) for op in graph._full_graph_proto.net.op]
-    return {name: local_array(value).copy() for name, value in network.state_dict().items()}, kinds
+    operators = read_operators(graph._compiled_graph_proto)
+    own = [op for op in operators if op.kind.startswith(("channels_last_", "to_channels_"))]
+    facts = {
+        "kinds": [op.kind for op in operators],
+        "sent": sum(len(crossing.taken.shape) == 4 for crossing in crossings(operators)),
+        "images": sorted({end.sbp for op in own for end in (*op.inputs, *op.outputs) if is_image(end)}),
+    }
+    return {name: local_array(value).copy() for name, value in network.state_dict().items()}, facts
+
+
+def is_image(end: End) -> bool:
+    """Not a weight, which has four axes too, nor its gradient."""
+    return len(end.shape) == 4 and end.slot.rpartition("_")[0] not in ("weight", "filter", "filter_diff")
 
 
 def main(path: str, networks: str, modes: str) -> None:
     sleep_while_waiting()
     runtime, missing = with_kernels(start_runtime("cpu"))
     assert not missing, missing
-    results, kinds = {}, {}
+    results, facts = {}, {}
     for name in networks.split(","):
         build, size = NETWORKS[name]
         for mode in modes.split(","):
-            values, kinds[f"{name}/{mode}"] = train(build, size, runtime, **MODES[mode])
+            values, facts[f"{name}/{mode}"] = train(build, size, runtime, **MODES[mode])
             results |= {f"{name}/{mode}/{parameter}": value for parameter, value in values.items()}
     if runtime.is_main:
         np.savez(path, **results)
-        print(json.dumps(kinds))
+        print(json.dumps(facts))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ ONE_RANK = "plain,native,again,recomputed"
 @functools.cache
 def trained(
     ranks: int, modes: str, networks: str = ",".join(NETWORKS)
-) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.npz"
         printed = run_ranks(ranks, "tests/native/step_worker.py", str(path), networks, modes)
@@ -39,10 +39,10 @@ def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> floa
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_layout_changes_no_number(network):
-    results, kinds = trained(1, ONE_RANK)
+    results, facts = trained(1, ONE_RANK)
     plain, native = states(results, network, "plain"), states(results, network, "native")
     assert difference(plain, native) < 1e-4
-    assert "conv2d" in kinds[f"{network}/plain"] and "conv2d" not in kinds[f"{network}/native"]
+    assert "conv2d" in facts[f"{network}/plain"]["kinds"] and "conv2d" not in facts[f"{network}/native"]["kinds"]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -68,14 +68,17 @@ def test_ranks_train_as_one(ranks):
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_the_layout_changes_no_number_on_ranks(ranks):
-    results, _ = trained(ranks, "plain,native,synchronized", "residual")
+    results, facts = trained(ranks, "plain,native,synchronized", "residual")
     assert difference(states(results, "residual", "plain"), states(results, "residual", "native")) < 1e-4
+    plain, native = facts["residual/plain"], facts["residual/native"]
+    assert native["images"] == ["S0"]  # each rank's own
+    assert native["sent"] == plain["sent"]  # of four axes: the weights' gradients, and no image
 
 
 @pytest.mark.parametrize(("network", "most"), {"mbf_tiny": 3, "mobilenet_v2": 1}.items())
 def test_images_stay_in_one_layout(network, most):
     """The first layer's images come as channels first, and what is flattened leaves so and comes back."""
-    _, kinds = trained(1, ONE_RANK)
-    count = Counter(kinds[f"{network}/native"])
+    _, facts = trained(1, ONE_RANK)
+    count = Counter(facts[f"{network}/native"]["kinds"])
     assert count["to_channels_first"] + count["to_channels_last"] <= most
     assert count["channels_last_conv2d"] and not {"conv2d", "prelu", "clip_by_scalar"} & set(count)
