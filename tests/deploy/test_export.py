@@ -168,7 +168,7 @@ def test_unfit_calibration_images_are_named(tiny, tmp_path):
     with pytest.raises(UserError, match="holds no images"):
         run(tiny, "--int8", "--calibration", tmp_path)
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 90, 3), np.uint8))
-    with pytest.raises(UserError, match=r"a.png is 90x100 pixels, not 112x112"):
+    with pytest.raises(UserError, match=r"a.png is 100x90 pixels, not 112x112"):
         run(tiny, "--int8", "--calibration", tmp_path)
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"a.png is no image"):

@@ -17,7 +17,7 @@ from deploy.input_format import own_format
 from deploy.onnx_convert import INPUT, to_onnx
 from deploy.onnx_quantize import to_fp16, to_int8
 from planning.inference import learn_statistics
-from tests.backbones.test_every_network import SHALLOW
+from tests.backbones.small import SHALLOW
 from utils.pixels import USUAL_SHAPE
 
 EMBEDDING, CALIBRATION, COMPARED = 32, 16, 4
