@@ -12,33 +12,12 @@ from oneflow import nn
 
 from backbones.blocks import Relu6
 from backbones.drawn import Dropout, DropPath, TokenMask, check_share, unmask
+from backbones.layer_norm import LayerNorm
 from backbones.registry import Sizes, register
 from utils.errors import UserError
 
 _PATCH, _HEADS, _MLP = 9, 8, 4  # pixels of a patch's side; of attention; hidden numbers of a block, times its width
 _STD = 0.02  # of initial values
-
-
-class LayerNorm(nn.LayerNorm):
-    """Of the last axis. On cards one operator; on CPUs, where models are exported too, plain ones, for OneFlow's own
-    there have no form in ONNX.
-    """
-
-    traced = False
-
-    def forward(self, x: flow.Tensor) -> flow.Tensor:
-        if self.traced or (x.placement if x.is_global else x.device).type == "cuda":
-            return nn.functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-        centered = x - x.mean(dim=-1, keepdim=True)
-        variance = (centered * centered).mean(dim=-1, keepdim=True)
-        return centered * flow.rsqrt(variance + self.eps) * self.weight + self.bias
-
-
-def trace_as_on_cards(network: nn.Module) -> None:
-    """Has each LayerNorm be one operator on a CPU too, which can be built into a job there but not run."""
-    for module in network.modules():
-        if isinstance(module, LayerNorm):
-            module.traced = True
 
 
 class PatchEmbed(nn.Module):

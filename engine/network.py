@@ -9,6 +9,7 @@ from oneflow import nn
 from backbones import get_model
 from backbones.channels_last import use_channels_last
 from backbones.checkpointing import segments
+from backbones.layer_norm import use_one_operator
 from backbones.registry import same_network
 from backbones.synchronized import synchronize_batch_norm
 from data.stored_size import network_size
@@ -40,6 +41,8 @@ def build_backbone(cfg, runtime: Runtime) -> nn.Module:
     """Weights follow from `cfg.seed`. Global, broadcast, for the compiled step; each rank's own for the eager one."""
     flow.manual_seed(cfg.seed)
     backbone = make_backbone(cfg)
+    if runtime.native:
+        use_one_operator(backbone)
     if cfg.graph:
         return backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     return backbone.to(runtime.device)
@@ -62,6 +65,8 @@ def build_teacher(path: Path, runtime: Runtime, shape: ImageShape, graph: bool =
     state, about = load_backbone(path)
     check_training_input(about, f"teacher={path}", shape)
     teacher = get_model(about["network"], about["embedding_size"], image=shape).eval()
+    if runtime.native:
+        use_one_operator(teacher)
     own = teacher.state_dict()
     check_fits({name: tuple(t.shape) for name, t in own.items()}, state, f"the weights of teacher={path}")
     for name, tensor in own.items():

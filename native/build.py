@@ -37,7 +37,7 @@ _SECONDS = 600  # for one compilation
 _HOW = "install g++ 9 or newer (apt-get install g++) and run ./setup.sh"
 # Of OneFlow's headers; the folder that holds them also holds those of an old C library, which must stay unseen.
 _HEADERS = ("oneflow", "absl", "google", "llvm", "llvm-c", "half.hpp")
-_WITHOUT_ONEFLOW = {"loops.cpp", "primitives.cpp"}
+_WITHOUT_ONEFLOW = {"primitives.cpp"}
 
 
 def build(compiler: str, packages: Packages, library: Path) -> None:
@@ -53,7 +53,9 @@ def build(compiler: str, packages: Packages, library: Path) -> None:
         names = sorted(path.name for path in SOURCES.glob("*.cpp") if path.name not in _WITHOUT_ONEFLOW)
         unit.write_text("".join(f'#include "{name}"\n' for name in names))
         units = [(unit, (*FLAGS_OF_KERNELS, *own)), (SOURCES / "primitives.cpp", (*FLAGS_OF_KERNELS, *own))]
-        units += [(SOURCES / "loops.cpp", (*FLAGS_OF_LOOPS, *more, f"-DNATIVE_LOOPS={n}")) for n, more in LOOPS.items()]
+        for cpu, more in LOOPS.items():
+            flags = (*FLAGS_OF_LOOPS, *more, f"-DNATIVE_CPU={cpu}")
+            units += [(path, flags) for path in sorted(SOURCES.glob("loops/*.cpp"))]
         objects = [folder / f"{number}.o" for number in range(len(units))]
         commands = [
             [compiler, *FLAGS, *flags, "-c", str(source), "-o", str(result)]

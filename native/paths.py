@@ -17,7 +17,7 @@ FLAGS = ("-std=c++17", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-mavx2", "-m
 FLAGS_OF_KERNELS = ("-O2", "-D_GLIBCXX_USE_CXX11_ABI=0", "-DHALF_ENABLE_CPP11_USER_LITERALS=0")
 FLAGS_OF_LOOPS = ("-O3", "-fno-trapping-math", "-fno-math-errno")
 _AVX512 = ("-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mprefer-vector-width=512")
-LOOPS = {"kLoopsAvx2": (), "kLoopsAvx512": _AVX512}
+LOOPS = {"Avx2": (), "Avx512": _AVX512}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from oneflow import nn
 from oneflow.core.common import data_type_pb2
 
 from backbones import get_model
+from backbones.layer_norm import use_one_operator
 from backbones.pixels import Pixels
 from backbones.synchronized import synchronize_batch_norm
-from backbones.vit import trace_as_on_cards
 from deploy.teacher import find_teacher, teacher_size
 from engine.graph import TrainGraph
 from engine.job_graph import ordered
@@ -138,8 +138,8 @@ def _build(cfg, ranks: int, device: str):
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
-    if device == "cuda":
-        trace_as_on_cards(backbone)
+    if device == "cuda" or uses_native(cfg, device):
+        use_one_operator(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
     head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)

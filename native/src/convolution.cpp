@@ -7,14 +7,12 @@
 namespace native {
 namespace {
 
-enum Direction { kForward, kData, kFilter };
-
 struct Sizes {
   int64_t batch, channels, height, width, outputs, kernel_height, kernel_width, out_height, out_width;
   int64_t strides[2], padding[2], dilation[2], groups;
   bool has_bias, channels_last;
 
-  Key Identity(Direction direction) const {
+  Key Identity(Operation direction) const {
     return {direction,     batch,     channels,  height,     width,      outputs,     kernel_height,
             kernel_width,  out_height, out_width, strides[0], strides[1], padding[0],  padding[1],
             dilation[0],   dilation[1], groups,   has_bias,   channels_last};
@@ -82,7 +80,7 @@ auto Described(const Convolution& convolution, F describe) {
   return IsSlow(any.impl_info_str()) ? own : any;
 }
 
-std::shared_ptr<const Primitive> Made(Direction direction, const Sizes& sizes) {
+std::shared_ptr<const Primitive> Made(Operation direction, const Sizes& sizes) {
   return CachedPrimitive(sizes.Identity(direction), [&]() -> Primitive {
     const Convolution c{sizes};
     const auto images = c.images(c.layout()), results = c.results(c.layout()), weight = c.plain_weight();

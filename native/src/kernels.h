@@ -80,5 +80,8 @@ void RegisterConvolution();
 void RegisterNormalization();
 void RegisterActivation();
 void RegisterLayout();
+void RegisterRows();
+void RegisterMatmul();
+void RegisterBroadcast();
 
 }  // namespace native

@@ -4,12 +4,10 @@
 
 namespace native {
 
-const Loops& loops() {
-  static const Loops& chosen = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
-                                   ? kLoopsAvx512
-                                   : kLoopsAvx2;
-  return chosen;
+bool HasAvx512() {
+  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  return has;
 }
 
 namespace {
@@ -20,6 +18,9 @@ struct Registration {
     RegisterNormalization();
     RegisterActivation();
     RegisterLayout();
+    RegisterRows();
+    RegisterMatmul();
+    RegisterBroadcast();
   }
 } registration;
 

@@ -1,4 +1,4 @@
-// Loops over numbers, compiled once for each kind of CPU (loops.cpp), and chosen when the library is loaded.
+// Loops over numbers (loops/*.cpp), compiled once for each kind of CPU, and chosen when the library is loaded.
 #pragma once
 #include <cstdint>
 
@@ -39,7 +39,52 @@ struct Loops {
   void (*add)(int64_t size, const float* a, const float* b, float* sum);
 };
 
+// Of rows (rows, size) in memory one behind the other: LayerNorm over a row, and softmax.
+struct RowLoops {
+  // y = (x - mean) * inverse * gamma + beta; mean, inverse (rows,): of each row, inverse = 1 / sqrt(variance + epsilon).
+  // gamma, beta (size,): may be null, for 1 and 0.
+  void (*layer_norm)(int64_t rows, int64_t size, double epsilon, const float* x, const float* gamma, const float* beta,
+                     float* y, float* mean, float* inverse);
+  // dx, plus addend if that is not null. gamma may be null. dx may be dy or addend.
+  void (*layer_norm_gradient)(int64_t rows, int64_t size, const float* x, const float* dy, const float* mean,
+                              const float* inverse, const float* gamma, const float* addend, float* dx);
+  // gammas, betas (size,): the gradients of gamma and beta.
+  void (*layer_norm_parameters)(int64_t rows, int64_t size, const float* x, const float* dy, const float* mean,
+                                const float* inverse, double* gammas, double* betas);
+  void (*softmax)(int64_t rows, int64_t size, const float* x, float* y);
+  void (*softmax_gradient)(int64_t rows, int64_t size, const float* y, const float* dy, float* dx);
+  void (*gelu)(int64_t size, const float* x, float* y);
+  void (*gelu_gradient)(int64_t size, const float* x, const float* dy, float* dx);
+};
+
+// Axes of nested loops, and how far a step along each goes in two tensors: 0 where a tensor has one number for all.
+constexpr int kAxes = 8;
+struct Nest {
+  int axes;  // at least 1
+  int64_t sizes[kAxes], x[kAxes], y[kAxes];
+};
+
+enum class Binary { kAdd, kSub, kMul };
+
+struct BroadcastLoops {
+  // z = x op y; z has one number for each of the nest, in its order.
+  void (*binary)(Binary, const Nest&, const float* x, const float* y, float* z);
+  // totals, of `size` numbers: sums of x over what of the nest falls on each, by the steps `y`.
+  void (*sums)(const Nest&, int64_t size, const float* x, double* totals);
+};
+
+bool HasAvx512();
+template <typename L>
+const L& OfThisCpu(const L& avx2, const L& avx512) {
+  return HasAvx512() ? avx512 : avx2;
+}
+
 extern const Loops kLoopsAvx2, kLoopsAvx512;
-const Loops& loops();  // those for this CPU
+extern const RowLoops kRowLoopsAvx2, kRowLoopsAvx512;
+extern const BroadcastLoops kBroadcastLoopsAvx2, kBroadcastLoopsAvx512;
+
+inline const Loops& loops() { return OfThisCpu(kLoopsAvx2, kLoopsAvx512); }
+inline const RowLoops& row_loops() { return OfThisCpu(kRowLoopsAvx2, kRowLoopsAvx512); }
+inline const BroadcastLoops& broadcast_loops() { return OfThisCpu(kBroadcastLoopsAvx2, kBroadcastLoopsAvx512); }
 
 }  // namespace native

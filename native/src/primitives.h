@@ -49,6 +49,7 @@ class Primitive {
 // The primitive for a key: what it is and its sizes. `make` makes it the first time. Those not used for longest are
 // dropped beyond a fixed number.
 using Key = std::array<int64_t, 20>;
+enum Operation : int64_t { kForward, kData, kFilter, kMatmul, kTranspose };  // first of a key
 std::shared_ptr<const Primitive> CachedPrimitive(const Key& key, const std::function<Primitive()>& make);
 
 // Attributes that every primitive is made with.

@@ -14,7 +14,10 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional
 
-from tests.torch_side import NETWORKS
+from tests.benchmarks.torch_vit import FaceVit
+from tests.torch_side import NETWORKS as _CNNS
+
+NETWORKS = {**_CNNS, "vit_t": lambda: FaceVit(256, 12), "vit_s": lambda: FaceVit(512, 12)}
 
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
 

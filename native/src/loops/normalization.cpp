@@ -1,19 +1,13 @@
-// See loops.h. Compiled with -DNATIVE_LOOPS=kLoopsAvx2 and -DNATIVE_LOOPS=kLoopsAvx512 and the flags of each.
-//
-// Sums go in float over a few hundred numbers and on in double. Threads take fixed shares, and their sums are added in
-// order, so that the same number of threads gives the same bits.
-#include "loops.h"
-
-#include <omp.h>
-
+// BatchNorm, the activations after it, and additions.
 #include <algorithm>
+#include <type_traits>
 #include <vector>
+
+#include "../loops.h"
+#include "threads.h"
 
 namespace native {
 namespace {
-
-constexpr int64_t kSmall = 1 << 14;   // numbers that are not worth a second thread
-constexpr int64_t kRowsAtOnce = 128;  // of which the sums are float
 
 template <Activation A>
 inline float Activate(float z, float slope, float low, float high) {
@@ -38,52 +32,6 @@ void WithActivation(Activation activation, F f) {
     case Activation::kPrelu: return f(std::integral_constant<Activation, Activation::kPrelu>());
     case Activation::kClip: return f(std::integral_constant<Activation, Activation::kClip>());
   }
-}
-
-struct Range {
-  int64_t begin, end;
-};
-
-Range Share(int64_t size, int64_t part, int64_t parts) { return {size * part / parts, size * (part + 1) / parts}; }
-
-int Threads(int64_t numbers) { return numbers < kSmall ? 1 : omp_get_max_threads(); }
-
-// `add_rows(range, float sums (kSums, C))` adds those rows to sums; totals (kSums, C) gets all of them.
-template <int kSums, typename F>
-void SumRows(const View& view, double* totals, F add_rows) {
-  const int64_t channels = view.channels;
-  const int threads = Threads(view.size());
-  std::vector<double> shares(threads * kSums * channels);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int thread = 0; thread < threads; ++thread) {
-    double* share = shares.data() + thread * kSums * channels;
-    std::vector<float> part(kSums * channels);
-    const Range own = Share(view.outer, thread, threads);
-    for (int64_t begin = own.begin; begin < own.end; begin += kRowsAtOnce) {
-      std::fill(part.begin(), part.end(), 0.0f);
-      add_rows(Range{begin, std::min(begin + kRowsAtOnce, own.end)}, part.data());
-      for (int64_t i = 0; i < kSums * channels; ++i) { share[i] += part[i]; }
-    }
-  }
-  std::fill(totals, totals + kSums * channels, 0.0);
-  for (int thread = 0; thread < threads; ++thread) {
-    for (int64_t i = 0; i < kSums * channels; ++i) { totals[i] += shares[thread * kSums * channels + i]; }
-  }
-}
-
-// `f(channel, plane)` for all planes of a channel in one thread; plane: where its (inner,) numbers begin.
-template <typename F>
-void EachChannel(const View& view, F f) {
-#pragma omp parallel for num_threads(Threads(view.size())) schedule(static)
-  for (int64_t c = 0; c < view.channels; ++c) {
-    for (int64_t b = 0; b < view.outer; ++b) { f(c, (b * view.channels + c) * view.inner); }
-  }
-}
-
-template <typename F>
-void EachRow(const View& view, F f) {
-#pragma omp parallel for num_threads(Threads(view.size())) schedule(static)
-  for (int64_t r = 0; r < view.outer; ++r) { f(r * view.channels); }
 }
 
 void Statistics(View view, const float* x, float* mean, double* squares) {
@@ -290,6 +238,6 @@ void Add(int64_t size, const float* a, const float* b, float* sum) {
 
 }  // namespace
 
-const Loops NATIVE_LOOPS = {Statistics, Normalize, GradientSums, NormalizeGradient, Prelu, PreluGradient, Add};
+const Loops NATIVE_OF_CPU(kLoops) = {Statistics, Normalize, GradientSums, NormalizeGradient, Prelu, PreluGradient, Add};
 
 }  // namespace native
