@@ -19,7 +19,24 @@ _IMAGES = {
     "prelu_grad": ("dy", "x", "dx"),
     FORWARD: ("x", "y", "addend"),
     BACKWARD: ("x", "dy", "dx"),
+    "max_pool_2d": ("x", "y", "indice"),
+    "max_pool_2d_grad": ("x", "indice", "dy", "dx"),
+    "avg_pool_2d": ("x", "y"),
+    "avg_pool_2d_grad": ("x", "dy", "dx"),
+    "adaptive_avg_pool2d": ("x", "y"),
+    "adaptive_avg_pool2d_grad": ("x", "dy", "dx"),
 }
+# Operators that have a form too, which is worth it if one of their inputs lies so. (B, C, 1, 1) lies in memory either
+# way: the mean of an image's channels, and what squeeze-and-excitation multiplies them by.
+_FOLLOWING = {
+    "broadcast_mul": ("x", "y", "z"),
+    "broadcast_like": ("like", "y"),
+    "concat": ("in", "out"),
+    "reduce_sum": ("input_tensor",),
+    "reduce_sum_like": ("x",),
+    "split_like": ("in", "like", "out"),
+}
+_SUMMED = {"broadcast_like": "broadcast_axes", "reduce_sum": "axis", "reduce_sum_like": "axis"}  # must be H and W
 _PREFIX = "channels_last_"
 # Operators that take each number for itself, so that all tensors in one layout are as good as in another
 _ELEMENTWISE = {
@@ -51,6 +68,10 @@ def keep_channels_last(net: JobGraph) -> None:
         if _has_form(net, op):
             turned.add(name)
             last |= {tensor for end in _IMAGES[kind_of(op)] for tensor in op.user_conf.output[end].s}
+        elif _has_following_form(net, op, last):
+            turned.add(name)
+            ends = _FOLLOWING[kind_of(op)]
+            last |= {t for end, held in op.user_conf.output.items() if end in ends for t in held.s}
         elif kind_of(op) in _ELEMENTWISE and _follows(net, op, last):
             turned.add(name)
             last |= {tensor for ends in op.user_conf.output.values() for tensor in ends.s}
@@ -63,18 +84,34 @@ def keep_channels_last(net: JobGraph) -> None:
                     copies[tensor] = _copy(net, tensor, name in turned, op, end)
                 net.replace(tensor, copies[tensor], [name])
     for name in turned:
-        if kind_of(net.ops[name]) in _IMAGES and not kind_of(net.ops[name]).startswith(_PREFIX):
-            net.ops[name].user_conf.op_type_name = _PREFIX + kind_of(net.ops[name])
+        kind = kind_of(net.ops[name])
+        if kind in _IMAGES | _FOLLOWING and not kind.startswith(_PREFIX):
+            net.ops[name].user_conf.op_type_name = _PREFIX + kind
 
 
 def _has_form(net: JobGraph, op: OperatorConf) -> bool:
-    kind = kind_of(op)
-    if kind not in _IMAGES:
+    if kind_of(op) not in _IMAGES:
         return False
-    ends = (op.user_conf.input, op.user_conf.output)
-    images = [tensor for group in ends for end in _IMAGES[kind] if end in group for tensor in group[end].s]
     first = op.user_conf.attr["data_format"].at_string if "data_format" in op.user_conf.attr else "channels_first"
-    return first == "channels_first" and all(len(net.shape(tensor)) == 4 for tensor in images)
+    return first == "channels_first" and _are_images(net, op, _IMAGES[kind_of(op)])
+
+
+def _has_following_form(net: JobGraph, op: OperatorConf, last: set[str]) -> bool:
+    kind, attributes = kind_of(op), op.user_conf.attr
+    if kind not in _FOLLOWING or not _are_images(net, op, _FOLLOWING[kind]):
+        return False
+    if kind in _SUMMED and sorted(axis % 4 for axis in attributes[_SUMMED[kind]].at_list_int32.val) != [2, 3]:
+        return False
+    if kind in ("concat", "split_like") and attributes["axis"].at_int64 != 1:
+        return False
+    inputs = [tensor for _, tensor in _image_inputs(net, op) if _differs(net.shape(tensor))]
+    return any(tensor in last for tensor in inputs)
+
+
+def _are_images(net: JobGraph, op: OperatorConf, names: tuple[str, ...]) -> bool:
+    """Whether the ends of an operator that have these names are of four dimensions."""
+    ends = (op.user_conf.input, op.user_conf.output)
+    return all(len(net.shape(t)) == 4 for group in ends for end in names if end in group for t in group[end].s)
 
 
 def _follows(net: JobGraph, op: OperatorConf, last: set[str]) -> bool:
@@ -90,7 +127,7 @@ def _image_inputs(net: JobGraph, op: OperatorConf) -> list[tuple[str, str]]:
         conf = getattr(op, op.WhichOneof("op_type"))
         held = getattr(conf, "in", None)
         return [("in", held)] if isinstance(held, str) and held in net.job.helper.lbn2logical_blob_desc else []
-    wanted = _IMAGES.get(kind_of(op))
+    wanted = (_IMAGES | _FOLLOWING).get(kind_of(op))
     return [
         (f"{end}_{i}", tensor)
         for end, ends in op.user_conf.input.items()

@@ -1,4 +1,4 @@
-// broadcast_add, broadcast_sub, broadcast_mul, bias_add; reduce_sum and reduce_sum_like.
+// broadcast_add, broadcast_sub, broadcast_mul, broadcast_like, bias_add; reduce_sum and reduce_sum_like.
 #include <algorithm>
 #include <vector>
 
@@ -38,20 +38,45 @@ class NestMaker {
   int64_t size_[kAxes], x_[kAxes], y_[kAxes];
 };
 
-// The size of an axis counted from the last, -1.
-int64_t SizeAt(const ShapeView& shape, int64_t axis) {
-  const int64_t at = shape.NumAxes() + axis;
-  return at < 0 ? 1 : shape.At(at);
+// Sizes of the axes in the order of memory.
+std::vector<int64_t> SizesOf(Context* ctx, const ShapeView& shape) {
+  std::vector<int64_t> sizes;
+  for (int64_t axis = 0; axis < shape.NumAxes(); ++axis) { sizes.push_back(shape.At(axis)); }
+  if (IsChannelsLast(ctx)) { std::rotate(sizes.begin() + 1, sizes.begin() + 2, sizes.end()); }
+  return sizes;
 }
 
-Nest BroadcastNest(const ShapeView& x, const ShapeView& y, const ShapeView& z) {
+// Axes, of an attribute, that are summed or repeated, in the order of memory.
+std::vector<bool> ChosenAxes(Context* ctx, const char* name, int64_t axes) {
+  std::vector<bool> chosen(axes);
+  for (const int32_t axis : ctx->Attr<std::vector<int32_t>>(name)) { chosen[axis < 0 ? axis + axes : axis] = true; }
+  if (IsChannelsLast(ctx)) { std::rotate(chosen.begin() + 1, chosen.begin() + 2, chosen.end()); }
+  return chosen;
+}
+
+Nest BroadcastNest(const std::vector<int64_t>& x, const std::vector<int64_t>& y, const std::vector<int64_t>& z) {
+  const auto size_at = [](const std::vector<int64_t>& sizes, size_t from_last) {
+    return from_last < sizes.size() ? sizes[sizes.size() - 1 - from_last] : 1;
+  };
   NestMaker maker;
   int64_t x_step = 1, y_step = 1;
-  for (int64_t axis = -1; axis >= -z.NumAxes(); --axis) {
-    const int64_t x_size = SizeAt(x, axis), y_size = SizeAt(y, axis);
-    maker.Add(SizeAt(z, axis), x_size == 1 ? 0 : x_step, y_size == 1 ? 0 : y_step);
+  for (size_t i = 0; i < z.size(); ++i) {
+    const int64_t x_size = size_at(x, i), y_size = size_at(y, i);
+    maker.Add(size_at(z, i), x_size == 1 ? 0 : x_step, y_size == 1 ? 0 : y_step);
     x_step *= x_size;
     y_step *= y_size;
+  }
+  return maker.Made();
+}
+
+// Steps along all axes of the first tensor, and along those of the second, which has not the `missing` ones.
+Nest NestWithout(const std::vector<int64_t>& sizes, const std::vector<bool>& missing) {
+  NestMaker maker;
+  int64_t x_step = 1, y_step = 1;
+  for (int64_t axis = int64_t(sizes.size()) - 1; axis >= 0; --axis) {
+    maker.Add(sizes[axis], x_step, missing[axis] ? 0 : y_step);
+    x_step *= sizes[axis];
+    if (!missing[axis]) { y_step *= sizes[axis]; }
   }
   return maker.Made();
 }
@@ -64,8 +89,9 @@ class BroadcastBinary final : public Kernel {
     // The loops are quickest along x; sums and products are the same either way.
     const bool turn = op != Binary::kSub && x->shape_view().elem_cnt() < y->shape_view().elem_cnt();
     const auto *wide = turn ? y : x, *narrow = turn ? x : y;
-    broadcast_loops().binary(op, BroadcastNest(wide->shape_view(), narrow->shape_view(), z->shape_view()),
-                             wide->dptr<float>(), narrow->dptr<float>(), z->mut_dptr<float>());
+    const auto sizes = [&](const user_op::Tensor* tensor) { return SizesOf(ctx, tensor->shape_view()); };
+    broadcast_loops().binary(op, BroadcastNest(sizes(wide), sizes(narrow), sizes(z)), wide->dptr<float>(),
+                             narrow->dptr<float>(), z->mut_dptr<float>());
   }
 };
 
@@ -82,25 +108,26 @@ class BiasAdd final : public Kernel {
   }
 };
 
+class BroadcastLike final : public Kernel {
+  void Compute(Context* ctx) const override {
+    const auto sizes = SizesOf(ctx, ctx->Tensor4ArgNameAndIndex("y", 0)->shape_view());
+    auto repeated = ChosenAxes(ctx, "broadcast_axes", sizes.size());
+    const auto x = ctx->Tensor4ArgNameAndIndex("x", 0)->shape_view();
+    if (x.elem_cnt() == 1) { std::fill(repeated.begin(), repeated.end(), true); }  // then it may name no axes
+    broadcast_loops().binary(Binary::kSecond, NestWithout(sizes, repeated), nullptr, Input(ctx, "x"), Output(ctx, "y"));
+  }
+};
+
 void SumOver(Context* ctx, const char* from, const char* to) {
   const auto* x = ctx->Tensor4ArgNameAndIndex(from, 0);
   auto* y = ctx->Tensor4ArgNameAndIndex(to, 0);
-  const auto shape = x->shape_view();
-  std::vector<bool> summed(shape.NumAxes());
-  for (const int32_t axis : ctx->Attr<std::vector<int32_t>>("axis")) {
-    summed[axis < 0 ? axis + shape.NumAxes() : axis] = true;
+  const auto sizes = SizesOf(ctx, x->shape_view());
+  const Nest nest = NestWithout(sizes, ChosenAxes(ctx, "axis", sizes.size()));
+  std::vector<double> totals(y->shape_view().elem_cnt());
+  if (x->shape_view().elem_cnt() > 0) {
+    broadcast_loops().sums(nest, totals.size(), x->dptr<float>(), totals.data());
   }
-  NestMaker maker;
-  int64_t x_step = 1, y_step = 1;
-  for (int64_t axis = shape.NumAxes() - 1; axis >= 0; --axis) {
-    maker.Add(shape.At(axis), x_step, summed[axis] ? 0 : y_step);
-    x_step *= shape.At(axis);
-    if (!summed[axis]) { y_step *= shape.At(axis); }
-  }
-  const int64_t size = y->shape_view().elem_cnt();
-  std::vector<double> totals(size);
-  if (shape.elem_cnt() > 0) { broadcast_loops().sums(maker.Made(), size, x->dptr<float>(), totals.data()); }
-  std::copy_n(totals.data(), size, y->mut_dptr<float>());
+  std::copy(totals.begin(), totals.end(), y->mut_dptr<float>());
 }
 
 class ReduceSum final : public Kernel {
@@ -114,12 +141,18 @@ class ReduceSumLike final : public Kernel {
 }  // namespace
 
 void RegisterBroadcast() {
+  for (const char* op : {"broadcast_mul", "broadcast_like", "reduce_sum", "reduce_sum_like"}) {
+    RegisterOp(ChannelsLastOp(op));
+  }
+  for (const std::string prefix : {"", kChannelsLast}) {
+    Register<BroadcastBinary<Binary::kMul>>(prefix + "broadcast_mul", OnCpu("z"));
+    Register<BroadcastLike>(prefix + "broadcast_like", OnCpu("y"));
+    Register<ReduceSum>(prefix + "reduce_sum", OnCpu("output_tensor"));
+    Register<ReduceSumLike>(prefix + "reduce_sum_like", OnCpu("y"));
+  }
   Register<BroadcastBinary<Binary::kAdd>>("broadcast_add", OnCpu("z"));
   Register<BroadcastBinary<Binary::kSub>>("broadcast_sub", OnCpu("z"));
-  Register<BroadcastBinary<Binary::kMul>>("broadcast_mul", OnCpu("z"));
   Register<BiasAdd>("bias_add", OnCpu("out"), "out", "a");
-  Register<ReduceSum>("reduce_sum", OnCpu("output_tensor"));
-  Register<ReduceSumLike>("reduce_sum_like", OnCpu("y"));
 }
 
 }  // namespace native

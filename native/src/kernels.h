@@ -83,5 +83,7 @@ void RegisterLayout();
 void RegisterRows();
 void RegisterMatmul();
 void RegisterBroadcast();
+void RegisterPooling();
+void RegisterConcatenation();
 
 }  // namespace native

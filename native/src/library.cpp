@@ -21,6 +21,8 @@ struct Registration {
     RegisterRows();
     RegisterMatmul();
     RegisterBroadcast();
+    RegisterPooling();
+    RegisterConcatenation();
   }
 } registration;
 

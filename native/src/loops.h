@@ -64,13 +64,33 @@ struct Nest {
   int64_t sizes[kAxes], x[kAxes], y[kAxes];
 };
 
-enum class Binary { kAdd, kSub, kMul };
+enum class Binary { kAdd, kSub, kMul, kSecond };  // kSecond: y alone, spread over the shape of x
 
 struct BroadcastLoops {
   // z = x op y; z has one number for each of the nest, in its order.
   void (*binary)(Binary, const Nest&, const float* x, const float* y, float* z);
   // totals, of `size` numbers: sums of x over what of the nest falls on each, by the steps `y`.
   void (*sums)(const Nest&, int64_t size, const float* x, double* totals);
+};
+
+// Of images (B, H, W, C): what each pixel of the result, one of out_rows x out_columns, is made of: the pixels
+// {begin, begin + step, ...} below end along either axis.
+struct Windows {
+  struct Axis {
+    int64_t size, count, step;
+    const int64_t *begin, *end;  // (count,)
+  };
+  int64_t batch, channels;
+  Axis rows, columns;
+};
+
+struct PoolingLoops {
+  // places, of y's shape: row * columns.size + column of the number that was taken.
+  void (*max)(const Windows&, const float* x, float* y, int64_t* places);
+  void (*max_gradient)(const Windows&, const float* dy, const int64_t* places, float* dx);
+  // y = scale * the sum of a window; scale (rows.count, columns.count).
+  void (*average)(const Windows&, const float* scale, const float* x, float* y);
+  void (*average_gradient)(const Windows&, const float* scale, const float* dy, float* dx);
 };
 
 bool HasAvx512();
@@ -82,9 +102,11 @@ const L& OfThisCpu(const L& avx2, const L& avx512) {
 extern const Loops kLoopsAvx2, kLoopsAvx512;
 extern const RowLoops kRowLoopsAvx2, kRowLoopsAvx512;
 extern const BroadcastLoops kBroadcastLoopsAvx2, kBroadcastLoopsAvx512;
+extern const PoolingLoops kPoolingLoopsAvx2, kPoolingLoopsAvx512;
 
 inline const Loops& loops() { return OfThisCpu(kLoopsAvx2, kLoopsAvx512); }
 inline const RowLoops& row_loops() { return OfThisCpu(kRowLoopsAvx2, kRowLoopsAvx512); }
 inline const BroadcastLoops& broadcast_loops() { return OfThisCpu(kBroadcastLoopsAvx2, kBroadcastLoopsAvx512); }
+inline const PoolingLoops& pooling_loops() { return OfThisCpu(kPoolingLoopsAvx2, kPoolingLoopsAvx512); }
 
 }  // namespace native

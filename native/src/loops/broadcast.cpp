@@ -38,7 +38,12 @@ int64_t RowsOf(const Nest& nest) {
 
 template <Binary op>
 inline float Apply(float x, float y) {
-  return op == Binary::kAdd ? x + y : op == Binary::kSub ? x - y : x * y;
+  switch (op) {
+    case Binary::kAdd: return x + y;
+    case Binary::kSub: return x - y;
+    case Binary::kMul: return x * y;
+    case Binary::kSecond: return y;
+  }
 }
 
 template <Binary op>
@@ -73,6 +78,7 @@ void BinaryLoop(Binary op, const Nest& nest, const float* x, const float* y, flo
     case Binary::kAdd: return BinaryAs<Binary::kAdd>(nest, x, y, z);
     case Binary::kSub: return BinaryAs<Binary::kSub>(nest, x, y, z);
     case Binary::kMul: return BinaryAs<Binary::kMul>(nest, x, y, z);
+    case Binary::kSecond: return BinaryAs<Binary::kSecond>(nest, y, y, z);  // nothing of x is read
   }
 }
 
