@@ -4,13 +4,16 @@ Of the tensors between them, and of their gradients, nothing is kept; the backwa
 again, from the convolution's output. Numbers are those of the operators apart, to rounding.
 """
 
+import functools
 from collections.abc import Callable
 
 from oneflow.core.operator.op_conf_pb2 import OperatorConf
 
-from engine.job_graph import JobGraph, kind_of
+from engine.job_graph import JobGraph, kind_of, outputs_of
 
 FORWARD, BACKWARD = "channels_last_normalization", "channels_last_normalization_grad"
+# Activations without attributes, and which of their tensors their gradients take.
+_PLAIN = {"relu": "y", "hardswish": "in", "silu": "in"}
 
 
 def fuse_normalization(net: JobGraph) -> None:
@@ -34,9 +37,8 @@ def _fuse(net: JobGraph, op: OperatorConf) -> None:
         each.user_conf.attr["activation"].at_string = ""
         each.user_conf.attr["low"].at_float = each.user_conf.attr["high"].at_float = 0.0
     if "addend" not in op.user_conf.input:
-        for fuse in (_fuse_prelu, _fuse_clip, _fuse_relu):
-            if fuse(net, op, gradient):
-                break
+        plain = (functools.partial(_fuse_plain, kind=kind) for kind in _PLAIN)
+        any(fuse(net, op, gradient) for fuse in (_fuse_prelu, _fuse_clip, *plain))
 
 
 def _readers(net: JobGraph, tensor: str, kind: str) -> list[OperatorConf]:
@@ -105,13 +107,17 @@ def _fuse_clip(net: JobGraph, op: OperatorConf, gradient: OperatorConf | None) -
     return True
 
 
-def _fuse_relu(net: JobGraph, op: OperatorConf, gradient: OperatorConf | None) -> bool:
-    pair = _pair(net, op, gradient, "relu", lambda activation: activation.user_conf.output["y"].s[0])
+def _fuse_plain(net: JobGraph, op: OperatorConf, gradient: OperatorConf | None, kind: str) -> bool:
+    def taken(activation: OperatorConf) -> str:
+        ends = (activation.user_conf.input, activation.user_conf.output)
+        return next(group[_PLAIN[kind]].s[0] for group in ends if _PLAIN[kind] in group)
+
+    pair = _pair(net, op, gradient, kind, taken)
     if pair is None:
         return False
     for each in (op, gradient):
         if each is not None:
-            each.user_conf.attr["activation"].at_string = "relu"
+            each.user_conf.attr["activation"].at_string = kind
     _swallow(net, op, gradient, *pair)
     return True
 
@@ -124,7 +130,7 @@ def _swallow(
     back: OperatorConf | None,
 ) -> None:
     """`op` gives what the activation gave, and `gradient` takes what the activation's gradient took."""
-    after = activation.user_conf.output["y"].s[0]
+    (after,) = outputs_of(activation)
     if back is not None:
         dy = back.user_conf.input["dy"].s[0]
         net.replace(gradient.user_conf.input["dy"].s[0], dy)

@@ -11,10 +11,11 @@ struct View {
   int64_t count() const { return outer * inner; }  // numbers of one channel
 };
 
-enum class Activation { kNone, kPrelu, kClip };
+enum class Activation { kNone, kPrelu, kClip, kHardswish, kSilu };
 
 // y = activation((x - mean) * scale + shift + addend), for each channel; the addend may be null.
-// kPrelu: y = z > 0 ? z : slope * z. kClip: y = min(max(z, low), high).
+// kPrelu: y = z > 0 ? z : slope * z. kClip: y = min(max(z, low), high). kHardswish: y = z min(max(z + 3, 0), 6) / 6.
+// kSilu: y = z / (1 + e^-z).
 struct Normalizing {
   const float *mean, *scale, *shift;  // (C,) each
   const float* slope = nullptr;       // (C,), of kPrelu

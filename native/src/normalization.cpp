@@ -11,7 +11,7 @@ namespace native {
 namespace {
 
 // The attributes and inputs of the operator's last part, which OneFlow's own has not.
-constexpr char kActivation[] = "activation";  // "", "prelu", "relu" or "clip"
+constexpr char kActivation[] = "activation";  // "", "prelu", "relu", "clip", "hardswish" or "silu"
 
 struct Constants {  // of each channel
   std::vector<float> scale, slope;
@@ -33,6 +33,8 @@ Constants ConstantsOf(Context* ctx, int64_t channels, const float* mean, const f
     n.activation = Activation::kClip;
     n.low = ctx->Attr<float>("low");
     n.high = ctx->Attr<float>("high");
+  } else if (activation == "hardswish" || activation == "silu") {
+    n.activation = activation == "silu" ? Activation::kSilu : Activation::kHardswish;
   } else if (activation == "relu") {
     n.activation = Activation::kPrelu;
     constants.slope.assign(channels, 0.0f);

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_PATCH, _HEADS, _MLP, _SIDE = (
+# Pixels of a patch's side; heads; hidden numbers, times the width; patches of an image's side
+_PATCH, _HEADS, _MLP, _SIDE = 9, 8, 4, 12
     9,
     8,
     4,

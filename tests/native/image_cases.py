@@ -33,6 +33,15 @@ def _split(x):
     return flow.cat([first * 2.0, x, second], dim=1)
 
 
+def _normalized(activation):
+    def apply(x):
+        size = x.shape[1]
+        ones, zeros = (flow.full((size,), value, dtype=x.dtype) for value in (1.0, 0.0))
+        return activation(flow._C.normalization(x, None, None, ones * 1.5, zeros - 0.2, axis=1, is_training=True))
+
+    return apply
+
+
 def _between(function):
     """A convolution before, so that images have their channels last, and one that takes x as it is."""
     return lambda x, w: function(_conv(x, w))
@@ -57,6 +66,9 @@ CASES = {  # name: (function, shape of x, shape of w, the operator that must be 
     "squeeze and excite, on several threads": (_squeeze_excite, (4, 5, 40, 40), "broadcast_mul"),
     "split and concatenate": (_split, _IMAGES, "split_like"),
     "product": (lambda x: x * (x + 1.0), _IMAGES, "broadcast_mul"),
+    "normalization and hardswish": (_normalized(flow._C.hardswish), _IMAGES, "normalization"),
+    "normalization and silu": (_normalized(flow._C.silu), _IMAGES, "normalization"),
+    "normalization and silu, used twice": (_normalized(lambda x: x + flow._C.silu(x)), _IMAGES, "normalization"),
     "hardswish": (lambda x: flow._C.hardswish(x * 3.0), _IMAGES, ""),
     "silu": (lambda x: flow._C.silu(x), _IMAGES, ""),
 }

@@ -1,5 +1,5 @@
-"""Computes tests/native/image_cases.py: FILE (npz) gets "NAME/32/0", ... of the compiled job with `native/`, "NAME/64/0",
-... by OneFlow's own operators in float64, and "NAME/kinds", the job's operators.
+"""Computes tests/native/image_cases.py. FILE (npz) gets "NAME/32/0", ... of the compiled job with `native/`, "NAME/64/0", ...
+by OneFlow's own operators in float64, and "NAME/kinds", the operators of the job.
 """
 
 import sys

@@ -34,3 +34,9 @@ def test_keeps_channels_last(name):
     kind, pixels = CASES[name][2], np.prod(CASES[name][1][0][2:])
     assert not kind or f"channels_last_{kind}" in kinds or pixels == 1
     assert "to_channels_last" in kinds or pixels == 1
+
+
+@pytest.mark.parametrize("activation", ["hardswish", "silu"])
+def test_activation_is_part_of_the_normalization(activation):
+    kinds = list(computed()[f"normalization and {activation}/kinds"])
+    assert activation not in kinds and f"{activation}_grad" not in kinds

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../loops.h"
+#include "exponential.h"
 #include "threads.h"
 
 namespace native {
@@ -13,6 +14,8 @@ template <Activation A>
 inline float Activate(float z, float slope, float low, float high) {
   if (A == Activation::kPrelu) { return z > 0 ? z : slope * z; }
   if (A == Activation::kClip) { return std::min(std::max(z, low), high); }
+  if (A == Activation::kHardswish) { return z * std::min(std::max(z + 3.0f, 0.0f), 6.0f) * (1.0f / 6); }
+  if (A == Activation::kSilu) { return z / (1.0f + Exp(-z)); }
   return z;
 }
 
@@ -21,6 +24,11 @@ template <Activation A>
 inline float Deactivate(float z, float dy, float slope, float low, float high) {
   if (A == Activation::kPrelu) { return z > 0 ? dy : slope * dy; }
   if (A == Activation::kClip) { return z >= low && z <= high ? dy : 0.0f; }
+  if (A == Activation::kHardswish) { return z <= -3 ? 0.0f : z >= 3 ? dy : dy * (2.0f * z + 3.0f) * (1.0f / 6); }
+  if (A == Activation::kSilu) {
+    const float share = 1.0f / (1.0f + Exp(-z));
+    return dy * share * (1.0f + z * (1.0f - share));
+  }
   return dy;
 }
 
@@ -31,6 +39,8 @@ void WithActivation(Activation activation, F f) {
     case Activation::kNone: return f(std::integral_constant<Activation, Activation::kNone>());
     case Activation::kPrelu: return f(std::integral_constant<Activation, Activation::kPrelu>());
     case Activation::kClip: return f(std::integral_constant<Activation, Activation::kClip>());
+    case Activation::kHardswish: return f(std::integral_constant<Activation, Activation::kHardswish>());
+    case Activation::kSilu: return f(std::integral_constant<Activation, Activation::kSilu>());
   }
 }
 
