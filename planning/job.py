@@ -230,14 +230,14 @@ def _workspace(op, shapes, native: bool) -> tuple[int, bool]:
     """Bytes of an operator's temporary buffer on a CPU, and whether they grow with the classes.
 
     OneFlow's convolutions unfold one image at a time, forward and in both directions backward (conv_kernels.cpp), those
-    of `native/` (`native`) share a little memory of each thread; reductions
-    copy their input (reduce_kernel.cpp), and `where` all three of its own. Clipped gradients take their size once more:
+    of `native/` (`native`) share a little memory of each thread; reductions copy their input (reduce_kernel.cpp), but
+    sums by `native/` do not, and `where` all three of its own. Clipped gradients take their size once more:
     so measured with r18 and r50 by switching clipping off, though mbf_tiny does without. Nothing else takes much.
     """
     kind, conf = _kind(op), op.user_conf
     if kind.startswith("multi_reduce_"):
         return sum(_bytes(shapes[name]) for group in conf.input.values() for name in group.s), False
-    if kind.startswith("reduce_"):
+    if kind.startswith("reduce_") and not (native and kind in ("reduce_sum", "reduce_sum_like")):
         large = max((shapes[name] for group in conf.input.values() for name in group.s), key=_bytes)
         return _bytes(large), _COLUMNS in large.shape.dim
     if kind == "where":

@@ -6,11 +6,6 @@ from torch.nn import functional
 
 # Pixels of a patch's side; heads; hidden numbers, times the width; patches of an image's side
 _PATCH, _HEADS, _MLP, _SIDE = 9, 8, 4, 12
-    9,
-    8,
-    4,
-    12,
-)  # pixels of a patch's side; heads; times the width; patches of an image's side
 
 
 class Attention(nn.Module):

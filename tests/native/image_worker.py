@@ -1,5 +1,7 @@
-"""Computes tests/native/image_cases.py. FILE (npz) gets "NAME/32/0", ... of the compiled job with `native/`, "NAME/64/0", ...
-by OneFlow's own operators in float64, and "NAME/kinds", the operators of the job.
+"""Computes tests/native/image_cases.py; FILE (npz) gets all results.
+
+"NAME/32/0", ...: of the job compiled for `native/`; "NAME/64/0", ...: by OneFlow's own operators in float64;
+"NAME/kinds": the operators of the job.
 """
 
 import sys
