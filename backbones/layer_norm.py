@@ -21,9 +21,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def use_one_operator(network: nn.Module) -> None:
-    """Has each LayerNorm be one operator on a CPU too: with the kernels of `native/`, which compute it, or in a job that
-    is built and not run.
-    """
+    """Has each LayerNorm be one operator on a CPU too: for the kernels of `native/`, or a job that is built, not run."""
     for module in network.modules():
         if isinstance(module, LayerNorm):
             module.one_operator = True

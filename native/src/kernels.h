@@ -57,7 +57,9 @@ void Register(const std::string& op, const Condition& condition, const char* out
     const std::string out = output, in = input;
     registry.SetInplaceProposalFn(
         [out, in](const user_op::InferContext& ctx, const user_op::AddInplaceArgPair& add) -> Maybe<void> {
-          if (ctx.has_input(in, 0)) { JUST(add(out, 0, in, 0, true)); }
+          if (ctx.has_input(in, 0) && ctx.InputShape(in, 0) == ctx.OutputShape(out, 0)) {
+            JUST(add(out, 0, in, 0, true));
+          }
           return Maybe<void>::Ok();
         });
   }

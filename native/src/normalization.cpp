@@ -13,6 +13,13 @@ namespace {
 // The attributes and inputs of the operator's last part, which OneFlow's own has not.
 constexpr char kActivation[] = "activation";  // "", "prelu", "relu", "clip", "hardswish" or "silu"
 
+constexpr char kAddRelu[] = "normalization_add_relu";
+
+std::string ActivationOf(Context* ctx) {
+  if (ctx->op_type_name() == kAddRelu) { return "relu"; }
+  return IsChannelsLast(ctx) ? ctx->Attr<std::string>(kActivation) : "";
+}
+
 struct Constants {  // of each channel
   std::vector<float> scale, slope;
   Normalizing normalizing;
@@ -27,8 +34,7 @@ Constants ConstantsOf(Context* ctx, int64_t channels, const float* mean, const f
   n.mean = mean;
   n.scale = constants.scale.data();
   n.shift = beta;
-  if (!IsChannelsLast(ctx)) { return constants; }
-  const auto& activation = ctx->Attr<std::string>(kActivation);
+  const std::string activation = ActivationOf(ctx);
   if (activation == "clip") {
     n.activation = Activation::kClip;
     n.low = ctx->Attr<float>("low");
@@ -66,7 +72,7 @@ class Normalization final : public Kernel {
       for (int64_t c = 0; c < view.channels; ++c) { inverse[c] = 1.0f / std::sqrt(variance[c] + epsilon); }
     }
     const Constants constants = ConstantsOf(ctx, view.channels, mean, inverse.data(), Input(ctx, "beta"));
-    const float* addend = Input(ctx, IsChannelsLast(ctx) ? "addend" : "_add_to_output");
+    const float* addend = Input(ctx, ctx->has_input("addend", 0) ? "addend" : "_add_to_output");
     loops().normalize(view, constants.normalizing, x->dptr<float>(), addend, Output(ctx, "y"));
   }
 
@@ -87,6 +93,21 @@ class Normalization final : public Kernel {
   }
 };
 
+// sums, products: of `Loops::gradient_sums`.
+void StoreGradients(Context* ctx, const View& view, const Normalizing& normalizing, const float* inverse,
+                    const float* dy, const std::vector<double>& sums, const std::vector<double>& products) {
+  std::vector<float> average(view.channels), along(view.channels);
+  float *gamma_diff = Output(ctx, "gamma_diff"), *beta_diff = Output(ctx, "beta_diff");
+  const double count = view.count();
+  for (int64_t c = 0; c < view.channels; ++c) {
+    gamma_diff[c] = products[c] * inverse[c];
+    beta_diff[c] = sums[c];
+    average[c] = sums[c] / count;
+    along[c] = products[c] * inverse[c] * inverse[c] / count;
+  }
+  loops().normalize_gradient(view, normalizing, Input(ctx, "x"), dy, average.data(), along.data(), Output(ctx, "dx"));
+}
+
 class NormalizationGrad final : public Kernel {
   void Compute(Context* ctx) const override {
     const auto* x = ctx->Tensor4ArgNameAndIndex("x", 0);
@@ -99,17 +120,7 @@ class NormalizationGrad final : public Kernel {
     std::vector<double> sums(channels), products(channels), slopes(channels);
     loops().gradient_sums(view, constants.normalizing, x->dptr<float>(), dy, sums.data(), products.data(),
                           slopes.data());
-    std::vector<float> average(channels), along(channels);
-    float *gamma_diff = Output(ctx, "gamma_diff"), *beta_diff = Output(ctx, "beta_diff");
-    const double count = view.count();
-    for (int64_t c = 0; c < channels; ++c) {
-      gamma_diff[c] = products[c] * inverse[c];
-      beta_diff[c] = sums[c];
-      average[c] = sums[c] / count;
-      along[c] = products[c] * inverse[c] * inverse[c] / count;
-    }
-    loops().normalize_gradient(view, constants.normalizing, x->dptr<float>(), dy, average.data(), along.data(),
-                               Output(ctx, "dx"));
+    StoreGradients(ctx, view, constants.normalizing, inverse, dy, sums, products);
     if (ctx->has_output("slope_diff", 0)) { StoreSlopes(ctx, slopes); }
   }
 
@@ -119,6 +130,23 @@ class NormalizationGrad final : public Kernel {
     std::vector<double> totals(size);
     for (size_t c = 0; c < slopes.size(); ++c) { totals[size == 1 ? 0 : c] += slopes[c]; }
     std::copy_n(totals.data(), size, diff->mut_dptr<float>());
+  }
+};
+
+// Of normalization_add_relu, whose gradient takes y; what it reserves space for, the sign of y, is not needed.
+class NormalizationAddReluGrad final : public Kernel {
+  void Compute(Context* ctx) const override {
+    const View view = ViewOf(ctx->Tensor4ArgNameAndIndex("x", 0)->shape_view(), false);
+    const int64_t channels = view.channels;
+    std::vector<float> own(ctx->has_output("addend_diff", 0) ? 0 : view.size());
+    float* dz = own.empty() ? Output(ctx, "addend_diff") : own.data();
+    std::vector<double> sums(channels), products(channels), unused(channels);
+    const std::vector<float> zeros(channels);
+    loops().prelu_gradient(view, zeros.data(), Input(ctx, "y"), Input(ctx, "dy"), dz, unused.data());
+    const float* inverse = Input(ctx, "inv_variance");
+    const Constants constants = ConstantsOf(ctx, channels, Input(ctx, "mean"), inverse, zeros.data());
+    loops().gradient_sums(view, constants.normalizing, Input(ctx, "x"), dz, sums.data(), products.data(), unused.data());
+    StoreGradients(ctx, view, constants.normalizing, inverse, dz, sums, products);
   }
 };
 
@@ -216,6 +244,8 @@ void RegisterNormalization() {
   RegisterGradientOp();
   Register<Normalization>("normalization", OnCpu("y") && second_axis, "y", "_add_to_output");
   Register<Normalization>("channels_last_normalization", OnCpu("y"), "y", "addend");
+  Register<Normalization>(kAddRelu, OnCpu("y") && second_axis, "y", "addend");
+  Register<NormalizationAddReluGrad>(std::string(kAddRelu) + "_grad", OnCpu("dx") && second_axis);
   Register<NormalizationGrad>("normalization_grad", OnCpu("dx") && second_axis, "dx", "dy");
   Register<NormalizationGrad>("channels_last_normalization_grad", OnCpu("dx"), "dx", "dy");
 }
