@@ -21,7 +21,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def use_one_operator(network: nn.Module) -> None:
-    """Has each LayerNorm be one operator on a CPU too: for the kernels of `native/`, or a job that is built, not run."""
+    """Has each LayerNorm be one operator on a CPU too: for the kernels of `native/`, or a job that never runs."""
     for module in network.modules():
         if isinstance(module, LayerNorm):
             module.one_operator = True

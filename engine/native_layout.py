@@ -5,6 +5,8 @@ The convolutions of oneDNN are quick in that layout and need no copies in anothe
 (B, H, W, C). Where an operator that looks at axes meets one, a copy in the other layout is put between.
 """
 
+import math
+
 from oneflow.core.operator.op_conf_pb2 import OperatorConf
 
 from engine.job_graph import JobGraph, kind_of, ordered
@@ -36,7 +38,13 @@ _FOLLOWING = {
     "reduce_sum_like": ("x",),
     "split_like": ("in", "like", "out"),
 }
-_SUMMED = {"broadcast_like": "broadcast_axes", "reduce_sum": "axis", "reduce_sum_like": "axis"}  # must be H and W
+# Those of them that sum over axes, or repeat along them: the attribute, and the end that is images too if the axis is not
+# H and W but the second of (B, groups, C, H, W).
+_SUMMED = {
+    "broadcast_like": ("broadcast_axes", "x"),
+    "reduce_sum": ("axis", "output_tensor"),
+    "reduce_sum_like": ("axis", "y"),
+}
 _PREFIX = "channels_last_"
 # Operators that take each number for itself, so that all tensors in one layout are as good as in another
 _ELEMENTWISE = {
@@ -70,9 +78,9 @@ def keep_channels_last(net: JobGraph) -> None:
             last |= {tensor for end in _IMAGES[kind_of(op)] for tensor in op.user_conf.output[end].s}
         elif _has_following_form(net, op, last):
             turned.add(name)
-            ends = _FOLLOWING[kind_of(op)]
+            ends = _image_ends(net, op)
             last |= {t for end, held in op.user_conf.output.items() if end in ends for t in held.s}
-        elif kind_of(op) in _ELEMENTWISE and _follows(net, op, last):
+        elif (kind_of(op) in _ELEMENTWISE and _follows(net, op, last)) or _regroups(net, op, last):
             turned.add(name)
             last |= {tensor for ends in op.user_conf.output.values() for tensor in ends.s}
     copies: dict[str, str] = {}
@@ -98,9 +106,9 @@ def _has_form(net: JobGraph, op: OperatorConf) -> bool:
 
 def _has_following_form(net: JobGraph, op: OperatorConf, last: set[str]) -> bool:
     kind, attributes = kind_of(op), op.user_conf.attr
-    if kind not in _FOLLOWING or not _are_images(net, op, _FOLLOWING[kind]):
+    if kind not in _FOLLOWING or not _are_images(net, op, _image_ends(net, op), (4, 5)):
         return False
-    if kind in _SUMMED and sorted(axis % 4 for axis in attributes[_SUMMED[kind]].at_list_int32.val) != [2, 3]:
+    if kind in _SUMMED and _summed_axes(net, op) not in ([-2, -1], [-4]):
         return False
     if kind in ("concat", "split_like") and attributes["axis"].at_int64 != 1:
         return False
@@ -108,10 +116,40 @@ def _has_following_form(net: JobGraph, op: OperatorConf, last: set[str]) -> bool
     return any(tensor in last for tensor in inputs)
 
 
-def _are_images(net: JobGraph, op: OperatorConf, names: tuple[str, ...]) -> bool:
-    """Whether the ends of an operator that have these names are of four dimensions."""
-    ends = (op.user_conf.input, op.user_conf.output)
-    return all(len(net.shape(t)) == 4 for group in ends for end in names if end in group for t in group[end].s)
+def _summed_axes(net: JobGraph, op: OperatorConf) -> list[int]:
+    """Counted from the last axis, -1."""
+    tensor, *_ = _ends_of(op, _FOLLOWING[kind_of(op)])
+    count = len(net.shape(tensor))
+    return sorted(axis % count - count for axis in op.user_conf.attr[_SUMMED[kind_of(op)][0]].at_list_int32.val)
+
+
+def _image_ends(net: JobGraph, op: OperatorConf) -> tuple[str, ...] | None:
+    """The names of an operator's ends that are images; None if it has no form for channels last."""
+    kind = kind_of(op)
+    if kind in _SUMMED and _summed_axes(net, op) == [-4]:
+        return (*_FOLLOWING[kind], _SUMMED[kind][1])
+    return (_IMAGES | _FOLLOWING).get(kind)
+
+
+def _ends_of(op: OperatorConf, names: tuple[str, ...]) -> list[str]:
+    """The tensors of an operator's ends that have these names."""
+    groups = (op.user_conf.input, op.user_conf.output)
+    return [tensor for group in groups for end in names if end in group for tensor in group[end].s]
+
+
+def _are_images(net: JobGraph, op: OperatorConf, names: tuple[str, ...], axes: tuple[int, ...] = (4,)) -> bool:
+    """Whether the ends of an operator that have these names are of so many dimensions."""
+    return all(len(net.shape(tensor)) in axes for tensor in _ends_of(op, names))
+
+
+def _regroups(net: JobGraph, op: OperatorConf, last: set[str]) -> bool:
+    """Whether an operator divides the channels of images into groups or joins these, which lie in memory as before."""
+    if kind_of(op) != "reshape":
+        return False
+    (tensor,), (result,) = op.user_conf.input["in"].s, op.user_conf.output["out"].s
+    old, new = net.shape(tensor), net.shape(result)
+    same = old[:1] + old[-2:] == new[:1] + new[-2:]
+    return tensor in last and same and sorted((len(old), len(new))) in ([4, 4], [4, 5])
 
 
 def _follows(net: JobGraph, op: OperatorConf, last: set[str]) -> bool:
@@ -127,7 +165,7 @@ def _image_inputs(net: JobGraph, op: OperatorConf) -> list[tuple[str, str]]:
         conf = getattr(op, op.WhichOneof("op_type"))
         held = getattr(conf, "in", None)
         return [("in", held)] if isinstance(held, str) and held in net.job.helper.lbn2logical_blob_desc else []
-    wanted = (_IMAGES | _FOLLOWING).get(kind_of(op))
+    wanted = _image_ends(net, op)
     return [
         (f"{end}_{i}", tensor)
         for end, ends in op.user_conf.input.items()
@@ -138,7 +176,7 @@ def _image_inputs(net: JobGraph, op: OperatorConf) -> list[tuple[str, str]]:
 
 def _differs(shape: tuple[int, ...]) -> bool:
     """Whether the two layouts of a tensor differ in memory."""
-    return len(shape) == 4 and shape[1] > 1 and shape[2] * shape[3] > 1
+    return len(shape) in (4, 5) and math.prod(shape[1:-2]) > 1 and shape[-2] * shape[-1] > 1
 
 
 def _copy(net: JobGraph, tensor: str, to_last: bool, reader: OperatorConf, end: str) -> str:

@@ -38,11 +38,11 @@ class NestMaker {
   int64_t size_[kAxes], x_[kAxes], y_[kAxes];
 };
 
-// Sizes of the axes in the order of memory.
+// Sizes of the axes in the order of memory. Images may have several axes of channels, (B, groups, C, H, W).
 std::vector<int64_t> SizesOf(Context* ctx, const ShapeView& shape) {
   std::vector<int64_t> sizes;
   for (int64_t axis = 0; axis < shape.NumAxes(); ++axis) { sizes.push_back(shape.At(axis)); }
-  if (IsChannelsLast(ctx)) { std::rotate(sizes.begin() + 1, sizes.begin() + 2, sizes.end()); }
+  if (IsChannelsLast(ctx)) { std::rotate(sizes.begin() + 1, sizes.end() - 2, sizes.end()); }
   return sizes;
 }
 
@@ -50,7 +50,7 @@ std::vector<int64_t> SizesOf(Context* ctx, const ShapeView& shape) {
 std::vector<bool> ChosenAxes(Context* ctx, const char* name, int64_t axes) {
   std::vector<bool> chosen(axes);
   for (const int32_t axis : ctx->Attr<std::vector<int32_t>>(name)) { chosen[axis < 0 ? axis + axes : axis] = true; }
-  if (IsChannelsLast(ctx)) { std::rotate(chosen.begin() + 1, chosen.begin() + 2, chosen.end()); }
+  if (IsChannelsLast(ctx)) { std::rotate(chosen.begin() + 1, chosen.end() - 2, chosen.end()); }
   return chosen;
 }
 
@@ -123,11 +123,10 @@ void SumOver(Context* ctx, const char* from, const char* to) {
   auto* y = ctx->Tensor4ArgNameAndIndex(to, 0);
   const auto sizes = SizesOf(ctx, x->shape_view());
   const Nest nest = NestWithout(sizes, ChosenAxes(ctx, "axis", sizes.size()));
-  std::vector<double> totals(y->shape_view().elem_cnt());
-  if (x->shape_view().elem_cnt() > 0) {
-    broadcast_loops().sums(nest, totals.size(), x->dptr<float>(), totals.data());
-  }
-  std::copy(totals.begin(), totals.end(), y->mut_dptr<float>());
+  const int64_t size = y->shape_view().elem_cnt();
+  std::fill_n(y->mut_dptr<float>(), size, 0.0f);
+  if (x->shape_view().elem_cnt() == 0) { return; }
+  broadcast_loops().sums(nest, size, x->dptr<float>(), y->mut_dptr<float>());
 }
 
 class ReduceSum final : public Kernel {

@@ -1,4 +1,5 @@
-// "to_channels_last" and "to_channels_first": the same tensor (B, C, H, W), its channels moved in memory.
+// "to_channels_last" and "to_channels_first": the same tensor (B, C, H, W) or (B, groups, C, H, W), its channels moved in
+// memory.
 #include "kernels.h"
 #include "primitives.h"
 
@@ -11,7 +12,8 @@ class ChangeLayout final : public Kernel {
     auto* y = ctx->Tensor4ArgNameAndIndex("out", 0);
     const bool to_last = ctx->op_type_name() == "to_channels_last";
     const auto s = x->shape_view();
-    const Dims dims{s.At(0), s.At(1), s.At(2), s.At(3)};
+    const int64_t axes = s.NumAxes();
+    const Dims dims{s.At(0), s.Count(1, axes - 2), s.At(axes - 2), s.At(axes - 1)};
     const auto first = Plain(dims, Tag::nchw), last = Plain(dims, Tag::nhwc);
     memory from(to_last ? first : last, Engine(), const_cast<void*>(x->dptr()));
     memory to(to_last ? last : first, Engine(), y->mut_dptr());

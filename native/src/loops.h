@@ -70,8 +70,8 @@ enum class Binary { kAdd, kSub, kMul, kSecond };  // kSecond: y alone, spread ov
 struct BroadcastLoops {
   // z = x op y; z has one number for each of the nest, in its order.
   void (*binary)(Binary, const Nest&, const float* x, const float* y, float* z);
-  // totals, of `size` numbers: sums of x over what of the nest falls on each, by the steps `y`.
-  void (*sums)(const Nest&, int64_t size, const float* x, double* totals);
+  // sums, of `size` zeros, become those of x over what of the nest falls on each, by the steps `y`.
+  void (*sums)(const Nest&, int64_t size, const float* x, float* sums);
 };
 
 // Of images (B, H, W, C): what each pixel of the result, one of out_rows x out_columns, is made of: the pixels

@@ -33,6 +33,11 @@ def _split(x):
     return flow.cat([first * 2.0, x, second], dim=1)
 
 
+def _sum_of_groups(x):
+    groups = x.reshape(x.shape[0], 3, x.shape[1] // 3, *x.shape[2:])
+    return groups.sum(dim=1) * 2.0
+
+
 def _normalized(activation):
     def apply(x):
         size = x.shape[1]
@@ -65,6 +70,8 @@ CASES = {  # name: (function, shape of x, shape of w, the operator that must be 
     "squeeze and excite 7 pixels": (_squeeze_excite, (1, 5, 7, 1), "broadcast_mul"),
     "squeeze and excite, on several threads": (_squeeze_excite, (4, 5, 40, 40), "broadcast_mul"),
     "split and concatenate": (_split, _IMAGES, "split_like"),
+    "sum of groups": (_sum_of_groups, _IMAGES, "reduce_sum"),
+    "sum of groups, on several threads": (_sum_of_groups, (4, 5, 40, 40), "broadcast_like"),
     "product": (lambda x: x * (x + 1.0), _IMAGES, "broadcast_mul"),
     "normalization and hardswish": (_normalized(flow._C.hardswish), _IMAGES, "normalization"),
     "normalization and silu": (_normalized(flow._C.silu), _IMAGES, "normalization"),

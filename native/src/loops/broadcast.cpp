@@ -94,29 +94,45 @@ inline double Total(const float* x, int64_t size) {
   return total;
 }
 
-void Sums(const Nest& nest, int64_t size, const float* xs, double* totals) {
-  const int64_t rows = RowsOf(nest), length = nest.sizes[nest.axes - 1];
+// Adds the rows of a share to `sums`.
+template <typename Sum>
+void AddRows(const Nest& nest, Range rows, const float* xs, Sum* sums) {
+  const int64_t length = nest.sizes[nest.axes - 1];
   const bool along = nest.y[nest.axes - 1] == 0;
-  const int threads = int(std::min<int64_t>(Threads(rows * length), rows));
+  EachRowOf(nest, rows, [&](int64_t, int64_t x, int64_t y) {
+    const float* from = xs + x;
+    Sum* to = sums + y;
+    if (along) {
+      *to += Total(from, length);
+    } else {
+#pragma omp simd
+      for (int64_t i = 0; i < length; ++i) { to[i] += from[i]; }
+    }
+  });
+}
+
+void Sums(const Nest& nest, int64_t size, const float* xs, float* sums) {
+  const int64_t rows = RowsOf(nest), length = nest.sizes[nest.axes - 1], numbers = rows * length;
+  const int threads = int(std::min<int64_t>(Threads(numbers), nest.axes > 1 ? nest.sizes[0] : 1));
+  // Of few numbers each, in which threads that share the first axis do not meet: no other memory is needed.
+  if (numbers / size <= kSumAtOnce && (threads == 1 || nest.y[0] != 0)) {
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int thread = 0; thread < threads; ++thread) {
+      const int64_t inner = threads == 1 ? 1 : rows / nest.sizes[0];
+      const Range share = Share(threads == 1 ? rows : nest.sizes[0], thread, threads);
+      AddRows(nest, Range{share.begin * inner, share.end * inner}, xs, sums);
+    }
+    return;
+  }
   std::vector<double> shares(threads * size);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int thread = 0; thread < threads; ++thread) {
-    double* share = shares.data() + thread * size;
-    EachRowOf(nest, Share(rows, thread, threads), [&](int64_t, int64_t x, int64_t y) {
-      const float* from = xs + x;
-      if (along) {
-        share[y] += Total(from, length);
-      } else {
-        double* to = share + y;
-#pragma omp simd
-        for (int64_t i = 0; i < length; ++i) { to[i] += from[i]; }
-      }
-    });
+    AddRows(nest, Share(rows, thread, threads), xs, shares.data() + thread * size);
   }
-  std::copy_n(shares.data(), size, totals);
   for (int thread = 1; thread < threads; ++thread) {
-    for (int64_t i = 0; i < size; ++i) { totals[i] += shares[thread * size + i]; }
+    for (int64_t i = 0; i < size; ++i) { shares[i] += shares[thread * size + i]; }
   }
+  std::copy_n(shares.data(), size, sums);
 }
 
 }  // namespace
