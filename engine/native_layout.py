@@ -38,8 +38,8 @@ _FOLLOWING = {
     "reduce_sum_like": ("x",),
     "split_like": ("in", "like", "out"),
 }
-# Those of them that sum over axes, or repeat along them: the attribute, and the end that is images too if the axis is not
-# H and W but the second of (B, groups, C, H, W).
+# Those of them that sum over axes, or repeat along them: the attribute, and the end that is images too if the axis is
+# not H and W but the second of (B, groups, C, H, W).
 _SUMMED = {
     "broadcast_like": ("broadcast_axes", "x"),
     "reduce_sum": ("axis", "output_tensor"),
