@@ -13,7 +13,10 @@ from oneflow import nn
 
 from backbones import get_model
 from backbones.checkpointing import segments
+from backbones.layer_norm import use_one_operator
+from backbones.registry import Sizes
 from backbones.synchronized import synchronize_batch_norm
+from backbones.vit import VisionTransformer
 from engine.graph import TrainGraph
 from native.library import with_kernels
 from optim import make_optimizer
@@ -26,10 +29,12 @@ from utils.pixels import ImageShape
 from utils.runtime import local_array, start_runtime
 
 SMALL = ImageShape(64, 64)  # below, BatchNorm of the last layers has too few numbers to be stable
+PATCHES = ImageShape(27, 27)
 NETWORKS = {
     "residual": (Network, 13),
     "mbf_tiny": (lambda: get_model("mbf_tiny", 16), 112),
     "mobilenet_v2": (lambda: get_model("mobilenet_v2(width=0.25)", 16, image=SMALL), 64),
+    "vit": (lambda: VisionTransformer(Sizes(16, PATCHES), 0.0, dim=16, depth=2, drop_path=0.0, mask=0.0), 27),
 }
 # native: own layout; synchronized: BatchNorm; kind: of activation checkpointing
 MODES = {
@@ -46,6 +51,8 @@ def train(build, size: int, runtime, native: bool, synchronized: bool = False, k
     network = build().train()
     if synchronized:
         synchronize_batch_norm(network)
+    if native:
+        use_one_operator(network)
     network.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     for module in network.modules():
         if isinstance(module, nn.Dropout):
