@@ -77,7 +77,7 @@ def test_on_a_card_tensors_share_memory_and_the_host_keeps_what_is_stored_there(
 
 
 def test_layer_norms_of_a_card_are_one_operator(monkeypatch):
-    cfg = load_config("speed_head", ["device=cpu", "image_size=32", "batch_size=2"])
+    cfg = load_config("speed_head", ["device=cpu", "image_size=32", "batch_size=2", "cpu_kernels=False"])
     monkeypatch.setattr("planning.job.get_model", lambda *_: vit(Sizes(512, ImageShape(32, 32)), 0.0, dim=16, depth=1))
     plain, fused = (read_job(cfg, 1, device).operators for device in ("cpu", "cuda"))
     assert fused < plain - 3 * 2  # each takes three or more in the forward pass alone
