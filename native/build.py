@@ -53,6 +53,7 @@ def build(compiler: str, packages: Packages, library: Path) -> None:
         names = sorted(path.name for path in SOURCES.glob("*.cpp") if path.name not in _WITHOUT_ONEFLOW)
         unit.write_text("".join(f'#include "{name}"\n' for name in names))
         units = [(unit, (*FLAGS_OF_KERNELS, *own)), (SOURCES / "primitives.cpp", (*FLAGS_OF_KERNELS, *own))]
+        # AVX2 before AVX-512: of a template that both instantiate, and do not inline, the linker keeps the first.
         for cpu, more in LOOPS.items():
             flags = (*FLAGS_OF_LOOPS, *more, f"-DNATIVE_CPU={cpu}")
             units += [(path, flags) for path in sorted(SOURCES.glob("loops/*.cpp"))]
