@@ -127,12 +127,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="images of all ranks together")
     parser.add_argument("--steps", type=int, default=4, help="per measurement, after two to warm up")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each way")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only ways with this in their name")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="ways with one of these in their name")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/cpu_speed.json"))
     arguments = parser.parse_args()
     report = {}
     for network in arguments.networks:
-        table = {name: way for name, way in ways(arguments, network).items() if arguments.only in name}
+        table = {
+            name: way for name, way in ways(arguments, network).items() if any(text in name for text in arguments.only)
+        }
         results: dict[str, list[dict]] = {name: [] for name in table}
         for _ in range(arguments.rounds):
             for name, (command, environment, _) in table.items():
