@@ -14,7 +14,7 @@ class Format:
     make: writes whole files of it into a folder; files: those of them that are damaged, one at a time; read: reads them
     as a user's program does, and returns what they hold, in words that differ where that does. covers: the modules that
     read them. sealed: files with checksums: damage is then refused, or changes nothing. after: done to a folder once a
-    file is damaged, such as a checksum made anew, so that what lies behind it is reached.
+    file is damaged, such as a checksum made again, so that what lies behind it is reached.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Files that someone made to hurt, each made anew from code: by name, with the format whose folder it is put into."""
+"""Files that someone made to hurt, each made from code: by name, with the format whose folder it is put into."""
 
 import importlib
 import pkgutil

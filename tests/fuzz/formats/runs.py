@@ -31,7 +31,7 @@ def make_notes(folder: Path) -> None:
 
 
 def read_notes(folder: Path) -> str:
-    """Nothing of this is refused: what is damaged is made anew."""
+    """Nothing of this is refused: what is damaged is made again."""
     Records(folder, 2, False, logging.getLogger("fuzz")).close()
     job = Job(folder / "out", "x")
     counts, part = job.resume({"a": 1}), job.finished_part("part-00000")
