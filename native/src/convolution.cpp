@@ -122,6 +122,7 @@ class Conv2d final : public Kernel {
   void Compute(Context* ctx) const override {
     const auto *in = ctx->Tensor4ArgNameAndIndex("in", 0), *weight = ctx->Tensor4ArgNameAndIndex("weight", 0);
     auto* out = ctx->Tensor4ArgNameAndIndex("out", 0);
+    if (out->shape_view().elem_cnt() == 0) { return; }
     const float* bias = Input(ctx, "bias");
     const Sizes sizes = SizesOf(ctx, in->shape_view(), weight->shape_view(), out->shape_view(), bias != nullptr);
     RunAndAdd(ctx, out, [&](float* result) {
@@ -136,6 +137,7 @@ class ConvDataGrad final : public Kernel {
   void Compute(Context* ctx) const override {
     const auto *dy = ctx->Tensor4ArgNameAndIndex("dy", 0), *filter = ctx->Tensor4ArgNameAndIndex("filter", 0);
     auto* dx = ctx->Tensor4ArgNameAndIndex("dx", 0);
+    if (dx->shape_view().elem_cnt() == 0) { return; }
     const Sizes sizes = SizesOf(ctx, dx->shape_view(), filter->shape_view(), dy->shape_view(), false);
     RunAndAdd(ctx, dx,
               [&](float* result) { Made(kData, sizes)->Run({dy->dptr(), filter->dptr(), result}); });
@@ -147,10 +149,7 @@ class ConvFilterGrad final : public Kernel {
     const auto *dy = ctx->Tensor4ArgNameAndIndex("dy", 0), *x = ctx->Tensor4ArgNameAndIndex("x", 0);
     auto* diff = ctx->Tensor4ArgNameAndIndex("filter_diff", 0);
     const Sizes sizes = SizesOf(ctx, x->shape_view(), diff->shape_view(), dy->shape_view(), false);
-    if (dy->shape_view().elem_cnt() == 0) {
-      std::memset(diff->mut_dptr(), 0, diff->shape_view().elem_cnt() * sizeof(float));
-      return;
-    }
+    if (dy->shape_view().elem_cnt() == 0) { return StoreZeros(ctx, "filter_diff"); }
     Made(kFilter, sizes)->Run({dy->dptr(), x->dptr(), diff->mut_dptr()});
   }
 };

@@ -4,6 +4,7 @@
 // "channels_last_" and that name it computes on tensors that a job calls (B, C, H, W) and that lie in memory as
 // (B, H, W, C): utils of the job (engine/native_job.py) put these where all neighbors agree.
 #pragma once
+#include <algorithm>
 #include <string>
 
 #include "loops.h"
@@ -25,6 +26,12 @@ inline float* Output(Context* ctx, const char* name) {
   return tensor ? tensor->mut_dptr<float>() : nullptr;
 }
 
+// Zeros for an output that sums over no elements; nothing if the operator has no such output.
+inline void StoreZeros(Context* ctx, const char* name) {
+  auto* tensor = ctx->Tensor4ArgNameAndIndex(name, 0);
+  if (tensor) { std::fill_n(tensor->mut_dptr<float>(), tensor->shape_view().elem_cnt(), 0.0f); }
+}
+
 inline bool IsChannelsLast(Context* ctx) { return ctx->op_type_name().rfind(kChannelsLast, 0) == 0; }
 
 // (B, C, ...), with channels where the operator's layout has them.
@@ -34,7 +41,7 @@ inline View ViewOf(const ShapeView& shape, bool channels_last) {
   return channels_last ? View{shape.At(0) * inner, channels, 1} : View{shape.At(0), channels, inner};
 }
 
-// Base of kernels: OneFlow does not call them for outputs without elements.
+// Base of kernels. A compiled step does not call them if all outputs are without elements, the eager mode does.
 class Kernel : public user_op::OpKernel {
  public:
   bool AlwaysComputeWhenAllOutputsEmpty() const override { return false; }

@@ -59,6 +59,10 @@ class Normalization final : public Kernel {
   void Compute(Context* ctx) const override {
     const auto* x = ctx->Tensor4ArgNameAndIndex("x", 0);
     const View view = ViewOf(x->shape_view(), IsChannelsLast(ctx));
+    if (view.size() == 0) {
+      for (const char* name : {"mean", "inv_variance"}) { StoreZeros(ctx, name); }
+      return;
+    }
     const float epsilon = ctx->Attr<float>("epsilon");
     std::vector<float> inverse(view.channels);
     const float* mean = Input(ctx, "moving_mean");
@@ -113,6 +117,10 @@ class NormalizationGrad final : public Kernel {
     const auto* x = ctx->Tensor4ArgNameAndIndex("x", 0);
     const View view = ViewOf(x->shape_view(), IsChannelsLast(ctx));
     const int64_t channels = view.channels;
+    if (view.size() == 0) {
+      for (const char* name : {"gamma_diff", "beta_diff", "slope_diff"}) { StoreZeros(ctx, name); }
+      return;
+    }
     const float *dy = Input(ctx, "dy"), *inverse = Input(ctx, "inv_variance");
     const std::vector<float> zeros(channels);
     const float* beta = IsChannelsLast(ctx) ? Input(ctx, "beta") : zeros.data();  // matters to activations alone

@@ -23,5 +23,17 @@ def test_double_precision_stays_with_oneflow():
     assert 0 < np.abs(computed()["double"]).max() < 1e-4
 
 
+def test_no_images():
+    found = {name.removeprefix("empty/"): value for name, value in computed().items() if name.startswith("empty/")}
+    assert {name: value.shape[0] for name, value in found.items() if value.ndim == 4} == {
+        "y": 0,
+        "x": 0,
+        "weight": 8,
+        "normal": 0,
+        "dx": 0,
+    }
+    assert not any(value.any() for value in found.values())
+
+
 def test_scratch_memory_is_counted():
     assert 0 < computed()["scratch"] < 64 * 2**20

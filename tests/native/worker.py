@@ -85,6 +85,17 @@ def main(path: str) -> None:
     results["sliced"] = np.stack([plain.numpy(), copied.numpy()])
     double = flow._C.conv2d(x.double(), weight.double(), None, [1, 1], [1, 1], [1, 1], 1)
     results["double"] = double.numpy() - flow._C.conv2d(x, weight, None, [1, 1], [1, 1], [1, 1], 1).numpy()
+    empty = [np.zeros((0, 16, 10, 10), np.float32), weight.numpy()]
+    layer = convolution(convolution_cases.Convolution(0, 16, 10, 10, 8))
+    for name, value in zip(
+        ("y", "x", "weight"), eager(layer, np.zeros((0, 8, 10, 10), np.float32), empty, 2), strict=True
+    ):
+        results[f"empty/{name}"] = value
+    case = normalization_cases.Normalization((0, 5, 4, 4))
+    module, inputs = Moving(case), [np.zeros(case.shape, np.float32), np.ones(5, np.float32), np.ones(5, np.float32)]
+    for name, value in zip(("normal", "dx", "gamma", "beta"), eager(module, inputs[0], inputs, 3), strict=True):
+        results[f"empty/{name}"] = value
+    results["empty/moving_mean"] = module.moving_mean.numpy() - case.moving()[0]
     results["scratch"] = np.array(scratch_bytes())
     np.savez(path, **results)
 
