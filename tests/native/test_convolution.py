@@ -25,13 +25,8 @@ def test_double_precision_stays_with_oneflow():
 
 def test_no_images():
     found = {name.removeprefix("empty/"): value for name, value in computed().items() if name.startswith("empty/")}
-    assert {name: value.shape[0] for name, value in found.items() if value.ndim == 4} == {
-        "y": 0,
-        "x": 0,
-        "weight": 8,
-        "normal": 0,
-        "dx": 0,
-    }
+    lengths = {name: len(value) for name, value in found.items() if value.ndim == 4}
+    assert lengths == {"y": 0, "x": 0, "weight": 8, "normal": 0, "dx": 0}
     assert not any(value.any() for value in found.values())
 
 

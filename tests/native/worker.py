@@ -87,9 +87,8 @@ def main(path: str) -> None:
     results["double"] = double.numpy() - flow._C.conv2d(x, weight, None, [1, 1], [1, 1], [1, 1], 1).numpy()
     empty = [np.zeros((0, 16, 10, 10), np.float32), weight.numpy()]
     layer = convolution(convolution_cases.Convolution(0, 16, 10, 10, 8))
-    for name, value in zip(
-        ("y", "x", "weight"), eager(layer, np.zeros((0, 8, 10, 10), np.float32), empty, 2), strict=True
-    ):
+    values = eager(layer, np.zeros((0, 8, 10, 10), np.float32), empty, 2)
+    for name, value in zip(("y", "x", "weight"), values, strict=True):
         results[f"empty/{name}"] = value
     case = normalization_cases.Normalization((0, 5, 4, 4))
     module, inputs = Moving(case), [np.zeros(case.shape, np.float32), np.ones(5, np.float32), np.ones(5, np.float32)]
