@@ -4,9 +4,10 @@
 
 namespace native {
 
+// As oneDNN chooses, so that ONEDNN_MAX_CPU_ISA=AVX2 holds for both.
 bool HasAvx512() {
-  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  constexpr int kAvx512 = static_cast<int>(dnnl::cpu_isa::avx512_core);
+  static const bool has = (static_cast<int>(dnnl::get_effective_cpu_isa()) & kAvx512) == kAvx512;
   return has;
 }
 

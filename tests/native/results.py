@@ -10,10 +10,16 @@ from tests.ranks import run_ranks
 
 
 @functools.cache
-def computed() -> dict[str, np.ndarray]:
+def computed(instructions: str = "DEFAULT") -> dict[str, np.ndarray]:
+    """instructions: the best that oneDNN and our loops may use, as ONEDNN_MAX_CPU_ISA says it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.npz"
-        run_ranks(1, "tests/native/worker.py", str(path), environment={"OMP_NUM_THREADS": "2"})
+        run_ranks(
+            1,
+            "tests/native/worker.py",
+            str(path),
+            environment={"OMP_NUM_THREADS": "2", "ONEDNN_MAX_CPU_ISA": instructions},
+        )
         with np.load(path) as results:
             return dict(results)
 
