@@ -93,4 +93,5 @@ config.tensorboard = True  # write TensorBoard events into output/tensorboard
 config.save_interval = 0  # steps between checkpoints, besides each epoch's end and best accuracy; 0: no others
 config.save_all_states = True  # checkpoints hold all a run is (resumable) | False: only the backbone's weights
 config.keep_checkpoints = 2  # how many of the newest checkpoints stay
+config.resume_on_other_data = False  # True: a checkpoint may go on with another dataset of the same size
 config.resume = False  # True: go on from the newest checkpoint of output | a path: from that one

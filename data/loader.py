@@ -74,6 +74,7 @@ class RecordLoader:
         manifest.check(self.folder, num_ranks=ranks, num_classes=num_classes, num_image=num_image)
         verify_parts(self.folder, manifest, verify_data, rank, ranks)
         self.num_classes, self.num_image = manifest.num_classes, manifest.num_records
+        self.data_digest = manifest.digest()
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
         self.seed, self.random_flip = seed, random_flip
         self._stored = ImageShape(*manifest.image_size)
@@ -182,6 +183,7 @@ class SyntheticLoader:
     """
 
     note = None
+    data_digest = "synthetic"
 
     def __init__(
         self,

@@ -37,11 +37,12 @@ def learned_from(cfg, taught_by: str | None) -> dict[str, str | None]:
 
 
 def check_same_run(
-    checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase, taught_by: str | None = None
+    checkpoint: Checkpoint, cfg, num_classes: int, phase: Phase, data: str, taught_by: str | None = None
 ) -> str | None:
     """Makes sure that a run can go on from a checkpoint, in a phase; returns what the user should know, or None.
 
-    Raises UserError if it is of another run: other network, classes, global batch, data or seed.
+    data: the digest of the run's dataset. Raises UserError if it is of another run: other network, classes, global
+    batch, data or seed.
     """
     about = checkpoint.about
     for key, wanted in run_identity(cfg, num_classes, phase).items():
@@ -53,10 +54,23 @@ def check_same_run(
             )
     now, before = trained_with(phase.cfg), written_with(about, phase)
     notes = [
+        _other_data(checkpoint, cfg, data),
         _change(before, now, [key for key in now if now[key] != before[key]], ", whose state begins from scratch"),
         _other_source(about, learned_from(phase.cfg, taught_by)),
     ]
     return ". ".join(note for note in notes if note) or None
+
+
+def _other_data(checkpoint: Checkpoint, cfg, data: str) -> str | None:
+    """Raises UserError if a checkpoint was trained on other data and the config does not say that this is meant."""
+    if checkpoint.about.get("data_digest", data) == data:  # those of before do not say
+        return None
+    if not cfg.resume_on_other_data:
+        raise UserError(
+            f"{checkpoint.folder} was trained on another dataset than {cfg.ofrecord_path or 'synthetic images'}, though "
+            "of the same size; resume it with the dataset it was written with, or say resume_on_other_data=True"
+        )
+    return "The checkpoint was trained on another dataset; this run goes on with the present one"
 
 
 def _other_source(about: dict, now: dict[str, str | None]) -> str | None:

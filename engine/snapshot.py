@@ -22,6 +22,7 @@ def save_run(trainer: Trainer, backbone: dict[str, np.ndarray]) -> Path:
     about = run_identity(cfg, trainer.num_classes, trainer.phase) | {
         "step": trainer.step,
         "ranks": runtime.ranks,
+        "data_digest": trainer.data_digest,
         "phase": trainer.phase.number,
         "best": trainer.best,
         "best_step": trainer.best_step,

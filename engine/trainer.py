@@ -38,7 +38,7 @@ class Trainer:
         self.cfg, self.runtime = cfg, runtime
         self.output = Path(cfg.output)
         first = make_loader(resolve_phases(cfg)[0])
-        self.num_classes = first.num_classes
+        self.num_classes, self.data_digest = first.num_classes, first.data_digest
         self.phases = make_phases(cfg, first.num_image, runtime.ranks)
         self.loaders = [first, *(make_loader(phase.cfg) for phase in self.phases[1:])]  # so that each is checked now
         self.phase, self.total_steps = self.phases[0], self.phases[-1].stop
@@ -129,7 +129,7 @@ class Trainer:
         about, state = checkpoint.about, checkpoint.state()
         self.phase = phase_of(about, self.phases)
         taught_by = self.modules.taught_by
-        notes = [check_same_run(checkpoint, self.cfg, self.num_classes, self.phase, taught_by)]
+        notes = [check_same_run(checkpoint, self.cfg, self.num_classes, self.phase, self.data_digest, taught_by)]
         self.modules.restore(checkpoint, state, self.runtime)
         self.step, self.best, self.best_step = about["step"], about["best"], about["best_step"]
         self.best_of = {name: tuple(best) for name, best in about.get("best_of", {}).items()}

@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,15 @@ def test_comes_back_as_it_was_saved(folder):
     assert manifest.image_size == (112, 112)
     assert [part.records for part in manifest.parts] == [3, 2]
     assert "exactly once" in manifest.remainder
+
+
+def test_a_digest_tells_sets_apart(folder):
+    manifest = Manifest.load(folder)
+    renamed = [replace(part, name=f"other-{part.name}") for part in manifest.parts]
+    assert replace(manifest, parts=renamed, source={"from": "elsewhere"}).digest() == manifest.digest()
+    others = [replace(manifest.parts[0], crc32=manifest.parts[0].crc32 ^ 1), *manifest.parts[1:]]
+    assert replace(manifest, parts=others).digest() != manifest.digest()
+    assert replace(manifest, parts=manifest.parts[::-1]).digest() != manifest.digest()
 
 
 def test_a_whole_set_passes(folder):

@@ -1,4 +1,4 @@
-"""What a user is told when a run goes on from a checkpoint of another sampler or teacher."""
+"""What a user reads when a run goes on from a checkpoint of another sampler or teacher, or of other data."""
 
 from types import SimpleNamespace
 
@@ -8,12 +8,16 @@ from engine.identity import check_same_run, learned_from, run_identity
 from engine.phase import make_phases
 from engine.phase_step import trained_with
 from utils.config import load_config
+from utils.errors import UserError
 
 DATA = ["synthetic=True", "num_classes=10", "num_image=960"]
 DISTILLED = "loss=arcface + 7 * distillation"
 
 
-def note(before: list[str], now: list[str], digests=(None, None), forget=()) -> str | None:
+def note(
+    before: list[str], now: list[str], digests=(None, None), forget=(), held: str | None = "a", data: str = "a"
+) -> str | None:
+    """held, data: digests of the datasets before and now."""
     about = {}
     for overrides, digest in zip((before, now), digests, strict=True):
         cfg = load_config("base", [*DATA, *overrides])
@@ -21,7 +25,9 @@ def note(before: list[str], now: list[str], digests=(None, None), forget=()) -> 
         if not about:
             about = run_identity(cfg, 10, phase) | trained_with(cfg) | learned_from(cfg, digest)
             about = {key: value for key, value in about.items() if key not in forget}
-    return check_same_run(SimpleNamespace(about=about, folder="c"), cfg, 10, phase, digest)
+    if held is not None:
+        about["data_digest"] = held
+    return check_same_run(SimpleNamespace(about=about, folder="c"), cfg, 10, phase, data, digest)
 
 
 def test_the_same_run_needs_no_word():
@@ -45,3 +51,14 @@ TAUGHT = [DISTILLED, "teacher=a.npy"]
 )
 def test_another_sampler_or_teacher_is_said(before, now, digests, words):
     assert words in note(before, now, digests)
+
+
+def test_another_dataset_of_the_same_size_is_refused():
+    with pytest.raises(UserError, match=r"another dataset .* of the same size; .* resume_on_other_data=True"):
+        note([], [], held="a", data="b")
+    assert note([], [], held=None, data="b") is None, "of before"
+
+
+def test_another_dataset_on_purpose():
+    assert "trained on another dataset" in note([], ["resume_on_other_data=True"], held="a", data="b")
+    assert note([], ["resume_on_other_data=True"]) is None

@@ -240,6 +240,7 @@ SCHEMA: dict[str, Row] = {
     "save_all_states": _FLAG,
     "keep_checkpoints": _count(1),
     # "1" and "0" on the command line mean a flag, not a folder of that name.
+    "resume_on_other_data": _choice(True, False),
     "resume": Row(_flag_or_text, "True, False or the path of a checkpoint", lambda value: value not in ("", "0", "1")),
 }
 

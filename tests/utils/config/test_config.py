@@ -371,6 +371,7 @@ REFUSED = {
     "save_interval": [-1],
     "save_all_states": [1],
     "keep_checkpoints": [0],
+    "resume_on_other_data": [1, None],
     "resume": ["", 1, None],
 }
 
