@@ -67,8 +67,8 @@ def _other_data(checkpoint: Checkpoint, cfg, data: str) -> str | None:
         return None
     if not cfg.resume_on_other_data:
         raise UserError(
-            f"{checkpoint.folder} was trained on another dataset than {cfg.ofrecord_path or 'synthetic images'}, though "
-            "of the same size; resume it with the dataset it was written with, or say resume_on_other_data=True"
+            f"{checkpoint.folder} was trained on another dataset than {cfg.ofrecord_path or 'synthetic images'}, "
+            "though of the same size; resume it with the dataset it was written with, or say resume_on_other_data=True"
         )
     return "The checkpoint was trained on another dataset; this run goes on with the present one"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.files import sync
 
+_LOCK = ".lock"
 _LONGEST = 240  # bytes of a name that gets an ending
 
 
@@ -80,6 +83,29 @@ def _lock(folder: Path, output: Path) -> int:
         pass
     os.close(handle)
     raise UserError(f"Another run is writing {output}.")
+
+
+def hold_folder(folder: Path) -> None:
+    """Keeps other runs out of a folder that is there, until this process ends, however it ends.
+
+    A file `.lock` in it says who that is; left behind by a process that has ended it keeps out nobody. On a file system
+    without locks nobody is kept out. Raises UserError if another process holds the folder, OSError if it cannot be
+    written.
+    """
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 300, 0).decode(errors="replace").strip()
+        os.close(handle)
+        raise UserError(
+            f"{folder} is in use by another run ({holder}); wait for it, stop it, or give another output"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
 
 def refuse_output(output: Path, sources: Sequence[Path], force: bool, marker: str) -> None:
