@@ -58,7 +58,8 @@ def load_kernels() -> None:
     from oneflow._oneflow_internal.exception import Exception as OneFlowError
 
     try:
-        ctypes.CDLL(str(find_packages().onednn), mode=ctypes.RTLD_GLOBAL)
+        # Before the kernels, and for them alone: OneFlow holds an older oneDNN, and each must find its own functions.
+        ctypes.CDLL(str(find_packages().onednn), mode=ctypes.RTLD_LOCAL)
         LoadLibrary(str(library))
         _loaded = ctypes.CDLL(str(library))
     except (OSError, OneFlowError) as error:
