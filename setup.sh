@@ -170,7 +170,7 @@ make_venv() {
 
 # Builds the CPU kernels of native/ where that is possible; quick if they are there. Runs go without them otherwise.
 build_kernels() {
-    "$1/python" native/build.py >&2 || true
+    [[ ! -f native/build.py ]] || "$1/python" native/build.py >&2 || true
 }
 
 # Installs what requirements-$1.txt lists, which is called $2 and takes about $3.

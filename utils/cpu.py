@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import importlib.util
+import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,11 @@ def choose_blas_kernels(
         flags = set(next((line.split() for line in lines if line.startswith("flags")), []))
     if not flags >= _HASWELL:
         return "OneFlow's OpenBLAS"  # not an x86 CPU of these ten years: nothing here was tried on it
-    found = _find_libraries(_scipy_libraries() if libraries is None else libraries)
+    if libraries is None:
+        # OneFlow binds its calls one by one, when they are first made: loaded later, a second OpenBLAS would get some
+        # of them, and crash on the data of the first.
+        libraries = Path("none") if "oneflow" in sys.modules else _scipy_libraries()
+    found = _find_libraries(libraries)
     kernels = "SkylakeX" if found and flags >= _SKYLAKEX else "Haswell"
     environ.setdefault("OPENBLAS_CORETYPE", kernels)
     loaded = found and _load(found)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ranks import ROOT
 from utils.cpu import choose_blas_kernels
 
 AVX512 = "avx2 fma avx512f avx512cd avx512bw avx512dq avx512vl"
@@ -73,3 +74,13 @@ def test_oneflow_takes_the_library_of_the_installed_scipy():
     said, mapped = done.stdout.splitlines()
     assert said.startswith("scipy's OpenBLAS, ")
     assert mapped == "True"
+
+
+def test_after_oneflow_nothing_is_loaded():
+    """Both would then get some of its calls."""
+    program = "import sys; import oneflow; from utils.cpu import choose_blas_kernels; print(choose_blas_kernels({}))\n"
+    program += "print('libopenblasp' in open('/proc/self/maps').read())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split("\n")[0].startswith("OneFlow's OpenBLAS") and done.stdout.split()[-1] == "False"
