@@ -130,7 +130,9 @@ def test_rank_0_speaks_for_itself_and_the_others_with_their_name(run, script):
 
 def test_a_terminal_stays_one_for_rank_0(environ, script):
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "launch", script("print(sys.stdout.isatty(), sys.stderr.isatty())")]
+    # In one piece each: what unbuffered ranks write in several may mix.
+    body = "print(f'{sys.stdout.isatty()} {sys.stderr.isatty()}' + chr(10), end='')"
+    command = [sys.executable, "-m", "launch", script(body)]
     subprocess.run(command, cwd=REPO, env=environ, stdout=theirs, stderr=theirs, timeout=30, check=True)
     os.close(theirs)
     output = os.read(ours, 1000).decode()
