@@ -37,7 +37,7 @@ def read_named(path: Path, kind: str, torch_python: str) -> dict[str, np.ndarray
     """The tensors by name, floating ones as float32. Raises UserError if the file is damaged."""
     if kind == TORCH:
         return read_torch_weights(path, torch_python)
-    if kind == MXNET:  # `arg:conv0_weight` and the like
+    if kind == MXNET:  # such as `arg:conv0_weight`
         tensors = {name.partition(":")[2] or name: array for name, array in read_params(path).items()}
     else:
         tensors = read_tensors(path)

@@ -2,7 +2,7 @@
 //
 // A kernel under one of OneFlow's own names computes on channels first, as OneFlow does, in place of OneFlow's. Under
 // "channels_last_" and that name it computes on tensors that a job calls (B, C, H, W) and that lie in memory as
-// (B, H, W, C): utils of the job (engine/native_job.py) put these where all neighbors agree.
+// (B, H, W, C); engine/native_layout.py puts it into jobs.
 #pragma once
 #include <algorithm>
 #include <string>
