@@ -14,8 +14,8 @@ from engine.native_fusion import BACKWARD, FORWARD
 
 # Operators with a form for this layout, and their ends that are images. (Others are weights and statistics.)
 _IMAGES = {
-    "conv2d": ("in", "out", "_add_to_output"),
-    "conv_data_grad": ("dy", "dx", "x_like", "_add_to_output"),
+    "conv2d": ("in", "out"),
+    "conv_data_grad": ("dy", "dx", "x_like"),
     "conv_filter_grad": ("dy", "x"),
     "prelu": ("x", "y"),
     "prelu_grad": ("dy", "x", "dx"),

@@ -45,9 +45,8 @@ _WIDTHS = {  # bytes
 }
 _COLUMNS = 1009  # of the job that is built: a prime, by which a tensor's dimension over classes is recognized
 _IN_PLACE = {"add_n", "repeat"}  # operators whose output is their (first) input's memory, on a CPU too
-_THREADS = (
-    2  # that compute a step on a CPU: each keeps one convolution's weights, and their gradient, in another layout
-)
+# Threads that compute a step on a CPU: each keeps the weights of a convolution, and their gradient, in another layout
+_THREADS = 2
 _OUTPUT_COPIES = 2  # besides the operator's own: nn.Graph keeps a tensor for each output, and hands out a copy of it
 
 
@@ -78,11 +77,12 @@ class Job:
 
 def read_job(cfg, ranks: int, device: str) -> Job:
     """The tensors of one of `ranks` ranks' step with `cfg` (its number of classes does not matter)."""
-    job = _build(cfg, ranks, device)
+    native = uses_native(cfg, device)
+    job = _build(cfg, ranks, device, native)
     by_name = {op.name: op for op in job.net.op}
     shapes, ops = job.helper.lbn2logical_blob_desc, [by_name[name] for name in ordered(job)]
     slots = tuple(f"-{slot}" for slot in configured_optimizer(cfg).slots)
-    produced, last, gradients, native = {}, {}, set(), uses_native(cfg, device)
+    produced, last, gradients = {}, {}, set()
     for position, op in enumerate(ops):
         inputs, outputs = _ends(op)
         produced.update(dict.fromkeys(outputs, position))
@@ -131,14 +131,14 @@ class _Gathered(nn.Module):
         return rows if rows is None or self._ranks == 1 else flow.cat([rows] * self._ranks)
 
 
-def _build(cfg, ranks: int, device: str):
+def _build(cfg, ranks: int, device: str, native: bool):
     """The job of one rank, `_COLUMNS` wide. For a card too it is built on the CPU, without fused operators."""
     placement = flow.placement("cpu", ranks=[0])
     runtime = Runtime("cpu", 0, 1, placement)
     backbone = get_model(cfg.network, cfg.embedding_size, cfg.dropout, image_shape(cfg)).train()
     if cfg.sync_batchnorm:
         synchronize_batch_norm(backbone)
-    if device == "cuda" or uses_native(cfg, device):
+    if device == "cuda" or native:
         use_one_operator(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
@@ -157,7 +157,7 @@ def _build(cfg, ranks: int, device: str):
     pixels = Pixels(image_shape(cfg).channels)
     model = Classifier(backbone, _Gathered(head, shared), loss, projection, teacher, pixels)
     parts = model, LearningRate(placement), optimizer, rules, cfg.clip_grad_norm, cfg.gradient_acc
-    graph = TrainGraph(*parts, recomputed=configured_segments(cfg, backbone), native=uses_native(cfg, device))
+    graph = TrainGraph(*parts, recomputed=configured_segments(cfg, backbone), native=native)
     batch = cfg.batch_size * cfg.gradient_acc
     images = runtime.split_batch(np.zeros((batch, *image_shape(cfg)), np.uint8))
     labels = runtime.split_batch(np.zeros(batch, np.int64))

@@ -107,17 +107,6 @@ std::shared_ptr<const Primitive> Made(Operation direction, const Sizes& sizes) {
   });
 }
 
-// `run(output)`; and adds what OneFlow's compiler has let this operator add, which may lie where the output does.
-template <typename F>
-void RunAndAdd(Context* ctx, user_op::Tensor* out, F run) {
-  const float* addend = Input(ctx, "_add_to_output");
-  if (addend == nullptr) { return run(out->mut_dptr<float>()); }
-  const int64_t size = out->shape_view().elem_cnt();
-  std::vector<float> result(size);
-  run(result.data());
-  loops().add(size, addend, result.data(), out->mut_dptr<float>());
-}
-
 class Conv2d final : public Kernel {
   void Compute(Context* ctx) const override {
     const auto *in = ctx->Tensor4ArgNameAndIndex("in", 0), *weight = ctx->Tensor4ArgNameAndIndex("weight", 0);
@@ -125,11 +114,9 @@ class Conv2d final : public Kernel {
     if (out->shape_view().elem_cnt() == 0) { return; }
     const float* bias = Input(ctx, "bias");
     const Sizes sizes = SizesOf(ctx, in->shape_view(), weight->shape_view(), out->shape_view(), bias != nullptr);
-    RunAndAdd(ctx, out, [&](float* result) {
-      const auto primitive = Made(kForward, sizes);
-      bias ? primitive->Run({in->dptr(), weight->dptr(), result, bias})
-           : primitive->Run({in->dptr(), weight->dptr(), result});
-    });
+    const auto primitive = Made(kForward, sizes);
+    bias ? primitive->Run({in->dptr(), weight->dptr(), out->mut_dptr(), bias})
+         : primitive->Run({in->dptr(), weight->dptr(), out->mut_dptr()});
   }
 };
 
@@ -139,8 +126,7 @@ class ConvDataGrad final : public Kernel {
     auto* dx = ctx->Tensor4ArgNameAndIndex("dx", 0);
     if (dx->shape_view().elem_cnt() == 0) { return; }
     const Sizes sizes = SizesOf(ctx, dx->shape_view(), filter->shape_view(), dy->shape_view(), false);
-    RunAndAdd(ctx, dx,
-              [&](float* result) { Made(kData, sizes)->Run({dy->dptr(), filter->dptr(), result}); });
+    Made(kData, sizes)->Run({dy->dptr(), filter->dptr(), dx->mut_dptr()});
   }
 };
 
@@ -160,9 +146,11 @@ void RegisterConvolution() {
   const auto channels_first = user_op::HobAttr<std::string>("data_format") == std::string("channels_first");
   const auto plane = user_op::HobAttr<int32_t>("num_spatial_dims") == 2;
   for (const char* op : {"conv2d", "conv_data_grad", "conv_filter_grad"}) { RegisterOp(ChannelsLastOp(op)); }
+  // What is to be added to a convolution's output, which OneFlow's compiler never asks for, is left to OneFlow's own.
+  const auto adds_nothing = user_op::HobInputSize("_add_to_output") == 0;
   for (const std::string prefix : {"", kChannelsLast}) {
-    Register<Conv2d>(prefix + "conv2d", OnCpu("in") && channels_first, "out", "_add_to_output");
-    Register<ConvDataGrad>(prefix + "conv_data_grad", OnCpu("dy") && channels_first && plane, "dx", "_add_to_output");
+    Register<Conv2d>(prefix + "conv2d", OnCpu("in") && channels_first && adds_nothing);
+    Register<ConvDataGrad>(prefix + "conv_data_grad", OnCpu("dy") && channels_first && plane && adds_nothing);
     Register<ConvFilterGrad>(prefix + "conv_filter_grad", OnCpu("dy") && channels_first && plane);
   }
 }

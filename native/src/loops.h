@@ -37,7 +37,6 @@ struct Loops {
   void (*prelu)(View, const float* slope, const float* x, float* y);
   // dx may be dy. slopes (C,): sums of dy * x where x <= 0.
   void (*prelu_gradient)(View, const float* slope, const float* x, const float* dy, float* dx, double* slopes);
-  void (*add)(int64_t size, const float* a, const float* b, float* sum);
 };
 
 // Of rows (rows, size) in memory one behind the other: LayerNorm over a row, and softmax.

@@ -241,13 +241,8 @@ void PreluGradient(View view, const float* slope, const float* x, const float* d
   });
 }
 
-void Add(int64_t size, const float* a, const float* b, float* sum) {
-#pragma omp parallel for simd num_threads(Threads(size)) schedule(static)
-  for (int64_t i = 0; i < size; ++i) { sum[i] = a[i] + b[i]; }
-}
-
 }  // namespace
 
-const Loops NATIVE_OF_CPU(kLoops) = {Statistics, Normalize, GradientSums, NormalizeGradient, Prelu, PreluGradient, Add};
+const Loops NATIVE_OF_CPU(kLoops) = {Statistics, Normalize, GradientSums, NormalizeGradient, Prelu, PreluGradient};
 
 }  // namespace native
