@@ -6,6 +6,7 @@ The launcher scripts start as many processes as there are ranks; started alone i
 import argparse
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from utils.environment import enter_environment
@@ -166,6 +167,7 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    fresh = "oneflow" not in sys.modules
     hold_epoch_signal()
     cfg, only_phases = parse(arguments)
     if only_phases:
@@ -191,7 +193,7 @@ def main(arguments: list[str]) -> int:
     usable, refused = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
     runtime, missing = start_runtime(cfg.device, bool(usable)), ""
     if cfg.cpu_kernels and runtime.device == "cpu":
-        runtime, missing = with_kernels(runtime)
+        runtime, missing = with_kernels(runtime, fresh)
     if cfg.fp16 and runtime.device == "cpu":
         raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
     if cfg.data_format == "NHWC" and runtime.device == "cpu":

@@ -14,15 +14,17 @@ _NEEDED = {"avx2", "fma"}
 _loaded: ctypes.CDLL | None = None
 
 
-def with_kernels(runtime: Runtime) -> tuple[Runtime, str]:
+def with_kernels(runtime: Runtime, fresh: bool = True) -> tuple[Runtime, str]:
     """Has OneFlow use the kernels of `native/` on the CPU from now on. A collective.
 
-    Before OneFlow's first operator: an operator that has run once keeps the kernel it began with. Returns the runtime,
-    whose `native` says whether all ranks have them, and "", or why this rank, or another, has not.
+    fresh: whether no operator has run in this process. OneFlow remembers by address which kernel an operator has, and
+    new ones move the others: an operator that has run before would crash. Returns the runtime, whose `native` says
+    whether all ranks have the kernels, and "", or why this rank, or another, has not.
     """
-    reason = ""
+    reason = "" if fresh else "OneFlow was in use in this process before"
     try:
-        load_kernels()
+        if fresh:
+            load_kernels()
     except UserError as error:
         reason = str(error)
     missing = runtime.exchange(np.array([bool(reason)])).ravel()
@@ -49,7 +51,10 @@ def built_library(cpuinfo: Path = Path("/proc/cpuinfo")) -> Path:
 
 
 def load_kernels() -> None:
-    """Loads them into this process, once. Raises UserError, saying what is missing, if that is not possible."""
+    """Loads them into this process, once, and before its first operator (`with_kernels` says why).
+
+    Raises UserError, saying what is missing, if that is not possible.
+    """
     global _loaded
     if _loaded is not None:
         return

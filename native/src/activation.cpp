@@ -42,7 +42,7 @@ void RegisterActivation() {
   for (const char* op : {"prelu", "prelu_grad"}) { RegisterOp(ChannelsLastOp(op)); }
   for (const std::string prefix : {"", kChannelsLast}) {
     Register<Prelu>(prefix + "prelu", OnCpu("y"));
-    Register<PreluGrad>(prefix + "prelu_grad", OnCpu("dx"), "dx", "dy");
+    Register<PreluGrad>(prefix + "prelu_grad", OnCpu("dx"));
   }
 }
 

@@ -144,14 +144,14 @@ void RegisterBroadcast() {
     RegisterOp(ChannelsLastOp(op));
   }
   for (const std::string prefix : {"", kChannelsLast}) {
-    Register<BroadcastBinary<Binary::kMul>>(prefix + "broadcast_mul", OnCpu("z"), "z", "x");
+    Register<BroadcastBinary<Binary::kMul>>(prefix + "broadcast_mul", OnCpu("z"));
     Register<BroadcastLike>(prefix + "broadcast_like", OnCpu("y"));
     Register<ReduceSum>(prefix + "reduce_sum", OnCpu("output_tensor"));
     Register<ReduceSumLike>(prefix + "reduce_sum_like", OnCpu("y"));
   }
-  Register<BroadcastBinary<Binary::kAdd>>("broadcast_add", OnCpu("z"), "z", "x");
-  Register<BroadcastBinary<Binary::kSub>>("broadcast_sub", OnCpu("z"), "z", "x");
-  Register<BiasAdd>("bias_add", OnCpu("out"), "out", "a");
+  Register<BroadcastBinary<Binary::kAdd>>("broadcast_add", OnCpu("z"));
+  Register<BroadcastBinary<Binary::kSub>>("broadcast_sub", OnCpu("z"));
+  Register<BiasAdd>("bias_add", OnCpu("out"));
 }
 
 }  // namespace native

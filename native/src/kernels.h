@@ -54,22 +54,11 @@ inline auto OnCpu(const char* tensor) {
   return user_op::HobDeviceType() == DeviceType::kCPU && user_op::HobDataType(tensor, 0) == DataType::kFloat;
 }
 
-// in_place: {output, input} that may share memory if nothing else reads the input.
+// No proposals to compute in place: OneFlow's compiler hears them for cards alone (TaskGraph::ForEachGpuDeviceNodes).
 template <typename K, typename Condition>
-void Register(const std::string& op, const Condition& condition, const char* output = nullptr,
-              const char* input = nullptr) {
+void Register(const std::string& op, const Condition& condition) {
   auto registry = user_op::UserOpRegistryMgr::Get().CheckAndGetOpKernelRegistry(op);
   registry.SetCreateFn<K>().SetIsMatchedHob(condition).SetPriority(user_op::kKernelPriorityOptimized);
-  if (output) {
-    const std::string out = output, in = input;
-    registry.SetInplaceProposalFn(
-        [out, in](const user_op::InferContext& ctx, const user_op::AddInplaceArgPair& add) -> Maybe<void> {
-          if (ctx.has_input(in, 0) && ctx.InputShape(in, 0) == ctx.OutputShape(out, 0)) {
-            JUST(add(out, 0, in, 0, true));
-          }
-          return Maybe<void>::Ok();
-        });
-  }
   CHECK_JUST(user_op::UserOpRegistryMgr::Get().Register(CHECK_JUST(registry.Finish()).GetResult()));
 }
 

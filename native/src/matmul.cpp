@@ -130,9 +130,9 @@ bool HasFewAxes(const user_op::KernelRegContext& ctx) {
 void RegisterMatmul() {
   const auto simple = hob::make_custom("IsSimple", IsSimple);
   for (const char* op : {"matmul", "batch_matmul", "broadcast_matmul"}) {
-    Register<Matmul>(op, OnCpu("out") && simple, "out", "_add_to_output");
+    Register<Matmul>(op, OnCpu("out") && simple);
   }
-  Register<BroadcastMatmulGradB>("broadcast_matmul_grad_b", OnCpu("out") && simple, "out", "_add_to_output");
+  Register<BroadcastMatmulGradB>("broadcast_matmul_grad_b", OnCpu("out") && simple);
   Register<Transpose>("transpose", OnCpu("output") && hob::make_custom("HasFewAxes", HasFewAxes));
 }
 

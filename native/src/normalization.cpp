@@ -250,12 +250,12 @@ void RegisterNormalization() {
   const auto second_axis = user_op::HobAttr<int32_t>("axis") == 1;
   RegisterForwardOp();
   RegisterGradientOp();
-  Register<Normalization>("normalization", OnCpu("y") && second_axis, "y", "_add_to_output");
-  Register<Normalization>("channels_last_normalization", OnCpu("y"), "y", "addend");
-  Register<Normalization>(kAddRelu, OnCpu("y") && second_axis, "y", "addend");
+  Register<Normalization>("normalization", OnCpu("y") && second_axis);
+  Register<Normalization>("channels_last_normalization", OnCpu("y"));
+  Register<Normalization>(kAddRelu, OnCpu("y") && second_axis);
   Register<NormalizationAddReluGrad>(std::string(kAddRelu) + "_grad", OnCpu("dx") && second_axis);
-  Register<NormalizationGrad>("normalization_grad", OnCpu("dx") && second_axis, "dx", "dy");
-  Register<NormalizationGrad>("channels_last_normalization_grad", OnCpu("dx"), "dx", "dy");
+  Register<NormalizationGrad>("normalization_grad", OnCpu("dx") && second_axis);
+  Register<NormalizationGrad>("channels_last_normalization_grad", OnCpu("dx"));
 }
 
 }  // namespace native

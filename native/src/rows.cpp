@@ -80,12 +80,12 @@ class GeluGrad final : public Kernel {
 
 void RegisterRows() {
   Register<LayerNorm>("layer_norm", OnCpu("x"));
-  Register<LayerNormGrad>("layer_norm_grad", OnCpu("dy"), "dx", "_add_to_output");
+  Register<LayerNormGrad>("layer_norm_grad", OnCpu("dy"));
   Register<LayerNormParamGrad>("layer_norm_param_grad", OnCpu("dy"));
-  Register<Softmax>("softmax", OnCpu("in"), "out", "in");
-  Register<SoftmaxGrad>("softmax_grad", OnCpu("dy"), "dx", "dy");
+  Register<Softmax>("softmax", OnCpu("in"));
+  Register<SoftmaxGrad>("softmax_grad", OnCpu("dy"));
   Register<Gelu>("gelu", OnCpu("in"));
-  Register<GeluGrad>("gelu_grad", OnCpu("dy"), "dx", "dy");
+  Register<GeluGrad>("gelu_grad", OnCpu("dy"));
 }
 
 }  // namespace native

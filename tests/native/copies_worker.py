@@ -12,7 +12,7 @@ def main(networks: list[str]) -> None:
     load_kernels()
     for network in networks:
         keys = [f"network={network}", "batch_size=2", "device=cpu", "output=unused"]
-        net = JobGraph(job._build(load_config("synthetic", keys), 1, "cpu"))
+        net = JobGraph(job._build(load_config("synthetic", keys), 1, "cpu", native=True))
         kinds = [kind_of(op) for op in net.ops.values()]
         assert "channels_last_conv2d" in kinds
         print("COPIES", sum(kind in ("to_channels_first", "to_channels_last") for kind in kinds), flush=True)

@@ -105,6 +105,38 @@ def test_a_library_that_does_not_load_is_said(folder, monkeypatch):
         library.load_kernels()
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_only_a_fresh_process_gets_them(fresh):
+    """In another one, operators that have run would crash."""
+    program = (
+        "import oneflow as flow\n"
+        "from native.library import with_kernels\n"
+        "from utils.runtime import start_runtime\n"
+        "layers = [flow.nn.Conv2d(3, 8, 3) for _ in range(9)]\n"
+        f"fresh = {fresh}\n"
+        "run = lambda: [layer(flow.ones(1, 3, 9, 9)).numpy() for layer in layers]\n"
+        "if not fresh: run()\n"
+        "runtime, missing = with_kernels(start_runtime('cpu'), fresh)\n"
+        "run()\n"
+        "print(runtime.native, missing)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=ROOT, env=rank_environment(), timeout=120, text=True, capture_output=True, check=True
+    )
+    expected = "True" if fresh else "False OneFlow was in use in this process before"
+    assert done.stdout.strip().splitlines()[-1] == expected
+
+
+def test_a_run_has_them(tmp_path):
+    keys = ["synthetic", "network=mbf_tiny", "num_classes=50", "batch_size=4", "num_epoch=1", "num_image=8"]
+    command = [sys.executable, "train.py", *keys, f"output={tmp_path / 'out'}", "device=cpu"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=rank_environment(), timeout=120, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0 and "without the CPU kernels" not in done.stdout + done.stderr, done.stderr[-2000:]
+
+
 def test_a_run_goes_on_without(tmp_path):
     """A tree in which nothing is built."""
     names = [path for path in ROOT.iterdir() if not path.name.startswith(".") and path.name not in ("tests", "docs")]
