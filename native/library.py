@@ -72,6 +72,11 @@ def load_kernels() -> None:
         raise UserError(f"they do not load ({first}); apt-get install libgomp1, or remove native/build") from None
 
 
+def loaded_kernels() -> ctypes.CDLL | None:
+    """The library, if this process has loaded it."""
+    return _loaded
+
+
 def scratch_bytes() -> int:
     """Memory that the kernels of this process keep to compute in."""
     if _loaded is None:

@@ -3,6 +3,8 @@
 import numpy as np
 import oneflow as flow
 
+from native.centers import SgdSettings
+
 
 class Optimizer:
     """How weights move by their gradient. A subclass is the formula, in two forms.
@@ -43,6 +45,10 @@ class Optimizer:
         Rows that are left out keep weights and slots as they are. The arguments may be overwritten.
         """
         raise NotImplementedError
+
+    def sgd_settings(self, lr: float) -> SgdSettings | None:
+        """What `native/` needs for `update`, if this is stochastic gradient descent."""
+        return None
 
     def catch_up(self, gaps: np.ndarray, lr: float) -> np.ndarray | None:
         """The matrices (len(gaps), 2, 2) float32 that take a row's (w, slot) over `gaps` steps without a gradient (none

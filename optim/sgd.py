@@ -16,6 +16,7 @@ g = 0 would have gone at the present lr: by a power of the 2x2 matrix of one suc
 import numpy as np
 import oneflow as flow
 
+from native.centers import SgdSettings
 from optim.optimizer import Optimizer
 from optim.registry import register
 
@@ -46,6 +47,9 @@ class SGD(Optimizer):
             w *= 1 - lr * self.weight_decay
         w -= gradient * lr
         return w, slots
+
+    def sgd_settings(self, lr: float) -> SgdSettings:
+        return SgdSettings(lr, self.momentum, self.weight_decay, self.decoupled)
 
     def catch_up(self, gaps: np.ndarray, lr: float) -> np.ndarray:
         distinct, which = np.unique(np.maximum(gaps, 0), return_inverse=True)

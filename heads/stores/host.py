@@ -7,6 +7,7 @@ import numpy as np
 from heads.shards import INIT_BLOCK
 from heads.stores.half import from_bfloat16, from_float16, to_bfloat16, to_float16, to_float32
 from heads.stores.store import RowStore, Share, blocks
+from native.centers import CenterLoops
 from optim.optimizer import Optimizer
 from utils.cpu import numpy_blas
 
@@ -22,6 +23,13 @@ class HostRows(RowStore):
         self.prefetches = self._surroundings.runtime.device == "cuda"  # where rows have to travel
         self._block = max(1, _BLOCK_BYTES // (4 * self.row.size))
         self._arrays: dict[str, np.ndarray] = {}
+
+    def _loops(self) -> CenterLoops | None:
+        """Those of `native/`, if it has them for this store; NumPy can do everything."""
+        if self.dtype != "float32" or self._correct_skipped or not self._surroundings.runtime.native:
+            return None
+        *vectors, width = self.row.shape
+        return CenterLoops(int(np.prod(vectors)), width, self.row.vector if self.row.normalized else 0)
 
     @classmethod
     def besides(cls, optimizer: Optimizer, sample_bytes: int, sampled: bool, on_card: bool) -> list[Share]:
@@ -71,6 +79,9 @@ class HostRows(RowStore):
         self._arrays[name] = np.array(rows) if isinstance(rows, np.memmap) else rows
 
     def take(self, rows: np.ndarray | slice, out: np.ndarray, step: int, lr: float) -> None:
+        if loops := self._loops():
+            loops.take(self.arrays()["weight"], rows, out)
+            return
         for slots, index in blocks(rows, self._block):
             self._write_centers(self._read(index, step, lr)[0], out[slots])
 
@@ -86,10 +97,14 @@ class HostRows(RowStore):
         self, rows: np.ndarray | slice, gradient_of: Callable[[slice], np.ndarray], step: int, lr: float, updates: int,
         centers: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        arrays = self.arrays()
+        arrays, loops, sgd = self.arrays(), self._loops(), self._optimizer.sgd_settings(lr)
         noise = np.random.SFC64(np.random.SeedSequence([self._seed, step, self.start]))
         with numpy_blas().limit(limits=1):  # a block's product is too small to share; threads would wait, busily
             for slots, index in blocks(rows, self._block):
+                if loops and sgd:
+                    out = None if centers is None else centers[slots]
+                    loops.train(sgd, arrays["weight"], arrays.get("momentum"), index, gradient_of(slots), out)
+                    continue
                 w, *kept = self._read(index, step, lr)
                 gradient = self._by_weights(gradient_of(slots), w)
                 w, kept = self._optimizer.update(w, tuple(kept), gradient, lr, updates)

@@ -30,5 +30,18 @@ struct Registration {
 }  // namespace
 }  // namespace native
 
-// For Python (native/library.py).
-extern "C" __attribute__((visibility("default"))) int64_t native_scratch_bytes() { return native::ScratchBytes(); }
+// For Python: native/library.py and native/centers.py.
+#define NATIVE_EXPORT extern "C" __attribute__((visibility("default")))
+
+NATIVE_EXPORT int64_t native_scratch_bytes() { return native::ScratchBytes(); }
+
+NATIVE_EXPORT void native_take_centers(const native::Centers* of, const float* weight, const int64_t* rows,
+                                       int64_t count, float* out) {
+  native::center_loops().take(*of, weight, rows, count, out);
+}
+
+NATIVE_EXPORT void native_train_centers(const native::Centers* of, const native::Sgd* sgd, float* weight,
+                                        float* momentum, const int64_t* rows, int64_t count, const float* gradient,
+                                        float* out) {
+  native::center_loops().train(*of, *sgd, weight, momentum, rows, count, gradient, out);
+}

@@ -93,6 +93,27 @@ struct PoolingLoops {
   void (*average_gradient)(const Windows&, const float* scale, const float* dy, float* dx);
 };
 
+// Class centers, a row (vectors, width) for each class. Steps see the first `unit` numbers of each vector at length 1,
+// and the others as they are. Known to native/centers.py.
+struct Centers {
+  int64_t vectors, width, unit;
+};
+
+// Stochastic gradient descent as optim/sgd.py writes it. Known to native/centers.py.
+struct Sgd {
+  float rate, momentum, decay;
+  int32_t decoupled;
+};
+
+// rows: which of `weight` and `momentum`, or null for the first `count`.
+struct CenterLoops {
+  // out (count, vectors, width): rows as steps see them.
+  void (*take)(const Centers&, const float* weight, const int64_t* rows, int64_t count, float* out);
+  // gradient (count, vectors, width): of what steps see; momentum may be null; out: as above, afterwards, or null.
+  void (*train)(const Centers&, const Sgd&, float* weight, float* momentum, const int64_t* rows, int64_t count,
+                const float* gradient, float* out);
+};
+
 bool HasAvx512();
 template <typename L>
 const L& OfThisCpu(const L& avx2, const L& avx512) {
@@ -103,10 +124,12 @@ extern const Loops kLoopsAvx2, kLoopsAvx512;
 extern const RowLoops kRowLoopsAvx2, kRowLoopsAvx512;
 extern const BroadcastLoops kBroadcastLoopsAvx2, kBroadcastLoopsAvx512;
 extern const PoolingLoops kPoolingLoopsAvx2, kPoolingLoopsAvx512;
+extern const CenterLoops kCenterLoopsAvx2, kCenterLoopsAvx512;
 
 inline const Loops& loops() { return OfThisCpu(kLoopsAvx2, kLoopsAvx512); }
 inline const RowLoops& row_loops() { return OfThisCpu(kRowLoopsAvx2, kRowLoopsAvx512); }
 inline const BroadcastLoops& broadcast_loops() { return OfThisCpu(kBroadcastLoopsAvx2, kBroadcastLoopsAvx512); }
 inline const PoolingLoops& pooling_loops() { return OfThisCpu(kPoolingLoopsAvx2, kPoolingLoopsAvx512); }
+inline const CenterLoops& center_loops() { return OfThisCpu(kCenterLoopsAvx2, kCenterLoopsAvx512); }
 
 }  // namespace native

@@ -1,5 +1,6 @@
 """Stores for tests, and random steps for them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ BATCH, SAMPLE = 5, 9
 def make_store(
     kind: str, rows: int, shape: tuple[int, ...], optimizer: Optimizer, folder: Path | None = None,
     dtype: str = "float32", share: tuple[int, int] | None = None, correct_skipped: bool = False,
-    normalized: bool = True, parameters: tuple[float, ...] = (),
+    normalized: bool = True, parameters: tuple[float, ...] = (), native: bool = False,
 ) -> RowStore:  # fmt: skip
-    """share: the rows of a rank, all by default. Files are neither made nor opened."""
+    """share: the rows of a rank, all by default. native: by the loops of native/. Files are neither made nor opened."""
     parts = RowShape(shape, normalized, parameters), optimizer, dtype, 1, correct_skipped
-    return STORES[kind](*(share or (0, rows)), *parts, surroundings=Surroundings(rows, folder, ALONE))
+    around = Surroundings(rows, folder, replace(ALONE, native=native))
+    return STORES[kind](*(share or (0, rows)), *parts, surroundings=around)
 
 
 def train(store: RowStore, steps: int, lr, seed: int = 2):
