@@ -11,7 +11,8 @@ REPO = Path(__file__).resolve().parents[1]
 # From the ground up. A folder with a floor of its own stands with its path; all else belongs to the folder around it.
 HOUSE = (
     ("utils",),
-    ("launch", "data", "data.drawn", "backbones", "losses", "native", "optim"),
+    ("native",),
+    ("launch", "data", "data.drawn", "backbones", "losses", "optim"),
     ("heads",),
     ("evaluation",),
     ("deploy", "recognition"),

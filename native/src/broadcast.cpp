@@ -1,4 +1,4 @@
-// broadcast_add, broadcast_sub, broadcast_mul, broadcast_like, bias_add; reduce_sum and reduce_sum_like.
+// broadcast_add, broadcast_sub, broadcast_mul, broadcast_equal, broadcast_like, bias_add; reduce_sum and reduce_sum_like.
 #include <algorithm>
 #include <vector>
 
@@ -81,6 +81,11 @@ Nest NestWithout(const std::vector<int64_t>& sizes, const std::vector<bool>& mis
   return maker.Made();
 }
 
+Nest BroadcastNestOf(Context* ctx, const user_op::Tensor* x, const user_op::Tensor* y, const user_op::Tensor* z) {
+  const auto sizes = [&](const user_op::Tensor* tensor) { return SizesOf(ctx, tensor->shape_view()); };
+  return BroadcastNest(sizes(x), sizes(y), sizes(z));
+}
+
 template <Binary op>
 class BroadcastBinary final : public Kernel {
   void Compute(Context* ctx) const override {
@@ -89,9 +94,20 @@ class BroadcastBinary final : public Kernel {
     // The loops are quickest along x; sums and products are the same either way.
     const bool turn = op != Binary::kSub && x->shape_view().elem_cnt() < y->shape_view().elem_cnt();
     const auto *wide = turn ? y : x, *narrow = turn ? x : y;
-    const auto sizes = [&](const user_op::Tensor* tensor) { return SizesOf(ctx, tensor->shape_view()); };
-    broadcast_loops().binary(op, BroadcastNest(sizes(wide), sizes(narrow), sizes(z)), wide->dptr<float>(),
-                             narrow->dptr<float>(), z->mut_dptr<float>());
+    broadcast_loops().binary(op, BroadcastNestOf(ctx, wide, narrow, z), wide->dptr<float>(), narrow->dptr<float>(),
+                             z->mut_dptr<float>());
+  }
+};
+
+// Of int32: which class of a step's sample is an image's own.
+class BroadcastEqual final : public Kernel {
+  void Compute(Context* ctx) const override {
+    const auto *x = ctx->Tensor4ArgNameAndIndex("x", 0), *y = ctx->Tensor4ArgNameAndIndex("y", 0);
+    auto* z = ctx->Tensor4ArgNameAndIndex("z", 0);
+    const bool turn = x->shape_view().elem_cnt() < y->shape_view().elem_cnt();
+    const auto *wide = turn ? y : x, *narrow = turn ? x : y;
+    broadcast_loops().equal(BroadcastNestOf(ctx, wide, narrow, z), wide->dptr<int32_t>(), narrow->dptr<int32_t>(),
+                            z->mut_dptr<bool>());
   }
 };
 
@@ -151,6 +167,8 @@ void RegisterBroadcast() {
   }
   Register<BroadcastBinary<Binary::kAdd>>("broadcast_add", OnCpu("z"));
   Register<BroadcastBinary<Binary::kSub>>("broadcast_sub", OnCpu("z"));
+  Register<BroadcastEqual>("broadcast_equal", user_op::HobDeviceType() == DeviceType::kCPU
+                                                  && user_op::HobDataType("x", 0) == DataType::kInt32);
   Register<BiasAdd>("bias_add", OnCpu("out"));
 }
 

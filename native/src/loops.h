@@ -53,6 +53,7 @@ struct RowLoops {
                                 const float* inverse, double* gammas, double* betas);
   void (*softmax)(int64_t rows, int64_t size, const float* x, float* y);
   void (*softmax_gradient)(int64_t rows, int64_t size, const float* y, const float* dy, float* dx);
+  void (*exp)(int64_t size, const float* x, float* y);
   void (*gelu)(int64_t size, const float* x, float* y);
   void (*gelu_gradient)(int64_t size, const float* x, const float* dy, float* dx);
 };
@@ -64,11 +65,12 @@ struct Nest {
   int64_t sizes[kAxes], x[kAxes], y[kAxes];
 };
 
-enum class Binary { kAdd, kSub, kMul, kSecond };  // kSecond: y alone, spread over the shape of x
+enum class Binary { kAdd, kSub, kMul, kSecond, kEqual };  // kSecond: y alone, spread over the shape of x
 
 struct BroadcastLoops {
   // z = x op y; z has one number for each of the nest, in its order.
-  void (*binary)(Binary, const Nest&, const float* x, const float* y, float* z);
+  void (*binary)(Binary, const Nest&, const float* x, const float* y, float* z);  // not kEqual
+  void (*equal)(const Nest&, const int32_t* x, const int32_t* y, bool* z);
   // sums, of `size` zeros, become those of x over what of the nest falls on each, by the steps `y`.
   void (*sums)(const Nest&, int64_t size, const float* x, float* sums);
 };

@@ -1,4 +1,4 @@
-// layer_norm and its gradients, softmax, gelu. OneFlow has no layer_norm for CPUs, only its shapes.
+// layer_norm and its gradients, softmax, exp, gelu. OneFlow has no layer_norm for CPUs, only its shapes.
 #include <algorithm>
 #include <vector>
 
@@ -62,6 +62,12 @@ class SoftmaxGrad final : public Kernel {
   }
 };
 
+class Exponential final : public Kernel {
+  void Compute(Context* ctx) const override {
+    row_loops().exp(ctx->Tensor4ArgNameAndIndex("x", 0)->shape_view().elem_cnt(), Input(ctx, "x"), Output(ctx, "y"));
+  }
+};
+
 class Gelu final : public Kernel {
   void Compute(Context* ctx) const override {
     const int64_t size = ctx->Tensor4ArgNameAndIndex("in", 0)->shape_view().elem_cnt();
@@ -84,6 +90,7 @@ void RegisterRows() {
   Register<LayerNormParamGrad>("layer_norm_param_grad", OnCpu("dy"));
   Register<Softmax>("softmax", OnCpu("in"));
   Register<SoftmaxGrad>("softmax_grad", OnCpu("dy"));
+  Register<Exponential>("exp", OnCpu("x"));
   Register<Gelu>("gelu", OnCpu("in"));
   Register<GeluGrad>("gelu_grad", OnCpu("dy"));
 }

@@ -32,6 +32,10 @@ def _sum(dim, keepdim=False):
     return lambda x: x.sum(dim=dim, keepdim=keepdim)
 
 
+def _where_equal(x, y):
+    return x * y * flow.eq(x.to(flow.int32), y.to(flow.int32)).to(x.dtype)
+
+
 def _softmax(x):
     return flow.softmax(x * 4.0, dim=-1)
 
@@ -49,6 +53,8 @@ CASES = {  # name: (function, shapes of its inputs)
     "softmax of one": (_softmax, [(4, 1)]),
     "softmax, on several threads": (_softmax, [(8, 8, 48, 48)]),
     "softmax, masked": (_masked_softmax, [(9, 50)]),
+    "exp": (lambda x: flow.exp(x * 20.0), [(5, 7, 40)]),
+    "exp, on several threads": (flow.exp, [(300, 200)]),
     "gelu": (lambda x: flow.gelu(x * 3.0), [(5, 7, 40)]),
     "matmul": (_matmul(), [(5, 7), (7, 3)]),
     "matmul, a transposed": (_matmul(True), [(7, 5), (7, 3)]),
@@ -71,6 +77,10 @@ CASES = {  # name: (function, shapes of its inputs)
     "multiply channels": (flow.mul, [(2, 6, 5, 5), (2, 6, 1, 1)]),
     "multiply, on several threads": (flow.mul, [(40, 30, 64), (64,)]),
     "add a long row": (flow.add, [(1, 40000), (1,)]),
+    "equal to a column": (_where_equal, [(5, 40), (5, 1)]),
+    "equal, a column to a row": (_where_equal, [(5, 1), (1, 40)]),
+    "equal, a row to a column": (_where_equal, [(1, 40), (5, 1)]),
+    "equal, on several threads": (_where_equal, [(40, 1000), (40, 1)]),
     "bias": (_bias_add, [(2, 6, 5, 4), (6,)]),
     "bias of rows": (_bias_add, [(9, 6), (6,)]),
     "sum of all": (lambda x: x.sum(), [(3, 700)]),
@@ -83,6 +93,7 @@ CASES = {  # name: (function, shapes of its inputs)
 EMPTY = {  # shapes without a number, and the shape of what becomes of them
     "softmax": (_softmax, [(0, 5)], (0, 5)),
     "layer_norm": (_layer_norm, [(0, 5), (5,), (5,)], (0, 5)),
+    "exp": (flow.exp, [(0, 5)], (0, 5)),
     "gelu": (flow.gelu, [(0, 5)], (0, 5)),
     "add": (flow.add, [(0, 5), (5,)], (0, 5)),
     "sum": (_sum(0), [(0, 5)], (5,)),

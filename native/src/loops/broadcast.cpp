@@ -36,18 +36,17 @@ int64_t RowsOf(const Nest& nest) {
   return rows;
 }
 
-template <Binary op>
-inline float Apply(float x, float y) {
-  switch (op) {
-    case Binary::kAdd: return x + y;
-    case Binary::kSub: return x - y;
-    case Binary::kMul: return x * y;
-    case Binary::kSecond: return y;
-  }
+template <Binary op, typename T>
+inline auto Apply(T x, T y) {
+  if constexpr (op == Binary::kAdd) { return x + y; }
+  if constexpr (op == Binary::kSub) { return x - y; }
+  if constexpr (op == Binary::kMul) { return x * y; }
+  if constexpr (op == Binary::kSecond) { return y; }
+  if constexpr (op == Binary::kEqual) { return x == y; }
 }
 
-template <Binary op>
-void BinaryAs(const Nest& nest, const float* xs, const float* ys, float* zs) {
+template <Binary op, typename T, typename Z>
+void BinaryAs(const Nest& nest, const T* xs, const T* ys, Z* zs) {
   const int64_t rows = RowsOf(nest), size = nest.sizes[nest.axes - 1];
   const int64_t x_step = nest.x[nest.axes - 1], y_step = nest.y[nest.axes - 1];
   const int threads = Threads(rows * size);
@@ -57,13 +56,13 @@ void BinaryAs(const Nest& nest, const float* xs, const float* ys, float* zs) {
   for (int thread = 0; thread < threads; ++thread) {
     const Range part = parts == 1 ? Range{0, size} : Share(size, thread, threads);
     EachRowOf(nest, parts == 1 ? Share(rows, thread, threads) : Range{0, rows}, [&](int64_t row, int64_t x, int64_t y) {
-      const float *from = xs + x, *with = ys + y;
-      float* to = zs + row * size;
+      const T *from = xs + x, *with = ys + y;
+      Z* to = zs + row * size;
       if (x_step == 1 && y_step == 1) {
 #pragma omp simd
         for (int64_t i = part.begin; i < part.end; ++i) { to[i] = Apply<op>(from[i], with[i]); }
       } else if (x_step == 1 && y_step == 0) {
-        const float one = with[0];
+        const T one = with[0];
 #pragma omp simd
         for (int64_t i = part.begin; i < part.end; ++i) { to[i] = Apply<op>(from[i], one); }
       } else {
@@ -79,7 +78,12 @@ void BinaryLoop(Binary op, const Nest& nest, const float* x, const float* y, flo
     case Binary::kSub: return BinaryAs<Binary::kSub>(nest, x, y, z);
     case Binary::kMul: return BinaryAs<Binary::kMul>(nest, x, y, z);
     case Binary::kSecond: return BinaryAs<Binary::kSecond>(nest, y, y, z);  // nothing of x is read
+    case Binary::kEqual: break;
   }
+}
+
+void EqualLoop(const Nest& nest, const int32_t* x, const int32_t* y, bool* z) {
+  BinaryAs<Binary::kEqual>(nest, x, y, z);
 }
 
 inline double Total(const float* x, int64_t size) {
@@ -137,6 +141,6 @@ void Sums(const Nest& nest, int64_t size, const float* xs, float* sums) {
 
 }  // namespace
 
-const BroadcastLoops NATIVE_OF_CPU(kBroadcastLoops) = {BinaryLoop, Sums};
+const BroadcastLoops NATIVE_OF_CPU(kBroadcastLoops) = {BinaryLoop, EqualLoop, Sums};
 
 }  // namespace native

@@ -123,6 +123,11 @@ void SoftmaxGradient(int64_t rows, int64_t size, const float* y, const float* dy
   });
 }
 
+void ExpLoop(int64_t size, const float* x, float* y) {
+#pragma omp parallel for simd num_threads(Threads(size)) schedule(static)
+  for (int64_t i = 0; i < size; ++i) { y[i] = Exp(x[i]); }
+}
+
 // x * P(x), P(x): the share of a normal distribution below x.
 void Gelu(int64_t size, const float* x, float* y) {
 #pragma omp parallel for simd num_threads(Threads(size)) schedule(static)
@@ -143,6 +148,6 @@ void GeluGradient(int64_t size, const float* x, const float* dy, float* dx) {
 }  // namespace
 
 const RowLoops NATIVE_OF_CPU(kRowLoops) = {LayerNorm, LayerNormGradient, LayerNormParameters, Softmax,
-                                           SoftmaxGradient, Gelu, GeluGradient};
+                                           SoftmaxGradient, ExpLoop, Gelu, GeluGradient};
 
 }  // namespace native
