@@ -17,7 +17,9 @@ STOPPED = "Stopped; the same command goes on where it stopped."
 
 def add_options(parser: argparse.ArgumentParser, on_spark: bool = False) -> None:
     """The options that say how to convert, by the names of `Settings`; on_spark: `workers` are tasks of Spark."""
-    parser.add_argument("--num_part", type=int, default=96, help="parts to write, at least one per rank (96)")
+    parser.add_argument(
+        "--num_part", type=int, help="parts to write, at least one per rank (96, or one per image if there are fewer)"
+    )
     parser.add_argument(
         "--shuffle", action=argparse.BooleanOptionalAction, default=True, help="mix the records over the parts (yes)"
     )

@@ -30,6 +30,7 @@ from utils.errors import UserError
 from utils.files import show_size
 
 _RECORD_OVERHEAD = 64  # bytes around an image: OFRecord framing and the sidecar's entry, rounded up
+_PARTS = 96  # if nothing else is asked for: enough for 96 ranks
 _ENTRIES_AT_ONCE = 4096
 
 
@@ -40,7 +41,7 @@ class Settings:
     Attributes:
         source: the set to convert, of the kind that `format` says.
         output: folder to write; made if it does not exist.
-        num_part: parts to write, at most one per image.
+        num_part: parts to write, at most one per image; None: 96, or as many as there are images.
         shuffle: write the records in a random order (else in the order of their keys), which `seed` decides.
         workers: processes; they do not change the bytes.
         force: replace what is there.
@@ -55,7 +56,7 @@ class Settings:
 
     source: Path
     output: Path
-    num_part: int = 96
+    num_part: int | None = None
     shuffle: bool = True
     seed: int = 2048
     workers: int = 1
@@ -81,8 +82,9 @@ def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Exe
         UserError: anything that the user can put right, from a missing file to a full disk.
     """
     for name in ("num_part", "workers"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
+        number = getattr(settings, name)
+        if number is not None and number < 1:
+            raise UserError(f"--{name} must be at least 1, not {number}.")
     try:
         with (
             store_failures(settings.source, settings.output),
@@ -107,8 +109,7 @@ class _Conversion:
 
     def run(self, pool: Callable[[int], AbstractContextManager[Executor]]) -> Manifest:
         records = self._source.records()
-        if self._settings.num_part > len(records):
-            raise self._too_many_parts(len(records))
+        self._part_count(len(records))
         self._refuse_finished()
         with self._job.locked():
             parameters = self._parameters()
@@ -133,11 +134,14 @@ class _Conversion:
                 parts = self._write_parts(counts["records"], executor)
             return self._finish(parameters, counts, parts)
 
-    def _too_many_parts(self, records: int) -> UserError:
-        return UserError(
-            f"--num_part {self._settings.num_part} is more than the {records} record(s) of {self._source.path}; "
-            "each part needs at least one."
-        )
+    def _part_count(self, records: int) -> int:
+        wanted = self._settings.num_part
+        if wanted is not None and wanted > records:
+            raise UserError(
+                f"--num_part {wanted} is more than the {records} record(s) of {self._source.path}; "
+                "each part needs at least one."
+            )
+        return wanted or min(_PARTS, records)
 
     def _refuse_finished(self) -> None:
         """Refuse to touch the source; and a finished set, or parts of other tools, without --force."""
@@ -155,7 +159,7 @@ class _Conversion:
         settings = self._settings
         return {
             "source": self._source.fingerprint(),
-            "num_part": settings.num_part,
+            "num_part": settings.num_part or _PARTS,
             "shuffle": settings.shuffle,
             "seed": settings.seed if settings.shuffle else None,
             "verify": settings.verify,
@@ -165,8 +169,7 @@ class _Conversion:
     def _start(self, parameters: dict[str, object], plan: Plan) -> dict:
         """Note the job and its plan on the disk; the returned counts are what a later run resumes with."""
         records = len(plan.entries)
-        if self._settings.num_part > records:
-            raise self._too_many_parts(records)
+        self._part_count(records)
         need = int(plan.entries["length"].sum(dtype=np.int64)) + records * _RECORD_OVERHEAD
         free = free_space(self._output)
         if free is not None and need > free:
@@ -185,16 +188,17 @@ class _Conversion:
     def _write_parts(self, records: int, executor: Executor) -> list[Part]:
         """Write the parts that are not there yet; all of them, in order."""
         parts: dict[str, Part] = {}
+        count = self._part_count(records)
         with tqdm(total=records, desc="Writing", unit="rec", smoothing=0) as bar:
             futures = [
                 executor.submit(_write_part, self._source.reader, self._job, part_name(number), start, stop)
-                for number, (start, stop) in enumerate(part_bounds(records, self._settings.num_part))
+                for number, (start, stop) in enumerate(part_bounds(records, count))
             ]
             for future in as_completed(futures):
                 part = future.result()
                 parts[part.name] = part
                 bar.update(part.records)
-        return [parts[part_name(number)] for number in range(self._settings.num_part)]
+        return [parts[part_name(number)] for number in range(count)]
 
     def _finish(self, parameters: dict[str, object], counts: dict, parts: list[Part]) -> Manifest:
         """Add the other files, then declare it finished."""

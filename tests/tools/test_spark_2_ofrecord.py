@@ -123,7 +123,10 @@ FAULTS = {
     "another kind by URL": (["people", "--out", "memory://out"], "A URL can name a set of recordio; people (folder)"),
     "a store that nothing opens": (["s4://faces", "--out", "out"], "s4://faces cannot be reached: "),
     "a master that is none": (["people", "--out", "out", "--master", "nobody"], "Spark does not start: "),
-    "too many parts": (["people", "--out", "out", "--master", "local[1]"], "--num_part 96 is more than the 10 record"),
+    "too many parts": (
+        ["people", "--out", "out", "--master", "local[1]", "--num_part", "11"],
+        "--num_part 11 is more than the 10 record",
+    ),
 }
 
 

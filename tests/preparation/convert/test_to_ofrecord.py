@@ -64,6 +64,11 @@ def test_parts_differ_by_at_most_one_record(records, parts):
     assert sizes == [records // parts + (number < records % parts) for number in range(parts)]
 
 
+def test_a_small_set_has_a_part_for_each_image_if_nothing_else_is_asked_for(mixed, tmp_path):
+    manifest = convert(Settings(mixed, tmp_path / "out"))
+    assert [part.records for part in manifest.parts] == [1] * 7
+
+
 def test_bytes_depend_on_the_seed_but_not_on_the_workers(source, tmp_path):
     for name, changes in {"a": {}, "b": {"workers": 2}, "c": {"workers": 3}, "d": {"seed": 1}}.items():
         convert(Settings(source, tmp_path / name, num_part=5, **changes))
