@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The environment of every script here. `source setup.sh` puts it first on PATH; `./setup.sh` only makes it and prints
-# the folder of its programs; `./setup.sh spark` adds what tools/spark_2_ofrecord.py needs, `./setup.sh flowvision` the
-# networks of flowvision.
+# the folder of its programs. `./setup.sh test` adds what ./test.sh needs, `spark` what tools/spark_2_ofrecord.py needs,
+# `flowvision` its networks, `docs` the program that makes a site of docs/.
 #
 # The active environment is taken if it has OneFlow. Else .venv is made from requirements.txt, once, by uv on Python 3.10.
 # A stamp in it holds the checksum of the requirements that are installed, or "unfinished" until they are: the next run
@@ -186,8 +186,8 @@ install_extra() {
 }
 
 case "${1:-}" in
-    '' | spark | flowvision) ;;
-    *) die "'$1' is not known; ./setup.sh, ./setup.sh spark and ./setup.sh flowvision are." ;;
+    '' | test | spark | flowvision | docs) ;;
+    *) die "'$1' is not known; ./setup.sh, and it with test, spark, flowvision or docs, are." ;;
 esac
 
 # An environment that somebody activated comes first; asking it takes time, so it is not done where there is no other.
@@ -214,8 +214,10 @@ if ! venv_is_ready; then
     venv_is_ready || make_venv
 fi
 case "${1:-}" in
+    test) install_extra test "what the tests need" "0.3 GB" ;;
     spark) install_extra spark PySpark "0.4 GB" ;;
     flowvision) install_extra flowvision flowvision "10 MB" ;;
+    docs) install_extra docs mkdocs "50 MB" ;;
 esac
 build_kernels .venv/bin
 printf '%s\n' "$root/.venv/bin"

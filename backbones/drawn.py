@@ -35,6 +35,7 @@ class Drawn:
     """A layer that draws: `columns` numbers of an image in the input `kind`, `pick`ed from `words` random words."""
 
     kind = KEPT
+    training: bool  # of nn.Module
 
     def _draws(self, columns: int, words: int) -> None:
         self.columns, self.words, self.hand = columns, words, _Hand()

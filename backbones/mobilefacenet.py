@@ -25,8 +25,11 @@ class LinearBlock(nn.Module):
         groups: int = 1,
         padding: int | None = None,
     ) -> None:
+        """padding: None for half of a square kernel."""
         super().__init__()
-        padding = kernel // 2 if padding is None else padding
+        if padding is None:
+            assert isinstance(kernel, int)
+            padding = kernel // 2
         conv = nn.Conv2d(inplanes, planes, kernel, stride, padding, groups=groups, bias=False)
         self.layers = nn.Sequential(conv, nn.BatchNorm2d(planes))
 

@@ -16,7 +16,7 @@ from utils.pixels import USUAL_SHAPE, ImageShape
 Builder = Callable[..., nn.Module]
 
 FOLDER = Path(__file__).parent
-_builders: dict[str, Builder] = {}
+_builders: dict[str, partial] = {}
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ class ElasticFace(Margin):
 
     def _margins(self, rows: Rows) -> flow.Tensor:
         """(B, 1)."""
-        drawn = self._by_distance(rows) if self._plus else rows.random
+        assert rows.random is not None  # `is_random` asks for it
+        drawn = self._by_distance(rows, rows.random) if self._plus else rows.random
         return drawn * self._sigma + self._m
 
-    def _by_distance(self, rows: Rows) -> flow.Tensor:
+    def _by_distance(self, rows: Rows, random: flow.Tensor) -> flow.Tensor:
         """(B, 1): the random numbers, in the order of the distances."""
         nearer = (rows.cosine > rows.cosine.reshape(1, -1)).to(flow.int64).sum(dim=0)  # (B,) images nearer than each
-        rising = flow.sort(rows.random.reshape(-1), dim=0)[0]
+        rising = flow.sort(random.reshape(-1), dim=0)[0]
         return flow.gather(rising, 0, nearer).unsqueeze(1)
 
 

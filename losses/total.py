@@ -78,7 +78,8 @@ def _on_all_ranks(outputs: Mapping[str, flow.Tensor], inputs: Mapping[str, flow.
     }
     teacher = inputs["teacher"].to_global(sbp=whole) if "teacher" in inputs else gathered.pop("teacher", None)
     means = inputs["means"].to_global(sbp=whole) if "means" in inputs else None
-    return Batch(gathered, *(inputs[name].to_global(sbp=whole) for name in ("classes", "records")), teacher, means)
+    classes, records = (inputs[name].to_global(sbp=whole) for name in ("classes", "records"))
+    return Batch(gathered, classes, records, teacher, means)
 
 
 def configured_loss(cfg) -> TotalLoss:

@@ -32,7 +32,9 @@ class CenterLoops:
     """
 
     def __init__(self, vectors: int, width: int, unit: int) -> None:
-        self._library, self._centers = loaded_kernels(), _Centers(vectors, width, unit)
+        library = loaded_kernels()
+        assert library is not None
+        self._library, self._centers = library, _Centers(vectors, width, unit)
 
     def take(self, weight: np.ndarray, rows: np.ndarray | slice, out: np.ndarray) -> None:
         """Writes rows as steps see them into out, (count, vectors, width). rows: (count,) int64, or a slice from 0."""

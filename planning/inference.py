@@ -56,7 +56,8 @@ def time_face(embed: OnnxEmbedder, seconds: float = 1.0) -> Times:
     """Calls `embed` for so long, five times or more."""
     face = drawn_faces(1)
     embed(face)
-    times, began = [], time.perf_counter()
+    times: list[tuple[float, float]] = []
+    began = time.perf_counter()
     while len(times) < _LEAST_RUNS or time.perf_counter() - began < seconds:
         start = time.perf_counter(), time.process_time()
         embed(face)
@@ -78,7 +79,8 @@ def measure_inference(
     del module
     for precision in precisions:
         form = _FORMS[precision](onnx.load_from_string(content), pixels).SerializeToString()
-        times, in_float32 = {}, False
+        times: dict[int, Times] = {}
+        in_float32 = False
         for number in threads:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of integer kernels, which `in_float32` tells

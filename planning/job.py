@@ -192,8 +192,10 @@ def _kind(op) -> str:
 def _ends(op) -> tuple[list[str], list[str]]:
     """The names of an operator's input and output tensors."""
     if op.HasField("user_conf"):
-        ends = (op.user_conf.input, op.user_conf.output)
-        return tuple([name for group in end.values() for name in group.s] for end in ends)
+        inputs, outputs = (
+            [name for group in end.values() for name in group.s] for end in (op.user_conf.input, op.user_conf.output)
+        )
+        return inputs, outputs
     conf = getattr(op, op.WhichOneof("op_type"))
     found = []
     for field in ("in", "out"):

@@ -14,7 +14,7 @@ def parse_bytes(text: str) -> int:
     """ "4GiB", "4G" (the same), "4.5GB" (powers of ten) or "1000000" in bytes. Raises UserError."""
     match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([A-Za-z]*)", text.strip())
     unit = _UNITS.get((match[2] or "B").upper()) if match else None
-    if unit is None or float(match[1]) * unit < 1:
+    if match is None or unit is None or float(match[1]) * unit < 1:
         raise UserError(f"{text} is not an amount of memory; write such as 4GiB, 4.5GB or 800MiB")
     return int(float(match[1]) * unit)
 

@@ -51,7 +51,8 @@ class Prediction:
 
 def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Prediction:
     """What a rank of `ranks` holds while training `num_classes` with `cfg`; job: `read_job` of the same."""
-    host, card = defaultdict(float), defaultdict(float)
+    host: dict[str, float] = defaultdict(float)
+    card: dict[str, float] = defaultdict(float)
     device_parts = card if device == "cuda" else host
     host["Python, OneFlow, libraries"] = _PROCESS + (_KERNELS if job.native else 0)
     host["operators of the step"] = _RUNTIME + _OPERATOR * job.operators

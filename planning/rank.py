@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
     if cfg.cpu_kernels and runtime.device == "cpu" and cfg.graph:
         sleep_while_waiting()
     trainer.start_from(None, None)
+    assert trainer.store is not None
     trainer.store.make_resident()
     steps = list(loader.batches(0, orders["warmup"] + orders["steps"]))
     found["seconds"] = _run(trainer.train_step, steps, found)[orders["warmup"] :]

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:$PWD/.uv/bin
-for name in requirements requirements-spark requirements-flowvision; do
+for name in requirements requirements-test requirements-spark requirements-flowvision requirements-docs; do
     constraint=() # all are installed into one environment
     [[ $name == requirements ]] || constraint=(--constraint requirements.txt)
     # No header and no annotations: they would hold this machine's paths and registry.

@@ -12,13 +12,14 @@ class Registry(Generic[T]):
     """kind: what the classes are to users, as in "there is no optimizer adm"."""
 
     def __init__(self, kind: str) -> None:
-        self._kind, self._classes = kind, {}
+        self._kind = kind
+        self._classes: dict[str, type[T]] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator: makes `name` available, and the class's attribute `name`."""
 
         def decorate(each: type[T]) -> type[T]:
-            each.name = name
+            each.name = name  # type: ignore[attr-defined]
             self._classes[name] = each
             return each
 
