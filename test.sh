@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Style and tests: ./test.sh [pytest arguments]
-source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/tools/enter.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/tools/enter.sh" test "$@"
+cd -- "$repository"
 # An environment of somebody's own is theirs to fill, from requirements-test.txt.
 [[ ! ${VIRTUAL_ENV:-} -ef .venv ]] || ./setup.sh test >/dev/null
 python -m ruff check .
@@ -11,4 +12,4 @@ unset PYTHONDONTWRITEBYTECODE
 # OneFlow's threads of BLAS wait for each other by spinning, which two workers on two cores have no time for.
 export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 # Two at a time, as most tests leave a core free; a file's tests share their set-up, so they stay together.
-exec python -m pytest -n 2 --dist loadfile "${arguments[@]}"
+exec python -m pytest -n 2 --dist loadfile "$@"

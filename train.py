@@ -1,9 +1,8 @@
-"""Trains one run: `python train.py CONFIG [--graph | --eager] [key=value ...]`, one process per rank.
+"""Trains one run: `python train.py [CONFIG] [--graph | --eager] [key=value ...]`, one process per rank.
 
 The launcher scripts start as many processes as there are ranks; started alone it trains on one.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -17,69 +16,18 @@ from data.stored_size import network_size
 from launch.epoch_signal import hold_epoch_signal
 from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
-from utils.config import dump_config, format_config, load_config
-from utils.config.rules import NOT_EAGER, teacher_in_step, uses_teacher
+from utils.config import dump_config, format_config
+from utils.config.arguments import parse_training
+from utils.config.rules import teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
 
 def parse(arguments: list[str]):
-    """The resolved config of the command line, and whether to print its phases alone."""
-    parser = argparse.ArgumentParser(prog="train.py", description=__doc__.splitlines()[0])
-    parser.add_argument("config", help="a file or its bare name, such as configs/ms1mv3_r50.py or ms1mv3_r50")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for this run")
-    parser.add_argument(
-        "--print_phases", action="store_true", help="show phases, steps, losses and a plot of the rate; train nothing"
-    )
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--graph", dest="graph", action="store_true", default=None, help="compiled step (the default)")
-    mode.add_argument("--eager", dest="graph", action="store_false", help="eager step")
-    args, others = parser.parse_known_intermixed_args(arguments)
-    cfg = load_config(args.config, args.overrides + others)
-    cfg.image_size = network_size(cfg)
-    if args.graph is not None:
-        cfg.graph = args.graph
-    if cfg.fp16 and not cfg.graph:
-        raise UserError("fp16=True needs the compiled step, where its loss is scaled; use --graph, or add fp16=False")
-    if cfg.activation_checkpointing and not cfg.graph:
-        raise UserError(f"activation_checkpointing with --eager is not possible: {NOT_EAGER}.")
-    return cfg, args.print_phases
-
-
-def print_phases(cfg) -> None:
-    """What a run from the beginning would do, on as many ranks as there are of this process; one of them says it.
-
-    Raises UserError for a dataset that is not whole, or smaller than a global batch, for a teacher that is not there,
-    for a network that cannot be trained as the config wants, and for a pattern that no parameter matches.
-    """
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if os.environ.get("RANK", "0") != "0":
-        return
-    for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK"):
-        os.environ.pop(name, None)  # or OneFlow waits for the other ranks when it is imported
-    from backbones.without_values import without_values
-    from data.manifest import Manifest
-    from deploy.teacher import find_teacher
-    from engine.network import configured_segments, make_backbone
-    from engine.phase import make_phases
-    from engine.phase_step import check_phase
-    from engine.plan import describe_plan
-    from utils.config.phases import distills
-
-    num_image = cfg.num_image
-    if not cfg.synthetic:
-        manifest = Manifest.load(Path(cfg.ofrecord_path))
-        manifest.check(Path(cfg.ofrecord_path), num_ranks=ranks, num_classes=cfg.num_classes, num_image=cfg.num_image)
-        num_image = manifest.num_records
-    if distills(cfg):
-        find_teacher(cfg.teacher)
-    phases = make_phases(cfg, num_image, ranks)
-    with without_values():
-        backbone = make_backbone(cfg)
-    configured_segments(cfg, backbone)
-    for phase in phases:
-        check_phase(phase.cfg, backbone, projected=distills(cfg))
-    print(describe_plan(phases, num_image, ranks))
+    """The resolved config of the command line, and what there is to say about an InsightFace file."""
+    loaded = parse_training(arguments, "train.py").read()
+    loaded.cfg.image_size = network_size(loaded.cfg)
+    return loaded.cfg, loaded.notice
 
 
 def build_loader(cfg, runtime):
@@ -169,11 +117,7 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
 def main(arguments: list[str]) -> int:
     fresh = "oneflow" not in sys.modules
     hold_epoch_signal()
-    cfg, only_phases = parse(arguments)
-    if only_phases:
-        print_phases(cfg)
-        return 0
-
+    cfg, notice = parse(arguments)
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
     wait_for_first_rank(os.environ)
@@ -181,6 +125,7 @@ def main(arguments: list[str]) -> int:
     from engine.checkpoint import Checkpoint, check_shared
     from engine.epoch_stop import STOP_FILE
     from engine.hooks import Checkpoints, Progress, Verification
+    from engine.phase_step import trained_with
     from engine.records import Records
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
@@ -224,11 +169,15 @@ def main(arguments: list[str]) -> int:
         logger.warning(card.refusal)
     if missing:
         logger.warning(f"Training is slower without the CPU kernels of native/: {missing}")
-    logger.info("Configuration:\n" + format_config(cfg))
+    only_file = {"file_only": True}  # the script that started the ranks has shown the notice
+    logger.info("\n".join([*notice.splitlines(), "Configuration:", format_config(cfg)]), extra=only_file)
+    words = trained_with(trainer.phase.cfg)
+    logger.info(f"{cfg.network}, {words['loss']}, {words['optimizer']}; the whole config is in {output / 'config.py'}")
     epochs = trainer.phases[-1].epoch(trainer.total_steps)
     logger.info(
-        f"{trainer.loaders[0].num_image} images of {trainer.num_classes} identities; {runtime.ranks} {runtime.device} "
-        f"rank(s), global batch {trainer.phase.global_batch}, {trainer.total_steps} steps in {epochs} epoch(s)"
+        f"{trainer.loaders[0].num_image:,} images of {trainer.num_classes:,} identities; {runtime.ranks} "
+        f"{runtime.device} rank(s), global batch {trainer.phase.global_batch:,}, {trainer.total_steps:,} steps in "
+        f"{epochs} epoch(s)"
     )
 
     for note in dict.fromkeys(loader.note for loader in trainer.loaders if loader.note):

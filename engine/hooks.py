@@ -19,6 +19,7 @@ from engine.snapshot import save_run
 from engine.trainer import Trainer
 from evaluation.bin_set import BinSet
 from evaluation.embed import describe, verify_set
+from utils.durations import duration
 
 
 class Hook:
@@ -90,7 +91,7 @@ class Progress(Hook):
         speed = rate * trainer.phase.global_batch
         self._logger.info(
             f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
-            f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {_duration(left)}"
+            f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {duration(left)}"
             + (f"   Phase: {trainer.phase.number + 1}/{len(trainer.phases)}" if len(trainer.phases) > 1 else "")
             + "".join(f"   {name}: {value:.4f}" for name, value in parts.items())
             + (f"   Accuracy: {accuracy:.4f}" if accuracy is not None else "")
@@ -112,12 +113,6 @@ def _count_skipped(trainer: Trainer) -> int:
     if trainer.cfg.fp16:
         trainer.train_step.count_updates()
     return trainer.train_step.skipped
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 3600:
-        return f"{seconds / 3600:.1f} hours"
-    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
 
 
 class Verification(Hook):

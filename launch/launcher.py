@@ -132,6 +132,11 @@ def _parse(arguments: list[str], environ: Mapping[str, str]) -> argparse.Namespa
     return parser.parse_args(arguments)
 
 
+def layout_options(environ: Mapping[str, str]) -> argparse.Namespace:
+    """What `read_layout` reads, as the variables of the environment say it."""
+    return _parse([""], environ)
+
+
 def read_layout(options: argparse.Namespace, default_nproc: int) -> Layout:
     nproc = _whole("NPROC", options.nproc, default_nproc, 1, 4096)
     nnodes = _whole("NNODES", options.nnodes, 1, 1, 4096)

@@ -6,7 +6,7 @@ import pytest
 
 from engine.phase import make_phases
 from engine.plan import describe_plan, rate_plot
-from train import print_phases
+from planning.rehearsal import show_plan
 from utils.config import load_config
 from utils.errors import UserError
 
@@ -61,12 +61,6 @@ def test_the_plot_has_the_rate_of_each_step():
     assert numbers.split() == ["phase", "1" * 5 + "2" * 30]
 
 
-@pytest.fixture
-def first_rank(monkeypatch):
-    monkeypatch.setenv("RANK", "0")  # OneFlow, once imported, has written -1
-
-
-@pytest.mark.usefixtures("first_rank")
 @pytest.mark.parametrize(
     ("overrides", "fault"),
     [
@@ -79,15 +73,14 @@ def first_rank(monkeypatch):
 )
 def test_a_network_that_cannot_be_trained_so_is_reported(overrides, fault):
     with pytest.raises(UserError, match=fault):
-        print_phases(load_config("synthetic", overrides))
+        show_plan(load_config("synthetic", overrides), ranks=1)
 
 
-@pytest.mark.usefixtures("first_rank")
 def test_no_weights_are_drawn(monkeypatch, capsys):
     def draw(*_):
         raise AssertionError("a weight is drawn")
 
     for name in ("normal_", "kaiming_uniform_", "uniform_"):
         monkeypatch.setattr(f"oneflow.nn.init.{name}", draw)
-    print_phases(load_config("synthetic", ["network=r18"]))
+    show_plan(load_config("synthetic", ["network=r18"]), ranks=1)
     assert "1000000 images, 1 rank" in capsys.readouterr().out

@@ -4,7 +4,15 @@ import difflib
 
 from easydict import EasyDict
 
-from utils.config.rules import check_calls, check_key, check_together, expand_loss, expand_old_keys, uses_teacher
+from utils.config.rules import (
+    call_faults,
+    check_key,
+    check_together,
+    expand_loss,
+    expand_old_keys,
+    refusal,
+    uses_teacher,
+)
 from utils.config.schema import settle
 from utils.errors import UserError
 
@@ -36,17 +44,18 @@ def settle_phases(cfg: EasyDict, places: dict[str, str], require_data: bool) -> 
                 advice = f"; did you mean {near[0]}?" if near else "."
                 raise UserError(f"Key {key} {place} cannot change between phases{advice}")
         layer = {key: settle(key, value, place) for key, value in stated.items()}
-        expand_layer(layer, place)
+        _expand_layer(layer, place)
         settled.append(layer)
         phase = _resolved(cfg, layer)
         check_together(phase, {**places, **dict.fromkeys(layer, place)}, require_data)
     cfg.phases = tuple(settled)
 
 
-def expand_layer(layer: dict, place: str) -> None:
+def _expand_layer(layer: dict, place: str) -> None:
     """Spells out what is short or of before in a layer of a config, in place, and checks the names in it."""
     expand_old_keys(layer, place)
-    check_calls(layer, place)
+    if faults := call_faults(layer, place):
+        raise refusal(list(faults.values()))
     expand_loss(layer, place)
 
 

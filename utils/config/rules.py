@@ -1,7 +1,7 @@
-"""What no single key can show: names that belong to other trainers, and values that contradict each other."""
+"""What no single key can show: names that are not keys, and values that contradict each other."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
 from easydict import EasyDict
@@ -15,6 +15,7 @@ from utils.config.grammar import (
     read_signatures,
     registered_with,
 )
+from utils.config.insightface import foreign_advice
 from utils.config.schema import AUGMENTATIONS, LOSSES, OLD_KEYS, SCHEMA
 from utils.errors import UserError
 
@@ -30,64 +31,12 @@ _CALLS = {
     "sampler": SAMPLERS_FOLDER,
 }
 
-_PART_NUM = "the number of parts is read from dataset.json; remove it"
-_WANDB = "Weights & Biases is not supported; remove it (tensorboard = True writes TensorBoard events)"
-_RANKS = "the launcher sets the ranks from NPROC, NNODES, NODE_RANK and MASTER_ADDR; remove it"
-_MODE = "the scripts choose: train_graph_distributed.sh or train_ddp.sh; remove it"
-_DECAY = 'write lr_schedule = "multistep" and decay_epoch = (10, 16), in epochs'
-_VAL_PATH = "write val_path, the folder of the .bin sets"
-
-# Keys of arcface_torch, arcface_oneflow and older InsightFace files that mean nothing here, and what to do instead.
-FOREIGN_KEYS = {
-    "rec": "convert the recordio with tools/mx_recordio_2_ofrecord.py and set ofrecord_path",
-    "dataset": "set ofrecord_path to the folder of the converted dataset",
-    "ofrecord_part_num": _PART_NUM,
-    "train_data_part_num": _PART_NUM,
-    "part_name_prefix": "parts are always called part-00000 and so on; remove it",
-    "part_name_suffix_length": "parts are always called part-00000 and so on; remove it",
-    "shuffle": 'every epoch is shuffled, or write another sampler, such as "balanced(images=4)"; remove it',
-    "use_synthetic_data": "write synthetic",
-    "eval_ofrecord_path": _VAL_PATH,
-    "val_dataset_dir": _VAL_PATH,
-    "dali": "images are decoded from OFRecord parts (num_workers threads per rank), without DALI; remove it",
-    "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}',
-    "partial_fc": "write sample_rate, the share of class centers in each step (1.0: all of them)",
-    "fc_type": "write model_parallel and sample_rate",
-    "total_batch_size": "write batch_size, which counts the images of one rank",
-    "learning_rate": "write lr",
-    "lr_steps": _DECAY,
-    "step": _DECAY,
-    "lr_func": _DECAY,
-    "warmup_step": "write warmup_epoch, which may be a fraction",
-    "total_step": "write num_epoch",
-    "model_load_dir": "write resume, which takes the path of a checkpoint",
-    "num_nodes": _RANKS,
-    "node_ips": _RANKS,
-    "device_num_per_node": _RANKS,
-    "nccl_fusion_threshold_mb": "OneFlow's own value is used; remove it",
-    "nccl_fusion_max_ops": "OneFlow's own value is used; remove it",
-    "is_global": _MODE,
-    "is_graph": _MODE,
-    "channel_last": 'write data_format = "NHWC"',
-    "use_gpu_decode": "num_workers threads per rank decode; remove it",
-    "train_num": "write num_image, or remove it: it is read from dataset.json",
-    "val_image_num": "the size of a set is read from its .bin file; remove it",
-    "head": 'write loss = "arcface" or "cosface", or margin_list',
-    "val_frequence": "write verbose, the steps between verifications",
-    "log_frequent": "write frequent, the steps between progress lines",
-    "scale_grad": "gradients are averaged over the global batch; remove it",
-    "network_kwargs": 'write options with the name, as network = "mobilenet_v2(width=0.5)", and dropout by itself',
-    "using_wandb": _WANDB,
-    "suffix_run_name": _WANDB,
-    "save_artifacts": _WANDB,
-}
-
 
 def check_key(key: str, place: str) -> None:
     """Raise UserError, with the nearest valid name or what to write instead, unless `key` exists."""
     if key in SCHEMA or key in OLD_KEYS:
         return
-    advice = FOREIGN_KEYS.get(key) or (_WANDB if key.startswith("wandb_") else None)
+    advice = foreign_advice(key)
     if advice is None:
         near = difflib.get_close_matches(key, SCHEMA, n=1)
         advice = f"did you mean {near[0]}?" if near else "configs/base.py lists all keys."
@@ -159,11 +108,16 @@ def _names(loss: str) -> list[str]:
     return [name for _, name, _ in parse_sum(loss)]
 
 
-def check_calls(layer: dict, place: str) -> None:
-    """Raises UserError for an optimizer, schedule or sampler, or a parameter of one, that there is not."""
+def call_faults(layer: dict, place: str) -> dict[str, str]:
+    """By key, a sentence on each network, optimizer, schedule or sampler, or parameter of one, that there is not."""
+    found = {}
     for key, folder in _CALLS.items():
         if layer.get(key) is not None:
-            check_call(layer[key], read_signatures(folder), key, place)
+            try:
+                check_call(layer[key], read_signatures(folder), key, place)
+            except UserError as error:
+                found[key] = str(error)
+    return found
 
 
 def expand_old_keys(layer: dict, place: str) -> None:
@@ -295,18 +249,34 @@ _TRAINING: tuple[Clash, ...] = (
 
 
 def check_together(cfg: EasyDict, places: dict[str, str], require_data: bool) -> None:
-    """Raise UserError for the first contradiction between keys; `places` says where each was set."""
-    _check_operations(cfg.augment, places["augment"])
+    """Raise UserError for the contradictions between keys; `places` says where each was set."""
+    if found := contradictions(cfg, places, require_data):
+        raise refusal(found)
+
+
+def contradictions(cfg: EasyDict, places: dict[str, str], require_data: bool, but: Set[str] = frozenset()) -> list[str]:
+    """A sentence for each contradiction between keys; none about the keys of `but`, which have a finding already."""
+    found = [] if "augment" in but else _unknown_operations(cfg.augment, places["augment"])
     clashes: Iterable[Clash] = _ALWAYS + _TRAINING if require_data else _ALWAYS
     for keys, clash, advice in clashes:
-        if clash(cfg):
+        if but.isdisjoint(keys) and clash(cfg):
             values = " with ".join(f"{key} = {cfg[key]!r} ({places[key]})" for key in keys)
-            raise UserError(f"{values} is not possible: {advice}.")
+            found.append(f"{values} is not possible: {advice}.")
+    return found
 
 
-def _check_operations(names: Iterable[str], place: str) -> None:
+def refusal(findings: Sequence[str]) -> UserError:
+    """The error of a config with these findings: the sentence of one, or all of several, a line each."""
+    if len(findings) == 1:
+        return UserError(findings[0])
+    return UserError("\n  ".join([f"{len(findings)} things in this config are not possible:", *findings]))
+
+
+def _unknown_operations(names: Iterable[str], place: str) -> list[str]:
+    found = []
     for name in names:
         if name not in AUGMENTATIONS:
             near = difflib.get_close_matches(name, AUGMENTATIONS, n=1)
             advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(AUGMENTATIONS)}."
-            raise UserError(f"augment {place} names an unknown operation {name}: {advice}")
+            found.append(f"augment {place} names an unknown operation {name}: {advice}")
+    return found

@@ -244,6 +244,9 @@ SCHEMA: dict[str, Row] = {
     "resume": Row(_flag_or_text, "True, False or the path of a checkpoint", lambda value: value not in ("", "0", "1")),
 }
 
+# Keys whose texts are paths, and InsightFace's name for one.
+PATH_KEYS = frozenset(key for key, row in SCHEMA.items() if row is _PATH) | {"resume", "rec"}
+
 
 def settle(key: str, value: Any, place: str) -> Any:
     """The value of `key` in the key's own type.

@@ -1,0 +1,162 @@
+"""Config files of arcface_torch and arcface_oneflow: all load as they are, and one notice says what they mean."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.start_training import main
+from utils.config import load_config, read_config
+from utils.errors import UserError
+
+# Keys and values of every file in the configs/ of both projects.
+CONFIGS: dict[str, dict] = json.loads(Path(__file__).with_name("insightface_configs.json").read_text())
+TORCH = [name for name in CONFIGS if name.startswith("arcface_torch/")]
+AUGMENT = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}
+ONEFLOW = [name for name in CONFIGS if name.startswith("arcface_oneflow/")]
+
+
+def write(path: Path, stated: dict) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["from easydict import EasyDict as edict", "", "config = edict()"]
+    path.write_text("\n".join([*lines, *(f"config.{key} = {value!r}" for key, value in stated.items())]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both projects as they are cloned: PROJECT/configs/NAME.py, a base.py among them."""
+    root = tmp_path_factory.mktemp("insightface")
+    for name, stated in CONFIGS.items():
+        project, _, file = name.partition("/")
+        write(root / project / "configs" / file, stated)
+    return root
+
+
+def path_of(name: str, theirs: Path) -> Path:
+    project, _, file = name.partition("/")
+    return theirs / project / "configs" / file
+
+
+def test_there_are_all_of_both_projects() -> None:
+    assert (len(TORCH), len(ONEFLOW)) == (43, 11)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("apart", [False, True], ids=["in its folder", "alone"])
+def test_every_file_prints_its_config(
+    name: str, apart: bool, theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = write(tmp_path / "alone.py", CONFIGS[name]) if apart else path_of(name, theirs)
+    assert main([str(path), "--print_config"]) == 0
+    printed, said = capsys.readouterr()
+    stated, torch = CONFIGS[name], name in TORCH
+    if not (apart and name.endswith("speed.py")):  # its own keys are all ours
+        assert f"InsightFace's (arcface_{'torch' if torch else 'oneflow'})" in said
+    assert ("It cannot be trained as it is: ofrecord_path = None" in said) == (name == "arcface_torch/base.py")
+    assert "Unknown key" not in said
+    for key in ("rec", "dali", "partial_fc", "ofrecord_part_num", "dataset"):
+        assert key not in stated or key in said
+    copy = tmp_path / "printed.py"
+    copy.write_text(printed)
+    cfg = load_config(copy, require_data=False)  # what is printed can be trained on, and needs no notice
+    assert read_config(copy, require_data=False).notice == ""
+    assert (cfg.lr_power, cfg.margin_gradient) == ((1, "straight_through") if torch else (2, "exact"))
+    assert cfg.lr_schedule == ("multistep" if "decay_epoch" in stated else "polynomial")
+    assert (cfg.network, cfg.lr, cfg.batch_size) == (stated["network"], stated["lr"], stated["batch_size"])
+    assert cfg.warmup_epoch == max(stated.get("warmup_epoch", 0), 0)
+    assert cfg.num_epoch == stated.get("num_epoch", 20)
+    if torch:
+        assert cfg.sample_rate == (stated["sample_rate"] or 1e-6)
+        assert cfg.margin_list == tuple(stated["margin_list"])
+    else:
+        assert cfg.sample_rate == (stated["sample_rate"] if stated.get("partial_fc") else 1.0)
+        assert cfg.margin_list == ((1.0, 0.0, 0.4) if stated["loss"] == "cosface" else (1.0, 0.5, 0.0))
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "arcface_torch/base.py"])
+def test_every_file_that_names_data_can_be_trained(name: str, theirs: Path) -> None:
+    load_config(path_of(name, theirs))
+
+
+def test_recordio_is_used_converted(tmp_path: Path) -> None:
+    rec = tmp_path / "faces emore"
+    path = write(tmp_path / "mine.py", {"rec": str(rec), "num_classes": 10, "num_image": 5000})
+    command = f"python tools/mx_recordio_2_ofrecord.py --data_dir '{rec}' --out '{rec}/ofrecord'"
+    loaded = read_config(path)
+    assert loaded.cfg.ofrecord_path == f"{rec}/ofrecord"
+    assert command in loaded.notice
+    assert command not in read_config(path, ["ofrecord_path=elsewhere"]).notice
+    rec.mkdir()
+    assert f"python tools/prepare_dataset.py '{rec}' --out" in read_config(path).notice  # a folder of pictures
+    for folder in (rec.with_name("faces emore_ofrecord"), rec / "ofrecord", rec):
+        folder.mkdir(exist_ok=True)
+        (folder / "dataset.json").write_text('{"num_classes": 12, "num_records": 4999}')
+        loaded = read_config(path)
+        assert loaded.cfg.ofrecord_path == str(folder)
+        assert (loaded.cfg.num_classes, loaded.cfg.num_image) == (12, 4999)
+        assert "num_classes = 10 -> 12, as the dataset has it" in loaded.notice
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected", "sentence"),
+    [
+        ({"rec": "synthetic"}, {"synthetic": True}, "rec = 'synthetic' -> synthetic = True"),
+        ({"rec": "x", "ofrecord_path": "y"}, {"ofrecord_path": "y", "lr_power": 2}, "ignored     rec:"),
+        ({"rec": "x", "lr_power": 3.0, "margin_gradient": "exact"}, {"lr_power": 3, "margin_gradient": "exact"}, ""),
+        ({"rec": "x", "loss": "adaface"}, {"margin_gradient": "exact"}, ""),
+        ({"rec": "x", "fp16": True, "gradient_acc": 4}, {"fp16": False, "gradient_acc": 4}, "-> fp16 = False"),
+        ({"rec": "x", "dali": True, "dali_aug": True}, {"augment": AUGMENT}, "dali_aug"),
+        ({"rec": "x", "dali": False, "dali_aug": True}, {"augment": {}}, "only with dali = True"),
+        ({"rec": "x", "num_image": "forget"}, {"num_image": None}, "'forget'"),
+        ({"rec": "x", "using_wandb": False, "wandb_key": "k"}, {}, "using_wandb, wandb_key: TensorBoard"),
+        ({"head": "cosface", "dataset": "a", "ofrecord_path": "x"}, {"loss": "cosface"}, "head -> loss = 'cosface'"),
+        ({"partial_fc": 0, "sample_rate": 0.1, "ofrecord_path": "x"}, {"sample_rate": 1}, "partial_fc = False with"),
+    ],
+)  # fmt: skip
+def test_translations(stated: dict, expected: dict, sentence: str, tmp_path: Path) -> None:
+    stated = {"num_classes": 10, "num_image": 5000, **stated}
+    loaded = read_config(write(tmp_path / "mine.py", stated))
+    assert {key: loaded.cfg[key] for key in expected} == expected
+    assert sentence in loaded.notice
+
+
+def test_the_command_line_needs_no_translation(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", {"rec": "x", "fp16": True, "gradient_acc": 4})
+    assert load_config(path, ["gradient_acc=1"]).fp16
+    assert load_config(path, ["loss=adaface"]).margin_gradient == "exact"
+
+
+def test_their_base_lies_below_their_file_and_ours_stays_alone(tmp_path: Path) -> None:
+    write(tmp_path / "base.py", {"dali": False, "lr": 0.5, "momentum": 0.8, "rec": "a"})
+    path = write(tmp_path / "job.py", {"lr": 0.25})
+    loaded = read_config(path)
+    assert (loaded.cfg.lr, loaded.cfg.momentum) == (0.25, 0.8)
+    assert loaded.places["momentum"] == f"in {tmp_path / 'base.py'}"
+    write(tmp_path / "base.py", {"momentum": 0.8})  # a file of somebody else's
+    assert load_config(path, require_data=False).momentum == 0.9
+
+
+def test_files_are_judged_after_they_ran(tmp_path: Path) -> None:
+    path = tmp_path / "base.py"
+    path.write_text(
+        "from easydict import EasyDict as edict\nconfig = edict()\nconfig.dataset = 'webface'\n"
+        "if config.dataset == 'emore':\n    config.ofrecord_path, config.unknown = 'a', 1\n"
+        "else:\n    config.ofrecord_path, config.num_image = 'b', 'forget'\n"
+    )
+    assert load_config(path).ofrecord_path == "b"
+
+
+def test_all_findings_come_at_once(tmp_path: Path) -> None:
+    stated = {"rec": "x", "foo": 1, "lr": -1, "network": "r5O", "lr_steps": [1], "warmup_epoch": 30}
+    with pytest.raises(UserError) as refused:
+        load_config(write(tmp_path / "mine.py", stated), ["batch_size=0", "--fp16"])
+    first, *lines = str(refused.value).splitlines()
+    assert first == "7 things in this config are not possible:"
+    words = ("--fp16", "Unknown key foo", "lr = -1", "lr_steps", "r5O", "batch_size = 0", "warm-up must end")
+    assert [word for word in words if not any(word in line for line in lines)] == []
+    assert len(lines) == 7
+
+
+def test_a_file_of_ours_has_no_notice(tmp_path: Path) -> None:
+    assert read_config(write(tmp_path / "mine.py", {"lr": 0.5, "ofrecord_path": "x"})).notice == ""

@@ -1,0 +1,77 @@
+"""Start the ranks of a training run; `train_graph_distributed.sh` and `train_ddp.sh` call it.
+
+The config is read here first, so that its mistakes and notices are reported once, and before anything is started.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.environment import enter_environment
+
+enter_environment()
+
+from launch.epoch_signal import hold_epoch_signal
+from launch.gpu import usable_cards
+from launch.launcher import CPU_RANKS, layout_options, read_layout
+from launch.launcher import main as launch
+from utils.cli import run_cli
+from utils.config import dump_config
+from utils.config.arguments import Training, parse_training
+from utils.config.file import REPO, find_config
+from utils.cpu import choose_blas_kernels
+from utils.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    hold_epoch_signal()
+    training = parse_training(arguments, "train_graph_distributed.sh")
+    if training.print_config:
+        return print_config(training)
+    loaded = training.read()
+    if loaded.notice:
+        print(loaded.notice, file=sys.stderr, flush=True)
+    if training.print_phases or training.dry_run:
+        plan(training, loaded.cfg)
+        return 0
+    prepare = []
+    if find_config(training.config).samefile(REPO / "configs/demo.py") and not loaded.cfg.synthetic:
+        prepare = ["--prepare", str(REPO / "tools/prepare_demo.py")]
+    return launch([*prepare, str(REPO / "train.py"), *arguments], os.environ)
+
+
+def plan(training: Training, cfg) -> None:
+    """The phases, and for --dry_run the rest, of the run that the variables of the environment describe."""
+    usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    layout = read_layout(layout_options(os.environ), len(usable) or CPU_RANKS)
+    for name in layout.environment(0):
+        os.environ.pop(name, None)  # or OneFlow waits for the other ranks when it is imported
+    if cfg.cpu_kernels:
+        choose_blas_kernels(os.environ)
+    from planning.rehearsal import rehearse, show_plan
+
+    ranks = layout.nproc * layout.nnodes
+    if training.print_phases:
+        show_plan(cfg, ranks)
+    if training.dry_run:
+        device = cfg.device if cfg.device != "auto" else "cuda" if usable else "cpu"
+        rehearse(training.config, training.typed, cfg, ranks, layout.nproc, device)
+
+
+def print_config(training: Training) -> int:
+    """The resolved config on stdout, as a file that can be trained on; what there is to say of it on stderr."""
+    loaded = training.read(require_data=False)
+    said = [loaded.notice] if loaded.notice else []
+    try:
+        training.read()
+    except UserError as error:
+        said.append(f"It cannot be trained as it is: {error}")
+    print("\n".join(said), end="\n" if said else "", file=sys.stderr, flush=True)
+    print(dump_config(loaded.cfg, loaded.places), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,271 @@
+"""Config files of InsightFace's arcface_torch and arcface_oneflow: what their keys mean here.
+
+A file of theirs is executed as it is; then `translate` turns what it states into keys of `configs/base.py`, and says
+in one notice what became of each key that is not ours. Nothing here reads the dataset but its `dataset.json`.
+"""
+
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.config.schema import LOSSES
+from utils.errors import UserError
+from utils.reading.json_file import read_object
+
+_PARTS = "dataset.json says which parts there are"
+_RANKS = "NPROC, NNODES, NODE_RANK and MASTER_ADDR say which ranks there are"
+_MODE = "train_graph_distributed.sh or train_ddp.sh decides"
+_ITS_OWN = "OneFlow's own value is used"
+_WANDB = "TensorBoard events are written instead of Weights & Biases"
+_DECAY = 'write lr_schedule = "multistep" and decay_epoch = (10, 16), in epochs'
+_VAL_PATH = "write val_path, the folder of the .bin sets"
+
+# Keys that change nothing here, and why.
+_IGNORED = {
+    "ofrecord_part_num": _PARTS,
+    "train_data_part_num": _PARTS,
+    "part_name_prefix": _PARTS,
+    "part_name_suffix_length": _PARTS,
+    "shuffle": "every epoch is shuffled, unless sampler says otherwise",
+    "dataset": "ofrecord_path says where the data are",
+    "dali": "num_workers threads per rank decode, without DALI",
+    "use_gpu_decode": "num_workers threads per rank decode",
+    "num_nodes": _RANKS,
+    "node_ips": _RANKS,
+    "device_num_per_node": _RANKS,
+    "nccl_fusion_threshold_mb": _ITS_OWN,
+    "nccl_fusion_max_ops": _ITS_OWN,
+    "is_global": _MODE,
+    "is_graph": _MODE,
+    "val_image_num": "each .bin file says its size",
+    "scale_grad": "gradients are averaged over the global batch",
+    "using_wandb": _WANDB,
+    "suffix_run_name": _WANDB,
+    "save_artifacts": _WANDB,
+    "notes": _WANDB,
+}
+# Other names for keys of ours, whose values mean the same.
+_RENAMED = {
+    "use_synthetic_data": "synthetic",
+    "train_num": "num_image",
+    "learning_rate": "lr",
+    "head": "loss",
+    "val_frequence": "verbose",
+    "log_frequent": "frequent",
+}
+# Keys that need a person: what to write instead.
+_REPLACED = {
+    "eval_ofrecord_path": _VAL_PATH,
+    "val_dataset_dir": _VAL_PATH,
+    "fc_type": "write model_parallel and sample_rate",
+    "total_batch_size": "write batch_size, which counts the images of one rank",
+    "lr_steps": _DECAY,
+    "step": _DECAY,
+    "lr_func": _DECAY,
+    "warmup_step": "write warmup_epoch, which may be a fraction",
+    "total_step": "write num_epoch",
+    "model_load_dir": "write resume, which takes the path of a checkpoint",
+    "channel_last": 'write data_format = "NHWC"',
+    "network_kwargs": 'write options with the name, as network = "mobilenet_v2(width=0.5)", and dropout by itself',
+}
+# Keys that `translate` reads, and what to write instead of them on the command line.
+_READ = {
+    "rec": "convert the recordio with tools/mx_recordio_2_ofrecord.py and set ofrecord_path",
+    "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}',
+    "partial_fc": "write sample_rate, the share of class centers in each step (1.0: all of them)",
+}
+FOREIGN_KEYS = {
+    **_READ,
+    **{key: f"{reason}; remove it" for key, reason in _IGNORED.items()},
+    **{key: f"write {ours}" for key, ours in _RENAMED.items()},
+    **_REPLACED,
+}
+_TORCH = ("rec", "dali", "dali_aug", "using_wandb", "suffix_run_name", "save_artifacts")
+_DALI_AUG = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}
+_SMALLEST_RATE = 1e-6  # of any number of classes fewer than a batch's, which a step always takes
+_ONEFLOW_IMAGES = 5179510  # of arcface_oneflow's base.py, whose loader puts it below every file
+
+
+def foreign_advice(key: str) -> str | None:
+    """What to write instead of a key that is InsightFace's and not ours; None if it is not."""
+    return FOREIGN_KEYS.get(key) or (f"{_WANDB}; remove it" if _is_wandb(key) else None)
+
+
+def is_insightface(stated: Collection[str]) -> bool:
+    """Whether a file that states these keys is InsightFace's. Some of theirs state none but keys of ours."""
+    return any(foreign_advice(key) for key in stated)
+
+
+@dataclass
+class Notice:
+    """What became of a file's keys: `translated` into ours, or `ignored` (reason -> keys)."""
+
+    file: str
+    meaning: str = ""  # of keys of ours that the file does not state, as the trainer it was written for has them
+    translated: list[str] = field(default_factory=list)
+    ignored: dict[str, list[str]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{self.file} is InsightFace's{self.meaning}."] if self.meaning else [f"{self.file}:"]
+        lines += [f"  translated  {line}" for line in self.translated]
+        lines += [f"  ignored     {', '.join(keys)}: {reason}" for reason, keys in self.ignored.items()]
+        return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def translate(stated: dict, file: str, over: Mapping[str, object]) -> tuple[dict, Notice]:
+    """The keys of ours for what a file states, and the notice of it. Keys that nobody knows stay.
+
+    file: as messages name it. over: what the command line sets, which needs no translation. Files that state only keys
+    of ours come back as they are, but for `warmup_epoch = -1` and a `decay_epoch` without a schedule.
+    """
+    layer, notice = dict(stated), Notice(file)
+    theirs = is_insightface(layer)
+    torch = theirs and "ofrecord_path" not in layer and any(key in _TORCH or _is_wandb(key) for key in layer)
+    _rename(layer, notice)
+    if torch:
+        notice.meaning = " (arcface_torch): lr_power = 1, margin_gradient = straight_through, unless it says otherwise"
+        _as_torch_means(layer, notice, over)
+    elif theirs:
+        notice.meaning = " (arcface_oneflow): lr_power = 2, margin_gradient = exact, unless it says otherwise"
+    _recordio(layer, notice)
+    _partial_fc(layer, notice)
+    _augmentation(layer, notice)
+    _schedule(layer, notice)
+    _images(layer, notice)
+    if theirs:
+        _precision(layer, notice, over)
+        _dataset(layer, notice, over, stated.get("rec"))
+    for key in [key for key in layer if key in _IGNORED or _is_wandb(key)]:
+        del layer[key]
+        notice.ignored.setdefault(_IGNORED.get(key, _WANDB), []).append(key)
+    return layer, notice
+
+
+def _is_wandb(key: str) -> bool:
+    return key.startswith("wandb_")
+
+
+def _rename(layer: dict, notice: Notice) -> None:
+    for name, ours in _RENAMED.items():
+        if name in layer:
+            value = layer.pop(name)
+            layer.setdefault(ours, value)
+            notice.translated.append(f"{name} -> {ours} = {layer[ours]!r}")
+
+
+def _as_torch_means(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
+    layer.setdefault("lr_power", 1.0)
+    if over.get("loss", layer.get("loss")) in (None, *LOSSES):  # others have no such choice
+        layer.setdefault("margin_gradient", "straight_through")
+    if layer.get("sample_rate") == 0:
+        layer["sample_rate"] = _SMALLEST_RATE
+        notice.translated.append(
+            f"sample_rate = 0 -> {_SMALLEST_RATE:g}: the classes of the global batch, and no more than its images"
+        )
+
+
+def _recordio(layer: dict, notice: Notice) -> None:
+    """`rec` is a folder of recordio, which is used converted."""
+    rec = layer.pop("rec", None)
+    if rec is None:
+        return
+    if rec == "synthetic":
+        layer["synthetic"] = True
+        notice.translated.append("rec = 'synthetic' -> synthetic = True")
+    elif "ofrecord_path" in layer:
+        notice.ignored.setdefault(_IGNORED["dataset"], []).append("rec")
+    else:
+        layer["ofrecord_path"] = _converted(str(rec))
+        notice.translated.append(f"rec = {rec!r} -> ofrecord_path = {layer['ofrecord_path']!r}")
+
+
+def _converted(rec: str) -> str:
+    """The folder of the set that was made from the recordio in `rec`; the usual one if there is none yet."""
+    beside = (rec, f"{rec.rstrip('/')}/ofrecord", f"{rec.rstrip('/')}_ofrecord")
+    return next((path for path in beside if Path(path, "dataset.json").exists()), beside[1])
+
+
+def _partial_fc(layer: dict, notice: Notice) -> None:
+    """arcface_oneflow samples classes only if `partial_fc` is on."""
+    if "partial_fc" not in layer:
+        return
+    on, rate = bool(layer.pop("partial_fc")), layer.get("sample_rate", 1.0)
+    if not on:
+        layer["sample_rate"] = 1.0
+    before = "" if on or rate == 1 else f" with sample_rate = {rate!r}"
+    notice.translated.append(f"partial_fc = {on}{before} -> sample_rate = {layer.get('sample_rate', 1.0)!r}")
+
+
+def _augmentation(layer: dict, notice: Notice) -> None:
+    """`dali_aug` counts only with `dali`."""
+    if "dali_aug" not in layer:
+        return
+    if layer.pop("dali_aug") and layer.get("dali") and "augment" not in layer:
+        layer["augment"] = dict(_DALI_AUG)
+        notice.translated.append(f"dali_aug = True -> augment = {_DALI_AUG}, the nearest that there is")
+    else:
+        notice.ignored.setdefault("it counts only with dali = True", []).append("dali_aug")
+
+
+def _schedule(layer: dict, notice: Notice) -> None:
+    if layer.get("warmup_epoch") == -1:
+        layer["warmup_epoch"] = 0
+        notice.translated.append("warmup_epoch = -1 -> 0: no warm-up")
+    if layer.get("decay_epoch") and "lr_schedule" not in layer:
+        layer["lr_schedule"] = "multistep"
+        notice.translated.append("decay_epoch alone -> lr_schedule = 'multistep', as arcface_oneflow decays")
+
+
+def _images(layer: dict, notice: Notice) -> None:
+    if layer.get("num_image") == "forget":
+        layer["num_image"] = None
+        notice.translated.append("num_image = 'forget' -> None: read from the dataset")
+    theirs = notice.meaning or notice.translated
+    if theirs and layer.get("synthetic") is True and layer.get("num_image") is None:
+        layer["num_image"] = _ONEFLOW_IMAGES
+        notice.translated.append(f"num_image is not stated -> {_ONEFLOW_IMAGES}, as arcface_oneflow's base.py has it")
+
+
+def _precision(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
+    accumulated = layer.get("gradient_acc", 1)
+    both = layer.get("fp16") is True and isinstance(accumulated, int) and accumulated > 1
+    if both and not over.keys() & {"fp16", "gradient_acc"}:
+        layer["fp16"] = False
+        stated = f"fp16 = True with gradient_acc = {accumulated}"
+        notice.translated.append(f"{stated} -> fp16 = False: OneFlow 0.9.0 compiles only one of them")
+
+
+def _dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: object) -> None:
+    """The counts of the dataset, or the command that makes it. Files state those of the original sets, some of them off
+    by one; a converted set knows its own.
+    """
+    path = over.get("ofrecord_path", layer.get("ofrecord_path"))
+    if over.get("synthetic", layer.get("synthetic")) is True or not isinstance(path, str):
+        return
+    try:
+        found = read_object(Path(path, "dataset.json"), "is damaged")
+    except FileNotFoundError:
+        if "ofrecord_path" not in over:
+            notice.translated.append(f"there is no dataset in {path} yet; {_making(path, rec, layer)}")
+        return
+    except (UserError, OSError):  # reported when the dataset is opened
+        return
+    for key, counted in (("num_classes", found.get("num_classes")), ("num_image", found.get("num_records"))):
+        if layer.get(key) is not None and counted is not None and layer[key] != counted:
+            notice.translated.append(f"{key} = {layer[key]!r} -> {counted}, as the dataset has it")
+            layer[key] = counted
+
+
+def _making(path: str, rec: object, layer: dict) -> str:
+    """How a dataset gets into the folder `path`."""
+    out = shlex.quote(path)
+    if isinstance(rec, str):
+        source = shlex.quote(rec)
+        if Path(rec).is_dir() and not Path(rec, "train.rec").exists():
+            return f"make it once: python tools/prepare_dataset.py {source} --out {out}"
+        return f"make it once: python tools/mx_recordio_2_ofrecord.py --data_dir {source} --out {out}"
+    if any(Path(path).glob("part-*")):
+        classes = f" --num_classes {layer['num_classes']}" if layer.get("num_classes") else ""
+        return f"make its parts one: python tools/index_ofrecord.py {out}{classes}"
+    return f"make it once: python tools/prepare_dataset.py SOURCE --out {out}"
