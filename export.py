@@ -1,4 +1,4 @@
-"""Exports a saved model as ONNX, checked against it: `python export.py CONFIG --model_path PATH --out_path FILE`."""
+"""Exports a saved model as ONNX, checked against it: `python export.py CONFIG --model MODEL --out FILE`."""
 
 import argparse
 import os
@@ -9,11 +9,22 @@ from utils.environment import enter_environment
 
 enter_environment()
 
-from utils.cli import image_size, run_cli
+from utils.cli import add_model, image_size, run_cli
 from utils.config import load_config
+from utils.config.arguments import add_config, settle_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
+_PURPOSE = "Export a trained model as ONNX, compared with the original on faces before it is left to you."
+_EXAMPLES = """
+keys that count here: output (the run's folder), val_targets and val_path (sets to compare on); others are training's
+
+examples:
+  ./convert.sh                                          # the demo's model, as work_dirs/demo/model.onnx
+  ./convert.sh --model work_dirs/r50/best --out r50.onnx
+  ./convert.sh --model work_dirs/r50 --fp16             # half the size
+  ./convert.sh --model work_dirs/r50 --int8 --calibration FACES
+"""
 _CALIBRATION_IMAGES = 256
 _TRAINING_CONFIG = "config.py"  # as a run writes it into its output
 
@@ -72,10 +83,15 @@ def main(arguments: list[str]) -> None:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="export.py", description=__doc__)
-    parser.add_argument("config", nargs="?", default="configs/demo.py", help="says where its run left the model")
-    parser.add_argument("--model_path", type=Path, help="a .safetensors file or a run's folder; default: its output")
-    parser.add_argument("--out_path", type=Path, help="default: model.onnx (model_fp16, model_int8) beside the model")
+    parser = argparse.ArgumentParser(
+        prog="convert.sh", description=_PURPOSE, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config(parser, "says where its run left the model", "such as output=DIR val_path=DIR")
+    add_model(parser, "a .safetensors file or a run's folder; default: its output")
+    parser.add_argument(
+        "--out", "--out_path", dest="out_path", type=Path, metavar="FILE.onnx",
+        help="default: model.onnx (model_fp16, model_int8) beside the model",
+    )  # fmt: skip
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument("--fp16", action="store_true", help="half precision inside, half the size")
     precision.add_argument("--int8", action="store_true", help="static quantization (QDQ), a quarter of the size")
@@ -90,10 +106,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalizes them"
     )
     parser.add_argument("--opset", type=int, default=11, help="of fp32 and fp16; default: %(default)s")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as output=DIR val_path=DIR")
     args = parser.parse_intermixed_args(arguments)
-    if "=" in args.config:
-        args.config, args.overrides = parser.get_default("config"), [args.config, *args.overrides]
+    settle_config(args)
     return args
 
 

@@ -17,9 +17,12 @@ if (return 0 2>/dev/null); then
     if [ -f "${_setup_bin%/bin}/pyvenv.cfg" ]; then
         export VIRTUAL_ENV="${_setup_bin%/bin}"
     fi
-    unset _setup_bin
     # OneFlow warns of a missing CUDA driver at every import; warnings are level 1.
     export GLOG_minloglevel="${GLOG_minloglevel:-2}"
+    if [[ -n ${BASH_VERSION:-} && $- == *i* ]]; then
+        source "$(dirname -- "${BASH_SOURCE[0]}")/tools/completion.bash"
+    fi
+    unset _setup_bin
     return 0
 fi
 
@@ -187,6 +190,10 @@ install_extra() {
 
 case "${1:-}" in
     '' | test | spark | flowvision | docs) ;;
+    -h | --help)
+        sed -n '2,/^$/s/^# \{0,1\}//p' "$root/setup.sh"
+        exit
+        ;;
     *) die "'$1' is not known; ./setup.sh, and it with test, spark, flowvision or docs, are." ;;
 esac
 

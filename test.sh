@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Style and tests: ./test.sh [pytest arguments]
-source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/tools/enter.sh" test "$@"
+#
+#   ./test.sh                       all of them, two at a time
+#   ./test.sh -m fast               those that start no processes, within a minute
+#   ./test.sh tests/heads -x        one folder, until the first failure
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/tools/enter.sh" "" "$@"
 cd -- "$repository"
 # An environment of somebody's own is theirs to fill, from requirements-test.txt.
 [[ ! ${VIRTUAL_ENV:-} -ef .venv ]] || ./setup.sh test >/dev/null

@@ -1,4 +1,4 @@
-"""Verifies a saved model: `python val.py CONFIG --model_path PATH [key=value ...]`, on one process.
+"""Verifies a saved model: `python val.py CONFIG --model MODEL [key=value ...]`, on one process.
 
 It is judged on the config's .bin sets, or on a pair list (--pairs).
 """
@@ -14,11 +14,28 @@ enter_environment()
 import numpy as np
 
 from deploy.onnx_options import NOTHING_SAID, add_onnx_options, given_options
-from utils.cli import image_size, rate, run_cli
+from utils.cli import add_model, image_size, rate, run_cli
 from utils.config import load_config
+from utils.config.arguments import add_config, settle_config
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE
+
+_PURPOSE = "Verify a model on the .bin sets of a config, or on a pair list: accuracy, and TAR at a FAR."
+_EXAMPLES = """
+keys that count here:
+  val_targets=lfw,cfp_fp  names of the .bin sets
+  val_path=DIR            their folder; default: the dataset's
+  output=DIR              the run whose model is verified, without --model; default: work_dirs/NAME of the config
+  val_batch_size=64       images at a time
+  device=cpu              default: a card, if there is one
+
+examples:
+  ./val.sh                                              # the demo's model on people that training never saw
+  ./val.sh demo --model work_dirs/demo/best --out work_dirs/results
+  ./val.sh --model r50.onnx val_path=/data/faces_emore val_targets=lfw,cfp_fp,agedb_30
+  ./val.sh --model work_dirs/demo --pairs pairs.txt
+"""
 
 
 def main(arguments: list[str]) -> None:
@@ -76,9 +93,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="val.py", description=__doc__.splitlines()[0])
-    parser.add_argument("config", nargs="?", default="configs/demo.py", help="says the sets and where they are")
-    parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder; default: its output")
+    parser = argparse.ArgumentParser(
+        prog="val.sh", description=_PURPOSE, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config(parser, "says the sets and where they are", "such as val_targets=lfw,agedb_30 val_path=DIR")
+    add_model(parser, ".safetensors, .onnx or a run's folder; default: its output")
     parser.add_argument(
         "--embeddings", type=Path, metavar="X.npy", help="of the set, by tools/embed.py, in place of a model"
     )
@@ -96,12 +115,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="what runs the model")
     add_onnx_options(parser)
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="such as val_targets=lfw,agedb_30 val_path=DIR"
-    )
     args = parser.parse_intermixed_args(arguments)
-    if "=" in args.config:
-        args.config, args.overrides = parser.get_default("config"), [args.config, *args.overrides]
+    settle_config(args)
     if args.root and not args.pairs:
         raise UserError("--root is where the paths of a pair list begin; it needs --pairs")
     if args.image_size and not args.pairs:

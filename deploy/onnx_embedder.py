@@ -35,7 +35,7 @@ class OnnxEmbedder:
         Raises UserError if the file is missing, or is no such model.
         """
         if isinstance(model, Path) and not model.is_file():
-            raise UserError(f"there is no model at {model}; export one first, or say where it is with --model_path")
+            raise UserError(f"there is no model at {model}; export one first, or say where it is with --model")
         self._name = str(model) if isinstance(model, Path) else "the model"
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors; those below tell of its own optimizations

@@ -55,7 +55,7 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"there is no model at {file}; train one first, or say where it is with --model_path")
+        raise UserError(f"there is no model at {file}; train one first, or say where it is with --model")
     description = file.with_name(DESCRIPTION)
     try:
         about = read_object(description, "does not say network and embedding_size")

@@ -59,7 +59,9 @@ def main(arguments: list[str]) -> None:
         help=f"of the faces, 128 or 96x112 (height x width); default: {size_words(Alignment.image_size)}",
     )
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes; bytes do not depend on it ({cores})")
+    parser.add_argument(
+        "--workers", type=int, default=cores, help="processes, which change no byte (default: one per core)"
+    )
     parser.add_argument("--force", action="store_true", help="replace what DIR holds of an alignment")
     args = parser.parse_args(arguments)
     if args.detector == CASCADE:

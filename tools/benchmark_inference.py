@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     threads = list(dict.fromkeys(numbers_above_0("threads", args.threads, int)))
     if not 0 < args.seconds < float("inf"):
         raise UserError(f"--seconds {args.seconds} is not possible: it must be above 0")
-    for path, ending in ((args.json, ".json"), (args.plot, ".svg")):
+    for path, ending in ((args.out, ".json"), (args.plot, ".svg")):
         if path and path.suffix != ending:
             raise UserError(f"{path} must end in {ending}")
 
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
             continue
         report["speeds"] = list(map(asdict, speeds))
         # After each network, so that a run that is stopped keeps what it has.
-        _write(args.json, json.dumps(report, indent=2) + "\n")
+        _write(args.out, json.dumps(report, indent=2) + "\n")
         _write(args.plot, _plot(f"One face in ONNX Runtime\n{title}", speeds, threads) if args.plot else "")
     if not speeds:
         raise next(iter(refused.values()))
@@ -84,7 +84,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="that each time is measured for; default: %(default)s"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="where to write the figures and the machine")
+    parser.add_argument(
+        "--out", "--json", dest="out", type=Path, metavar="FILE.json", help="where to write the figures and the machine"
+    )
     parser.add_argument(
         "--plot",
         type=Path,

@@ -20,7 +20,7 @@ from utils.cli import run_cli
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin", type=Path, help="a set such as lfw.bin")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the images and their list")
     parser.add_argument("--flip_test", action="store_true", help="also write the mirror images, which tests embed too")

@@ -1,7 +1,7 @@
 """Drop the images of a converted dataset that most likely show somebody else than their label says.
 
     python tools/clean_dataset.py datasets/people --checkpoint work_dirs/subcenter --out datasets/people_clean
-    python tools/clean_dataset.py datasets/people --model_path work_dirs/r50 --out datasets/people_clean
+    python tools/clean_dataset.py datasets/people --model work_dirs/r50 --out datasets/people_clean
 
 Every image, embedded without flip, votes for the nearest center of its class. The center with the most votes is the
 dominant one; images of 75 degrees or more from it go (--angle), and so do identities without images. With
@@ -40,7 +40,7 @@ from preparation.clean.job import Limits, Lists, review_files, write_cleaned
 from preparation.edit.jobs import Output
 from preparation.record_sets import RecordSets
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import run_cli
+from utils.cli import add_model, run_cli
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.folders import refuse_output
@@ -143,7 +143,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("source", type=Path, metavar="DATASET", help="dataset.json and parts")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--checkpoint", type=Path, metavar="RUN", help="a checkpoint, or a run's folder for its newest")
-    parser.add_argument("--model_path", type=Path, metavar="MODEL", help="class means by .safetensors, .onnx or a run")
+    add_model(parser, "class means by .safetensors, .onnx or a run")
     parser.add_argument("--embeddings", type=Path, metavar="X.npy", help="of the dataset, by tools/embed.py or this")
     usual = Limits()
     parser.add_argument(
@@ -167,7 +167,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=40, help="identities on the sheet; 0: no sheet (%(default)s)")
     parser.add_argument("--num_part", type=int, help="parts to write, at least one per rank (as many as DATASET)")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes that write ({cores})")
+    parser.add_argument("--workers", type=int, default=cores, help="processes that write (default: one per core)")
     add_options(parser)
     args = parser.parse_args(arguments)
     if args.model_path and (args.checkpoint or args.embeddings):

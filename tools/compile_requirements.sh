@@ -2,6 +2,7 @@
 # Pins requirements.txt, and what is added to it, from their .in: tools/compile_requirements.sh [--upgrade]
 # Pins that still fit are kept, unless --upgrade is given. Needs uv, on PATH or as setup.sh fetched it.
 set -euo pipefail
+case ${1:-} in -h | --help) exec sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" ;; esac
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:$PWD/.uv/bin
 for name in requirements requirements-test requirements-spark requirements-flowvision requirements-docs; do

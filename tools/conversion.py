@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser, on_spark: bool = False) -> None
         parser.add_argument("--workers", type=int, default=_SENT, help=help)
     else:
         cores = len(os.sched_getaffinity(0))
-        help = f"processes; bytes do not depend on it ({cores})"
+        help = "processes, which change no byte (default: one per core)"
         parser.add_argument("--workers", type=int, default=cores, help=help)
     parser.add_argument(
         "--image_size",

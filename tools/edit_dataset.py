@@ -85,7 +85,9 @@ def _add(commands: argparse._SubParsersAction, name: str, run: object, about: st
     parser.add_argument("--num_part", type=int, help="parts to write, at least one per rank (as many as the source)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"decides what is drawn or mixed ({SEED})")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes; bytes do not depend on it ({cores})")
+    parser.add_argument(
+        "--workers", type=int, default=cores, help="processes, which change no byte (default: one per core)"
+    )
     parser.add_argument("--force", action="store_true", help="replace a set that is there")
     return parser
 

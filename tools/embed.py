@@ -1,4 +1,4 @@
-"""Embed images with a model: python tools/embed.py SOURCE --model_path MODEL --out X.npy
+"""Embed images with a model: python tools/embed.py SOURCE --model MODEL --out X.npy
 
 SOURCE is a folder of aligned faces, a list file (a path a line, in double quotes if it holds blanks), a .bin set or a
 converted dataset. X.npy then holds (images, 2, length) float32, each image's embedding and its mirror image's; X.json
@@ -22,7 +22,7 @@ from evaluation.embedding_file import DTYPES, load_embeddings
 from evaluation.pairs import read_pairs
 from evaluation.sources import ImageSource, open_source
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import image_size, run_cli
+from utils.cli import add_model, image_size, run_cli
 from utils.pixels import USUAL_SIZE
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("source", type=Path, metavar="SOURCE")
-    parser.add_argument("--model_path", type=Path, required=True, help=".safetensors, .onnx or a run's folder")
+    add_model(parser, ".safetensors, .onnx or a run's folder", required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="X.npy")
     parser.add_argument("--root", type=Path, help="what a list's paths are relative to; default: the list's folder")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """Evaluate a model on IJB-B or IJB-C: 1:1 verification and 1:N identification of templates.
 
-    python tools/eval_ijb.py --data IJB_release --target IJBC --model_path work_dirs/demo
+    python tools/eval_ijb.py --data IJB_release --target IJBC --model work_dirs/demo
 
 An interrupted embedding pass goes on where it stopped when the same command is given again. tools/make_demo_ijb.py
 draws a small benchmark to try it with.
@@ -26,7 +26,7 @@ from evaluation.ijb_meta import GALLERIES, ijb_images, load_ijb
 from evaluation.results import write_result
 from evaluation.templates import ALL_SETTINGS, Setting
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import image_size, rate, run_cli
+from utils.cli import add_model, image_size, rate, run_cli
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE
 
@@ -63,11 +63,11 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog=__doc__.rpartition("\n\n")[2], allow_abbrev=False
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that IJBB or IJBC is in")
     parser.add_argument("--target", choices=GALLERIES, default="IJBC", help="(default %(default)s)")
-    parser.add_argument("--model_path", type=_named, help=".safetensors, .onnx or a run's folder")
+    add_model(parser, ".safetensors, .onnx or a run's folder", type=_named)
     parser.add_argument(
         "--embeddings", type=_named, metavar="X.npy", help="made by the model, or there already; default: in --out"
     )

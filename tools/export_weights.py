@@ -17,7 +17,7 @@ from utils.cli import run_cli
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a .safetensors file, or the folder of a run or checkpoint")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.pth")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Score faces by the magnitude of their embeddings: python tools/face_quality.py SOURCE --model_path MODEL --out DIR
+"""Score faces by the magnitude of their embeddings: python tools/face_quality.py SOURCE --model MODEL --out DIR
 
 SOURCE is a folder of aligned faces, a list file, a .bin set or a converted dataset. DIR then holds quality.csv (the
 worst face first), sheet.png (faces from the worst to the best), histogram.png and the embeddings, without flip.
@@ -7,7 +7,7 @@ Interrupted, the same command goes on where it stopped.
 Magnitude says most about quality if the model was trained with MagFace. To fine-tune one with MagFace, add --magface:
 it prints the loss whose range holds the magnitudes that were measured.
 
-    python tools/face_quality.py datasets/people --model_path work_dirs/r50 --out quality --magface
+    python tools/face_quality.py datasets/people --model work_dirs/r50 --out quality --magface
 """
 
 import argparse
@@ -28,7 +28,7 @@ from evaluation.quality_files import write_quality
 from evaluation.saved import embeddings_of
 from evaluation.sources import open_source
 from tools.embedding_pass import add_options, embed_together, is_rank
-from utils.cli import image_size, run_cli
+from utils.cli import add_model, image_size, run_cli
 from utils.errors import UserError
 
 _LOWEST_MARGIN = {"magface": 0.45, "magcosface": 0.35}  # the paper's l_m
@@ -76,7 +76,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("source", type=Path, metavar="SOURCE")
-    parser.add_argument("--model_path", type=Path, help=".safetensors, .onnx or a run's folder")
+    add_model(parser, ".safetensors, .onnx or a run's folder")
     parser.add_argument(
         "--embeddings", type=Path, metavar="X.npy", help="of the faces, by tools/embed.py, in place of a model"
     )

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
         help="of the images, 128 or 96x112 (default: from `property`, else 112x112)",
     )
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes ({cores})")
+    parser.add_argument("--workers", type=int, default=cores, help="processes (default: one per core)")
     args = parser.parse_args(arguments)
     manifest = index_parts(args.folder, args.num_classes, args.workers, args.image_size)
     print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")

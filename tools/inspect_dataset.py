@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--duplicates", action="store_true", help="look for one picture under several identities")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the report (DIR/inspection)")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--workers", type=int, default=cores, help=f"processes ({cores})")
+    parser.add_argument("--workers", type=int, default=cores, help="processes (default: one per core)")
     args = parser.parse_args(arguments)
     report = args.out or args.folder / "inspection"
     found = inspect_set(args.folder, report, args.workers, args.verify, args.duplicates)

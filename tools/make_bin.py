@@ -30,7 +30,7 @@ PAIRS, SEED = 6000, 0
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog=__doc__.rpartition("\n\n")[2], allow_abbrev=False
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
         "source", type=Path, metavar="PEOPLE", help="folder of a folder for each person, or a list of pairs"

@@ -19,7 +19,7 @@ from utils.cli import run_cli
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the benchmarks, such as IJB_release")
     parser.add_argument("--target", choices=GALLERIES, default="IJBC", help="(default %(default)s)")
     parser.add_argument("--people", type=int, default=72, help="14 images of each (default %(default)s)")

@@ -20,7 +20,9 @@ from utils.cli import run_cli
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root_dir", type=Path, required=True, help="folder with train.rec, train.idx and property")
-    parser.add_argument("--output_dir", "--out", type=Path, required=True, help="folder to make")
+    parser.add_argument(
+        "--out", "--output_dir", dest="output_dir", metavar="DIR", type=Path, required=True, help="folder to make"
+    )
     parser.add_argument("--force", action="store_true", help="replace a folder that has a label.txt")
     args = parser.parse_args(arguments)
     images, identities, skipped = write_images(args.root_dir, args.output_dir, args.force)

@@ -1,6 +1,6 @@
 """Convert a set of MXNet recordio (train.rec, train.idx, property) into OFRecord parts for training.
 
-python tools/mx_recordio_2_ofrecord.py --data_dir faces_emore --output_filepath faces_emore/ofrecord
+python tools/mx_recordio_2_ofrecord.py --data_dir faces_emore --out faces_emore/ofrecord
 """
 
 import argparse
@@ -21,10 +21,11 @@ from utils.cli import run_cli
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", type=Path, required=True, help="folder with train.rec, train.idx and property")
-    parser.add_argument("--output_filepath", type=Path, required=True, help="folder to write the parts into")
+    out = ("--out", "--output_filepath")
+    parser.add_argument(*out, dest="output", metavar="DIR", type=Path, required=True, help="folder to write into")
     add_options(parser)
     values = vars(parser.parse_args(arguments))
-    run_conversion(Settings(source=values.pop("data_dir"), output=values.pop("output_filepath"), **values))
+    run_conversion(Settings(source=values.pop("data_dir"), output=values.pop("output"), **values))
 
 
 if __name__ == "__main__":

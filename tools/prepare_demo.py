@@ -20,17 +20,18 @@ from data.manifest import MANIFEST_NAME
 from preparation.convert.to_ofrecord import Settings, convert
 from preparation.drawn import DemoParameters, make_demo_dataset
 from utils.cli import run_cli
+from utils.config import load_config
 
 IDENTITIES, IMAGES, PAIRS, SEED, PARTS = 400, 30, 600, 0, 16
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("demo_data"), help="folder of the data (%(default)s)")
-    out = parser.parse_args(arguments).out
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder of the data (default: demo_data, as configs/demo.py has it)")
+    out = parser.parse_args(arguments).out or Path(load_config("demo").ofrecord_path).parent
     finished = (out / "ofrecord" / MANIFEST_NAME).exists()
     if not finished:
-        print(f"Drawing {IDENTITIES * IMAGES} faces of {IDENTITIES} people into {out} (once).", flush=True)
+        print(f"Drawing {IDENTITIES * IMAGES:,} faces of {IDENTITIES} people into {out} (once).", flush=True)
     drawn = make_demo_dataset(out / "faces", DemoParameters(IDENTITIES, IMAGES, SEED, PAIRS))
     if drawn or not finished:
         workers = len(os.sched_getaffinity(0))

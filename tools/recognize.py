@@ -1,7 +1,7 @@
 """Find known people in pictures: `index` makes a gallery of them, `search` finds and names the faces of pictures.
 
-    python tools/recognize.py index PEOPLE --model_path work_dirs/demo --out gallery.npz
-    python tools/recognize.py search party.jpg --gallery gallery.npz --model_path work_dirs/demo --out found
+    python tools/recognize.py index PEOPLE --model work_dirs/demo --out gallery.npz
+    python tools/recognize.py search party.jpg --gallery gallery.npz --model work_dirs/demo --out found
 
 PEOPLE is a folder that holds a folder of pictures for each person, or a list of lines `path<TAB>name`. For each picture
 `search` writes NAME.found.jpg, with its faces marked, and NAME.json. A face is somebody's from the cosine on that
@@ -32,7 +32,7 @@ from recognition.draw import Font, Label, annotate
 from recognition.gallery import Gallery
 from recognition.people import labeled_pictures
 from recognition.recognizer import Found, crop_size, index, recognize
-from utils.cli import run_cli
+from utils.cli import add_model, run_cli
 from utils.errors import UserError
 from utils.files import write_whole
 
@@ -44,7 +44,7 @@ _QUALITY = 92  # of the pictures' JPEG
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n\n")[0], epilog=__doc__.rpartition("\n\n")[2], allow_abbrev=False
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     commands = parser.add_subparsers(required=True, metavar="index | search")
     making = commands.add_parser("index", help="make a gallery", allow_abbrev=False)
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     )
     finding.add_argument("--font", type=Path, help="font of the names; default DejaVu Sans, which has no CJK")
     for command in (making, finding):
-        command.add_argument("--model_path", type=Path, required=True, metavar="MODEL", help="of a run, or .onnx")
+        add_model(command, "of a run, or .onnx", required=True)
         add_onnx_options(command)
         command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default %(default)s")
         command.add_argument("--detector", default=None, metavar="DETECTOR", help=HELP.replace("%(default)s", DEFAULT))

@@ -18,7 +18,7 @@ from utils.cli import run_cli
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json", help="of val.py or eval_ijb.py --out")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="of report.html and PNGs")
     args = parser.parse_intermixed_args(arguments)

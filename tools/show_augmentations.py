@@ -31,7 +31,7 @@ _USUAL = 0.2  # of each operation, where the config has none
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="*", metavar="CONFIG | key=value", help="as for training; default: base")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     parser.add_argument(

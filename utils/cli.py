@@ -60,6 +60,14 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() or one == "\n" or "\udc80" <= one <= "\udcff" else "?" for one in text)
 
 
+def add_model(
+    parser: argparse.ArgumentParser, help: str, required: bool = False, type: Callable[[str], Path] = Path
+) -> None:
+    """The option --model, once --model_path, which is still its name in the parsed arguments."""
+    names = ("--model", "--model_path")
+    parser.add_argument(*names, dest="model_path", type=type, required=required, metavar="MODEL", help=help)
+
+
 def rate(text: str) -> float:
     """An argument that is a share of something, above 0 and below 1."""
     try:

@@ -8,14 +8,18 @@ from pathlib import Path
 from utils.interrupts import end_at_interrupt
 
 _ROOT = Path(__file__).resolve().parents[1]
+HELP = _ROOT / "docs" / "help"  # a text for each program, and PROGRAM-COMMAND.txt for its commands: tools/write_help.py
 
 
 def enter_environment() -> None:
-    """Goes on in `.venv`, which `setup.sh` makes, where this Python has no OneFlow; else says what to do and exits.
+    """Shows the program's help if that is asked for. Else goes on in `.venv`, which `setup.sh` makes, where this Python
+    has no OneFlow; if there is none, says what to do and exits.
 
     Until `run_cli`, Ctrl-C ends the program at once: packages are imported, and nothing is written yet.
     """
     end_at_interrupt()
+    if "-h" in sys.argv[1:] or "--help" in sys.argv[1:]:
+        _show_help()
     if importlib.util.find_spec("oneflow"):
         return
     python = _ROOT / ".venv/bin/python"
@@ -23,3 +27,16 @@ def enter_environment() -> None:
         os.execv(python, [str(python), *sys.argv])
     print(f"error: this Python has no OneFlow; run {_ROOT / 'setup.sh'} first, which makes one", file=sys.stderr)
     sys.exit(2)
+
+
+def _show_help() -> None:
+    """Prints the stored help of this program, or of the command of it that is named, and exits. That takes no packages,
+    which a program imports before it has options to explain.
+    """
+    program = Path(sys.argv[0])
+    if _ROOT in program.resolve().parents:
+        for name in (*(f"{program.stem}-{word}" for word in sys.argv[1:2]), program.stem):
+            text = HELP / f"{name}.txt"
+            if text.name == f"{name}.txt" and text.is_file():
+                print(text.read_text(encoding="utf-8"), end="")
+                sys.exit(0)

@@ -1,6 +1,6 @@
 """Does magnitude follow quality? Drawn faces that training never saw, spoiled more and more:
 
-    python tests/benchmarks/bench_quality.py --model_path work_dirs/demo [--model_path CONTROL] --out /tmp/quality
+    python tests/benchmarks/bench_quality.py --model work_dirs/demo [--model_path CONTROL] --out /tmp/quality
 
 Each person is drawn once, sharp and uncovered; then the same picture at rising blur (sigma in pixels), of ever fewer
 pixels, and with a patch of rising size over the face. For each kind and model prints Spearman's rank correlation of |x|

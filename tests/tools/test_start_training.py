@@ -1,0 +1,66 @@
+"""What starts training: which ranks are started with what, and what is reported before."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import start_training
+from utils.errors import UserError
+
+REPO = Path(__file__).resolve().parents[2]
+PREPARE = ["--prepare", str(REPO / "tools/prepare_demo.py")]
+TRAIN = str(REPO / "train.py")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The command lines that the launcher was given."""
+    calls = []
+    monkeypatch.setattr(start_training, "launch", lambda arguments, _: calls.append(arguments) or 0)
+    return calls
+
+
+@pytest.mark.parametrize("config", [[], ["demo"], ["configs/demo.py"], ["lr=0.05"], ["margin_list=(1.0, 0.0, 0.4)"]])
+def test_the_demo_is_the_default_and_is_prepared(config, started):
+    assert start_training.main(["--graph", *config]) == 0
+    assert started == [[*PREPARE, TRAIN, "--graph", *config]]
+
+
+@pytest.mark.parametrize("config", [["ms1mv3_r50"], ["demo", "synthetic=True", "num_classes=9", "num_image=999"]])
+def test_other_runs_prepare_nothing(config, started):
+    assert start_training.main(["--graph", *config]) == 0
+    assert started == [[TRAIN, "--graph", *config]]
+
+
+def test_a_mistake_starts_nothing(started):
+    with pytest.raises(UserError, match="lr = -1"):
+        start_training.main(["--graph", "lr=-1"])
+    with pytest.raises(UserError, match="fp16=True needs the compiled step"):
+        start_training.main(["--eager", "ms1mv3_r50", "fp16=True"])
+    assert started == []
+
+
+def test_nonsense_in_the_environment_is_refused(monkeypatch, capfd):
+    monkeypatch.setenv("NPROC", "many")
+    assert start_training.main(["ms1mv3_r50"]) == 2
+    assert capfd.readouterr().err == "error: NPROC=many is not a whole number from 1 to 4096.\n"
+
+
+def test_a_notice_is_shown_once_and_before_the_ranks(started, tmp_path, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from easydict import EasyDict as edict\nconfig = edict()\nconfig.rec = 'x'\nconfig.warmup_epoch = -1\n"
+    )
+    assert start_training.main([str(mine)]) == 0
+    assert "warmup_epoch = -1 -> 0" in capsys.readouterr().err
+    assert len(started) == 1
+
+
+def test_paths_are_meant_from_where_the_user_stands(tmp_path):
+    """From another folder: of the command line from there, of the config from the repository."""
+    command = [sys.executable, str(REPO / "tools/start_training.py"), "output=runs/a", "--print_config"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert f"config.output = '{tmp_path}/runs/a'" in done.stdout
+    assert f"config.ofrecord_path = '{REPO}/demo_data/ofrecord'" in done.stdout
