@@ -10,7 +10,7 @@ import onnxruntime
 
 from deploy.onnx_options import NOTHING_SAID, OnnxOptions
 from deploy.onnx_ports import embedding_output, image_input
-from utils.errors import UserError
+from utils.errors import UserError, UserWarned
 from utils.reading.faults import broken_file, shown
 
 _ROUNDING = 0.2  # of an integer model's output, the most that two ways of computing it may differ by; 0.6 was seen
@@ -106,6 +106,7 @@ class OnnxEmbedder:
             return self._session
         warnings.warn(
             "ONNX Runtime's integer kernels are wrong on this CPU; the model runs in float32 here, more slowly",
+            UserWarned,
             stacklevel=4,
         )
         self.in_float32 = True

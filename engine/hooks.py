@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import oneflow as flow
-from tqdm import tqdm
 
 from deploy.embedder import Embedder
 from deploy.input_format import own_format
@@ -20,6 +19,7 @@ from engine.trainer import Trainer
 from evaluation.bin_set import BinSet
 from evaluation.embed import describe, verify_set
 from utils.durations import duration
+from utils.progress import Bar
 
 
 class Hook:
@@ -44,14 +44,16 @@ class Progress(Hook):
     def __init__(self, frequent: int, logger: logging.Logger, records: Records | None) -> None:
         self._frequent, self._logger, self._records = frequent, logger, records
         self._losses: list[dict[str, flow.Tensor]] = []
-        self._bar: tqdm | None = None
+        self._bar: Bar | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         self._restart_clock(trainer)
         if len(trainer.phases) > 1:
             self.on_phase(trainer)
         if trainer.runtime.is_main and sys.stdout.isatty():
-            self._bar = tqdm(total=trainer.total_steps, initial=trainer.step, unit="step", dynamic_ncols=True)
+            self._bar = Bar(
+                total=trainer.total_steps, initial=trainer.step, desc="Training", unit="steps", file=sys.stdout
+            )
 
     def after_step(self, trainer: Trainer) -> None:
         self._losses.append(trainer.losses)
@@ -90,7 +92,7 @@ class Progress(Hook):
         epoch = trainer.phase.epoch(trainer.step - 1)
         speed = rate * trainer.phase.global_batch
         self._logger.info(
-            f"Speed {speed:.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
+            f"Speed {speed:,.2f} samples/sec   Loss {loss:.4f}   LearningRate {lr:.6f}   Epoch: {epoch}   "
             f"Global Step: {trainer.step}/{trainer.total_steps}   Required: {duration(left)}"
             + (f"   Phase: {trainer.phase.number + 1}/{len(trainer.phases)}" if len(trainer.phases) > 1 else "")
             + "".join(f"   {name}: {value:.4f}" for name, value in parts.items())
@@ -99,7 +101,7 @@ class Progress(Hook):
             extra={"file_only": self._bar is not None},
         )
         if self._bar:
-            self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.4f}", epoch=epoch, img_s=f"{speed:.0f}")
+            self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.4f}", epoch=epoch, img_s=f"{speed:,.0f}")
         if self._records:
             figures = {"loss": loss, "learning_rate": lr, "samples_per_second": speed}
             figures |= {f"loss/{name}": value for name, value in parts.items()}

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from evaluation.bin_set import BinSet
 from evaluation.make_bin import encode_png, image_suffix
 from utils.errors import UserError
 from utils.folders import new_folder
+from utils.progress import Bar
 
 IMAGES, FLIPPED, PAIRS = "images", "flipped", "pairs.txt"
 
@@ -43,7 +42,7 @@ def unpack(path: Path, out: Path, flip: bool = False, force: bool = False) -> Un
 def _write(images: BinSet, folder: Path, flip: bool) -> int:
     names, encoded = [], 0
     digits = len(str(len(images) - 1))
-    for number in tqdm(range(len(images)), desc="writing", unit="image", disable=None):
+    for number in Bar(range(len(images)), desc="Writing", unit="images"):
         rgb = images.decode(number, number + 1)[0]
         content = images.encoded(number)
         suffix = image_suffix(content)

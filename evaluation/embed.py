@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from evaluation.bin_set import BinSet
 from evaluation.embedding_file import EmbeddingFile
@@ -13,6 +12,7 @@ from evaluation.loader import THREADS, decoded
 from evaluation.sources import ImageSource
 from evaluation.verification import FOLDS, VerificationResult, judge
 from utils.errors import UserError
+from utils.progress import Bar
 
 _CHECKED = 256  # images decoded at a time when a set is looked through
 
@@ -113,12 +113,13 @@ def describe(name: str, result: VerificationResult, step: int | None = None) -> 
     return [
         f"{tag}XNorm: {result.xnorm:.6f}",
         f"{tag}Accuracy-Flip: {result.accuracy:.5f}+-{result.std:.5f}",
-        f"{tag}TAR@FAR<=1e-3: {result.tar:.5f}+-{result.tar_std:.5f}",
+        # Each fold at the threshold where the FAR of the others reaches it: a mean there is for any number of pairs.
+        f"{tag}TAR@FAR<=1e-3: {result.tar:.5f}+-{result.tar_std:.5f}" + ("" if step else " (mean of the folds)"),
     ]
 
 
 def _embed_batches(
-    embedder: Embed, source: ImageSource, batches: Batches, flip: bool, threads: int, bar: tqdm
+    embedder: Embed, source: ImageSource, batches: Batches, flip: bool, threads: int, bar: Bar
 ) -> Iterator[np.ndarray]:
     """(n, views, E) for each batch."""
     for pixels in decoded(source, batches, threads):
@@ -133,8 +134,9 @@ def _cut(start: int, stop: int, batch_size: int) -> Batches:
     return [(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
 
 
-def _bar(show: bool, batches: Batches) -> tqdm:
-    return tqdm(total=sum(stop - start for start, stop in batches), desc="Embedding", unit="img", disable=not show)
+def _bar(show: bool, batches: Batches) -> Bar:
+    total = sum(stop - start for start, stop in batches)
+    return Bar(total=total, desc="Embedding", unit="images", disable=None if show else True)
 
 
 def _refuse_non_finite(embeddings: np.ndarray, source: ImageSource, start: int) -> None:

@@ -88,7 +88,8 @@ def measures(result: dict) -> dict[str, str]:
     figures = {}
     if result["kind"] == "verification":
         figures["accuracy"] = f"{result['accuracy']:.2%} ± {result['std']:.2%}"
-        figures["threshold"] = f"{result['threshold']:.3f}"
+        figures["distance threshold"] = f"{result['threshold']:.3f} (squared)"
+        figures["cosine threshold"] = f"{1 - result['threshold'] / 2:.3f}"
     for far, tar in result["tar_at_far"].items():
         figures[f"TAR@FAR={far}"] = show_tar(result, far, tar)
     figures["AUC"] = "n/a" if result["auc"] is None else f"{result['auc']:.5f}"
@@ -203,7 +204,7 @@ def _is_figure(value: object) -> bool:
 def _csv(result: dict) -> str:
     """A line of names and a line of plain numbers; an empty field is a figure that the pairs do not allow."""
     fields = {key: result.get(key) for key in ("kind", "name", "setting", "model", "pairs", "same")}
-    fields |= {key: result[key] for key in ("accuracy", "std", "threshold", "xnorm", "pca") if key in result}
+    fields |= {key: result[key] for key in ("accuracy", "std", "threshold", "cosine", "xnorm", "pca") if key in result}
     fields |= {f"tar_at_far_{far}": tar for far, tar in result["tar_at_far"].items()}
     fields |= {"auc": result["auc"], "eer": result["eer"], **result.get("identification", {})}
     lines = io.StringIO()
@@ -212,13 +213,18 @@ def _csv(result: dict) -> str:
 
 
 def _markdown(result: dict) -> str:
-    lines = [f"# {title(result)}", "", f"{result['model']} on {result['pairs']} pairs, {result['same']} of them same."]
+    lines = [
+        f"# {title(result)}",
+        "",
+        f"{result['model']} on {result['pairs']:,} pairs, {result['same']:,} of them same.",
+    ]
     lines += ["", "| measure | value |", "| --- | ---: |"]
     lines += [f"| {name} | {value} |" for name, value in measures(result).items()]
     if "folds" in result:
-        lines += ["", "| fold | accuracy | threshold |", "| ---: | ---: | ---: |"]
+        lines += ["", "| fold | accuracy | distance | cosine |", "| ---: | ---: | ---: | ---: |"]
         for number, fold in enumerate(result["folds"], 1):
-            lines.append(f"| {number} | {fold['accuracy']:.2%} | {fold['threshold']:.2f} |")
+            distance, cosine = fold["threshold"], 1 - fold["threshold"] / 2
+            lines.append(f"| {number} | {fold['accuracy']:.2%} | {distance:.2f} | {cosine:.3f} |")
     if result.get("hardest"):
         lines += ["", "| hardest pairs | cosine | images |", "| --- | ---: | --- |"]
         for pair in result["hardest"]:

@@ -8,7 +8,7 @@ from evaluation.curves import roc
 from evaluation.hardest import write_strips
 from evaluation.pairs import Pairs
 from evaluation.quality import FMR, error_versus_reject, magnitudes, pair_quality
-from evaluation.results import measures, verification_result, write_result
+from evaluation.results import measures, show_tar, verification_result, write_result
 from evaluation.verification import FOLDS, VerificationResult, judge
 
 _HARDEST = 12  # pairs of each kind
@@ -43,6 +43,19 @@ def verify_pairs(
 
 
 def describe_curve(name: str, result: dict) -> list[str]:
-    """What `evaluation.embed.describe` does not say, as lines for a log."""
+    """What `evaluation.embed.describe` does not say, as lines for a log: all pairs judged at once, and not by folds. The
+    FARs for which there are too few pairs share a line.
+    """
     said = ("accuracy", "XNorm")
-    return [f"[{name}]{measure}: {value}" for measure, value in measures(result).items() if measure not in said]
+    folds = result["tar_of_folds"]
+    lines = []
+    if folds["far"] is not None:
+        lines.append(f"FAR met by the folds of that TAR: {folds['far']:.5f}")
+    few = [far for far, tar in result["tar_at_far"].items() if tar is None]
+    for measure, value in measures(result).items():
+        if measure not in said and measure.removeprefix("TAR@FAR=") not in few:
+            where = " (all pairs)" if measure.startswith("TAR") else ""
+            lines.append(f"{measure}{where}: {value}")
+    if few:
+        lines.append(f"TAR@FAR={', '.join(few)} (all pairs): {show_tar(result, few[0], None)}")
+    return [f"[{name}]{line}" for line in lines]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from evaluation.align import align
 from evaluation.sources import read_image
@@ -15,6 +14,7 @@ from recognition.people import Labeled
 from recognition.search import Match, nearest
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE, ImageShape, fitted, size_words
+from utils.progress import Bar
 
 _BATCH = 16  # faces embedded at a time
 
@@ -83,7 +83,7 @@ def index(
             rows.append(unit_embeddings(embed, np.stack(crops), [str(each.path) for each in known[-len(crops) :]]))
             crops.clear()
 
-    for picture in tqdm(pictures, desc="finding faces", unit="image", disable=None):
+    for picture in Bar(pictures, desc="Finding faces", unit="images"):
         pixels = read_image(picture.path, picture.where)
         if detect is None:
             if pixels.shape[:2] not in (USUAL_SIZE, size):

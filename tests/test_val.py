@@ -64,7 +64,7 @@ def test_a_list_of_the_same_pairs_says_the_same(folder, said, tmp_path):
     )
     assert figures(listed) == figures(said) and len(figures(said)) == 12
     assert re.search(r"^\[set\]Accuracy-Flip: 0\.\d{5}\+-0\.\d{5}$", said, re.MULTILINE)
-    assert "TAR@FAR=1e-01: n/a (needs 10 different pairs)" in said
+    assert "TAR@FAR=1e-01, 1e-02, 1e-03, 1e-04, 1e-05, 1e-06 (all pairs): n/a (needs 10 different pairs)" in said
     result = json.loads((tmp_path / "list.json").read_text())
     assert (result["pairs"], result["same"], result["pca"], len(result["folds"])) == (12, 6, 0, 10)
     assert result["hardest"][0]["images"][0].startswith("my faces/") and (tmp_path / "report.html").exists()

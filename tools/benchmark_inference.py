@@ -22,11 +22,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.environment import enter_environment
+from utils.progress import Bar
 
 enter_environment()
 
 import onnxruntime
-from tqdm import tqdm
 
 from backbones.registry import with_option
 from planning.inference import PRECISIONS, Speed, measure_inference
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     title = f"{facts['cpu']}, {facts['cores']} cores, ONNX Runtime {facts['onnxruntime']}"
     report = {"machine": facts, "embedding_size": args.embedding_size, "speeds": []}
     speeds, refused = [], {}
-    for network in tqdm(_networks(args.patterns, args.outputs), disable=None, leave=False):
+    for network in Bar(_networks(args.patterns, args.outputs), desc="Measuring", unit="networks", leave=False):
         try:
             speeds += list(measure_inference(network, args.embedding_size, precisions, threads, args.seconds))
         except UserError as error:

@@ -18,10 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.environment import enter_environment
+from utils.progress import Bar
 
 enter_environment()
 
-from tqdm import tqdm
 
 from backbones.registry import Sizes
 from planning.networks import Cost, count, matching, measure_export
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
         raise UserError("--onnx and --time export networks for color images of 112x112 pixels, and no others")
     names = matching(args.patterns)
     costs, refused = [], {}
-    for name in tqdm(names, disable=None, leave=False):
+    for name in Bar(names, desc="Counting", unit="networks", leave=False):
         try:
             costs.append(count(name, sizes))
             if args.onnx:

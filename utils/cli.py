@@ -15,6 +15,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.interrupts import raise_at_interrupt
 from utils.pixels import SIDES
+from utils.quiet import drain
 
 _LONGEST = 4000  # characters of an error that are printed
 
@@ -131,6 +132,7 @@ def _end(status: int, hard_exit: bool) -> None:
     _drop_unread_output()
     if sys.stderr:
         sys.stderr.flush()
+    drain()
     if hard_exit and status:
         os._exit(status)
     sys.exit(status)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from utils.interrupts import end_at_interrupt
+from utils.quiet import quiet_terminal
 
 _ROOT = Path(__file__).resolve().parents[1]
 HELP = _ROOT / "docs" / "help"  # a text for each program, and PROGRAM-COMMAND.txt for its commands: tools/write_help.py
@@ -21,6 +22,9 @@ def enter_environment() -> None:
     if "-h" in sys.argv[1:] or "--help" in sys.argv[1:]:
         _show_help()
     if importlib.util.find_spec("oneflow"):
+        if _is_program():
+            os.environ.setdefault("GLOG_minloglevel", "2")  # warnings, which are level 1, say nothing to users
+            quiet_terminal(os.environ)
         return
     python = _ROOT / ".venv/bin/python"
     if python.exists() and Path(sys.executable) != python:
@@ -29,12 +33,17 @@ def enter_environment() -> None:
     sys.exit(2)
 
 
+def _is_program() -> bool:
+    """Whether this process was started with one of our programs, which is not so in tests that import one."""
+    return _ROOT in Path(getattr(sys.modules["__main__"], "__file__", None) or "/").resolve().parents
+
+
 def _show_help() -> None:
     """Prints the stored help of this program, or of the command of it that is named, and exits. That takes no packages,
     which a program imports before it has options to explain.
     """
     program = Path(sys.argv[0])
-    if _ROOT in program.resolve().parents:
+    if _is_program():
         for name in (*(f"{program.stem}-{word}" for word in sys.argv[1:2]), program.stem):
             text = HELP / f"{name}.txt"
             if text.name == f"{name}.txt" and text.is_file():

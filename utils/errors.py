@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The exception, and the warning, that a user is meant to read."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     Entry points print it and exit with status 2; it never shows as a traceback.
     """
+
+
+class UserWarned(UserWarning):
+    """Something the user should know that stops nothing, said in one sentence."""

@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data.storage import TEMPORARY_SUFFIX, write_file
 from preparation.align.choose import Bounds
 from preparation.align.photos import list_photos
@@ -29,6 +27,7 @@ from preparation.workers import worker_pool
 from recognition.detectors.choose import CASCADE, DEFAULT, load_detector
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE
+from utils.progress import Bar
 
 FACES, RECORDS, REPORT = "faces", "ofrecord", "report"
 _WORK, _JOB = ".aligning", "job.json"
@@ -161,7 +160,7 @@ def _align(task: Task, photos: list[tuple[bytes, bytes]], workers: int) -> list[
     starts = range(0, len(photos), _SLICE)
     with (
         worker_pool(workers, start="spawn") as pool,
-        tqdm(total=len(photos), desc="Aligning", unit="photo", smoothing=0) as bar,
+        Bar(total=len(photos), desc="Aligning", unit="photos") as bar,
     ):
         missing = [start for start in starts if not note_path(task.notes, start).exists()]
         bar.update(len(photos) - sum(len(photos[start : start + _SLICE]) for start in missing))

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.manifest import MANIFEST_NAME, Manifest, Part
 from data.ofrecord import file_crc32, scan_part, write_index
@@ -16,6 +15,7 @@ from preparation.sources.recordio_file import read_property
 from preparation.workers import worker_pool
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE, size_words
+from utils.progress import Bar
 
 _PART_NAME = re.compile(r"part-(\d+)")
 
@@ -54,7 +54,7 @@ def index_parts(
     paths = _part_paths(folder)
     parts, highest = [], 0
     try:
-        with worker_pool(workers) as pool, tqdm(total=len(paths), desc="Scanning", unit="part") as bar:
+        with worker_pool(workers) as pool, Bar(total=len(paths), desc="Scanning", unit="parts") as bar:
             for part, label in pool.map(_index_part, paths, [num_classes] * len(paths), [size] * len(paths)):
                 parts.append(part)
                 highest = max(highest, label)

@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from preparation.convert.plan import SKIPPED_NAME, skipped_lines
 from preparation.sources.formats import LIST_NAME
@@ -19,6 +18,7 @@ from preparation.sources.recordio_file import scan
 from preparation.sources.source import DAMAGED, FAULTY_KINDS, companions
 from utils.errors import UserError
 from utils.folders import new_folder
+from utils.progress import Bar
 
 _FOLDER = "images"
 
@@ -51,7 +51,7 @@ def write_images(root: Path, output: Path, force: bool) -> tuple[int, int, int]:
         raise UserError(f"{source.path} has no usable record.")
     with new_folder(output, [root], force, LIST_NAME) as folder:
         (folder / _FOLDER).mkdir()
-        images = tqdm(source.reader.read(entries), total=len(entries), desc="Writing", unit="image", smoothing=0)
+        images = Bar(source.reader.read(entries), total=len(entries), desc="Writing", unit="images")
         with open(folder / LIST_NAME, "w") as listed:
             for key, label, image in zip(entries["key"], labels, images, strict=True):
                 name = f"{_FOLDER}/{key:08d}.jpg"
@@ -68,7 +68,7 @@ def write_images(root: Path, output: Path, force: bool) -> tuple[int, int, int]:
 def _entries(source: RecordioSource) -> np.ndarray:
     """Where each record lies, without a look at the images."""
     found, records = [], source.records()
-    with tqdm(total=len(records), desc="Reading", unit="rec", smoothing=0) as bar:
+    with Bar(total=len(records), desc="Reading", unit="records") as bar:
         for begin, _, entries, _ in scan(source.path, records):
             entries["offset"] += begin
             found.append(entries)

@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.images import Verdict, repair
 from data.manifest import MANIFEST_NAME, SUCCESS_NAME, Manifest, Part
@@ -28,6 +27,7 @@ from preparation.sources.source import CLASSES_NAME, Reader, Source, class_lines
 from preparation.workers import worker_pool
 from utils.errors import UserError
 from utils.files import show_size
+from utils.progress import Bar
 
 _RECORD_OVERHEAD = 64  # bytes around an image: OFRecord framing and the sidecar's entry, rounded up
 _PARTS = 96  # if nothing else is asked for: enough for 96 ranks
@@ -118,7 +118,7 @@ class _Conversion:
             with pool(self._settings.workers) as executor:
                 if counts is None:
                     self._job.clear(keep=self._source.beside())
-                    with tqdm(total=len(records), desc="Judging", unit="rec", smoothing=0) as bar:
+                    with Bar(total=len(records), desc="Judging", unit="records") as bar:
                         entries = judge_records(
                             self._source.reader, records, self._settings.verify, executor, bar.update
                         )
@@ -189,7 +189,7 @@ class _Conversion:
         """Write the parts that are not there yet; all of them, in order."""
         parts: dict[str, Part] = {}
         count = self._part_count(records)
-        with tqdm(total=records, desc="Writing", unit="rec", smoothing=0) as bar:
+        with Bar(total=records, desc="Writing", unit="records") as bar:
             futures = [
                 executor.submit(_write_part, self._source.reader, self._job, part_name(number), start, stop)
                 for number, (start, stop) in enumerate(part_bounds(records, count))

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from preparation.convert.recordio_writer import RecordWriter
 from preparation.record_sets import RecordSets
 from preparation.sources.source import companions
 from utils.errors import UserError
 from utils.folders import new_folder
+from utils.progress import Bar
 
 EXACT = 1 << 24  # float32, the type of labels and keys in recordio, holds every integer up to here
 _REC, _IDX, _PROPERTY = "train.rec", "train.idx", "property"
@@ -49,7 +49,7 @@ def write_recordio(source: Path, output: Path, force: bool) -> tuple[int, int]:
     with new_folder(output, [source], force, _REC) as folder:
         with RecordWriter(folder / _REC, folder / _IDX) as writer:
             writer.add(0, [first, first + num_classes])
-            images = tqdm(sets.images(order), total=len(order), desc="Writing", unit="rec", smoothing=0)
+            images = Bar(sets.images(order), total=len(order), desc="Writing", unit="records")
             for key, (image, label) in enumerate(zip(images, labels, strict=True), 1):
                 writer.add(key, float(label), image)
             for identity, end in enumerate(ends.tolist()):

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from data.drawn.identity import Identity
 from data.drawn.nuisance import HARD, USUAL, Level
@@ -24,6 +23,7 @@ from preparation.drawn.folder import make_demo_folder
 from preparation.drawn.pictures import Pictures, plan_pictures
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE, size_words
+from utils.progress import Bar
 
 VERSION = 2  # of the drawing: another one means other pictures
 FOLDS = 10  # of a verification set, as lfw.bin is cut
@@ -144,7 +144,7 @@ def _draw_groups(
     count, at_once = len(people), max(1, 120 * len(people) // total)
     seeds, sizes = [parameters.seed] * count, [parameters.image_size] * count
     drawn = pool.map(_draw_pictures, seeds, people, numbers, [level] * count, sizes, chunksize=at_once)
-    with tqdm(total=total, desc=f"drawing {what}", unit="image", disable=None) as progress:
+    with Bar(total=total, desc=f"Drawing {what}", unit="images") as progress:
         for pictures in drawn:
             yield pictures
             progress.update(len(pictures))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from data.drawn import HARD, USUAL, Identity, Nuisance, encode_face, render
 from data.drawn.geometry import SIZE
@@ -21,6 +20,7 @@ from evaluation.ijb_meta import GALLERIES
 from preparation.drawn.dataset import HELD_OUT
 from preparation.drawn.folder import make_demo_folder
 from utils.errors import UserError
+from utils.progress import Bar
 
 VERSION = 1  # of the drawing: another one means other pictures
 _FIRST_PERSON = HELD_OUT + (2 << 20)  # neither trained on nor in the demo's verification sets
@@ -103,7 +103,7 @@ def _draw(folder: Path, parameters: DemoIjb) -> Iterator[_Image]:
     plan += [(person, 1 + probe, _PROBES[probe]) for person in people for probe in range(len(_PROBES))]
     total = sum(map(sum, (_GALLERY, *_PROBES))) * parameters.people
     number, medias = 0, len(people)  # the first media are the people's videos
-    with tqdm(total=total, desc=f"drawing {parameters.target}", unit="image", disable=None) as progress:
+    with Bar(total=total, desc=f"Drawing {parameters.target}", unit="images") as progress:
         for template, (person, part, (stills, frames)) in enumerate(plan, start=1):
             face = Identity.draw(parameters.seed, _FIRST_PERSON + person)
             for image in range(stills + frames):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.images import ImageChecker, Verdict
 from data.manifest import SUCCESS_NAME, Manifest, Part
@@ -21,6 +20,7 @@ from preparation.record_sets import RecordSets
 from preparation.workers import worker_pool
 from utils.errors import UserError
 from utils.files import digest_of, show_size, sync
+from utils.progress import Bar
 
 MAX_CLASSES = 1 << 31  # labels are int32
 _PLAN_NAME = "_plan.npy"  # what workers write; tasks are small, as one that fills a pipe outlives Ctrl-C
@@ -75,7 +75,7 @@ def write_set(
     np.save(folder / _PLAN_NAME, plan)
     del plan
     parts: dict[str, Part] = {}
-    with worker_pool(workers) as pool, tqdm(total=count, desc="Writing", unit="rec", smoothing=0) as bar:
+    with worker_pool(workers) as pool, Bar(total=count, desc="Writing", unit="records") as bar:
         futures = [pool.submit(_write_part, sets.folders, folder, n, *bound) for n, bound in enumerate(bounds)]
         for future in as_completed(futures):
             part = future.result()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.manifest import MANIFEST_NAME, Manifest
 from data.storage import TEMPORARY_SUFFIX
@@ -21,6 +20,7 @@ from preparation.inspect.table import RecordTable
 from preparation.workers import worker_pool
 from utils.errors import UserError
 from utils.folders import new_folder
+from utils.progress import Bar
 
 SUMMARY, HISTOGRAM, SHEET = "summary.json", "images_per_identity.png", "contact_sheet.png"
 FAULTS, EMPTY = "faults.csv", "identities_without_images.txt"
@@ -98,7 +98,7 @@ def _check_parts(
     lists = {part.name: out / f"_{part.name}.csv" for part in manifest.parts}
     with (
         worker_pool(workers) as pool,
-        tqdm(total=manifest.num_records, desc="Checking", unit="rec", smoothing=0) as bar,
+        Bar(total=manifest.num_records, desc="Checking", unit="records") as bar,
     ):
         flags = (manifest.num_classes, manifest.image_size, verify, duplicates, table.path)
         futures = {

@@ -34,7 +34,7 @@ def run(*words, **how):
 def sentence(done):
     """The one line that a failed run printed, after its progress bars."""
     assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line and "rec/s]" not in line]
+    lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
     return lines[0]
 

@@ -42,7 +42,7 @@ def contents(folder):
 def sentence(run):
     """The one line that a failed run printed, after its progress bars."""
     assert "Traceback" not in run.stderr
-    lines = [line for line in run.stderr.replace("\r", "\n").splitlines() if line and "rec/s]" not in line]
+    lines = run.stderr.splitlines()
     assert len(lines) == 1, run.stderr
     return lines[0]
 
@@ -54,7 +54,6 @@ def test_converts_from_any_folder_and_says_what_it_did(source, straight, tmp_pat
     assert "600 images of 10 identities in 200 parts" in run.stdout
     assert "0 repaired by re-encoding, 0 skipped\n" in run.stdout
     assert str(tmp_path / "out") in run.stdout
-    assert "Judging: 100%" in run.stderr and "Writing: 100%" in run.stderr
     assert contents(tmp_path / "out") == straight
 
 

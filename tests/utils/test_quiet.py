@@ -1,0 +1,85 @@
+"""What libraries write to descriptor 2: what means nothing is dropped, and whatever else they say is seen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.quiet import is_noise
+
+REPO = Path(__file__).resolve().parents[2]
+IBVERBS = b"libibverbs not available, ibv_fork_init skipped"
+NO_CARD = (
+    b"E20261127 02:41:01.758690 24244 cuda_device_manager_factory.cpp:65] Failed to get cuda runtime version: CUDA"
+)
+REAL = b"F20261127 02:41:02.000000 24244 rpc_client.cpp:190] Check failed: no answer"
+BEGIN = """
+import os, sys, time, warnings
+from utils.errors import UserWarned
+from utils.quiet import drain, quiet_terminal
+quiet_terminal(os.environ)
+noise = {noise!r}
+"""
+
+
+def run(body, **variables):
+    code = BEGIN.format(noise=IBVERBS + b"\n") + body
+    environ = {"PATH": "/usr/bin:/bin", **variables}
+    return subprocess.run([sys.executable, "-c", code], cwd=REPO, env=environ, capture_output=True, timeout=60)
+
+
+def test_noise():
+    assert is_noise(IBVERBS, has_driver=True)
+    assert is_noise(NO_CARD, has_driver=False)
+    assert not is_noise(NO_CARD, has_driver=True)  # with a card it says that the driver is too old
+    assert not is_noise(REAL, has_driver=False)
+
+
+def test_all_but_noise_is_passed_on():
+    done = run("os.write(2, b'one\\n' + noise + b'two\\nand a half'); print('three'); drain(); sys.exit(3)")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"three\n", b"one\ntwo\nand a half")
+
+
+def test_last_words_of_a_crash_are_seen():
+    done = run(f"os.write(2, noise + {REAL!r}); os.abort()")
+    assert (done.returncode, done.stderr) == (-6, REAL)
+
+
+def test_a_line_without_end_is_not_held_back():
+    code = BEGIN.format(noise=b"") + "os.write(2, b'waiting'); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stderr=subprocess.PIPE) as process:
+        assert process.stderr.read(7) == b"waiting"
+        process.kill()
+
+
+def test_pythons_own_stderr_is_the_terminals():
+    done = run("print('mine', file=sys.stderr); print(sys.stderr.fileno() != 2, file=sys.stderr)")
+    assert done.stderr == b"mine\nTrue\n"
+
+
+def test_who_asks_for_everything_gets_it():
+    assert run("os.write(2, noise)", GLOG_minloglevel="0").stderr == IBVERBS + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("UserWarning", b""),
+        ("DeprecationWarning", b""),
+        ("UserWarned", b"warning: slow\n"),
+        ("RuntimeWarning", b"slow"),
+    ],
+)
+def test_warnings_of_packages_are_not_shown(kind, shown):
+    stderr = run(f"warnings.warn('slow', {kind})").stderr
+    assert stderr == shown or (shown == b"slow" and shown in stderr)
+
+
+def test_the_launcher_kills_no_last_words(tmp_path):
+    rank = tmp_path / "rank.py"
+    rank.write_text(BEGIN.format(noise=b"") + f"os.write(2, {REAL!r} + b'\\n'); os.abort()\n")
+    command = [sys.executable, "-m", "launch", "--nproc", "2", str(rank)]
+    environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO)}
+    done = subprocess.run(command, cwd=REPO, env=environ, capture_output=True, timeout=60)
+    assert done.stderr.count(REAL) == 2
