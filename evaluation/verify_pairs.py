@@ -43,8 +43,8 @@ def verify_pairs(
 
 
 def describe_curve(name: str, result: dict) -> list[str]:
-    """What `evaluation.embed.describe` does not say, as lines for a log: all pairs judged at once, and not by folds. The
-    FARs for which there are too few pairs share a line.
+    """What `evaluation.embed.describe` does not say, as lines for a log: all pairs judged at once, not by folds. FARs
+    for which there are too few pairs share a line.
     """
     said = ("accuracy", "XNorm")
     folds = result["tar_of_folds"]
