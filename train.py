@@ -18,7 +18,7 @@ from launch.rendezvous import wait_for_first_rank
 from utils.cli import run_cli
 from utils.config import dump_config, format_config
 from utils.config.arguments import parse_training
-from utils.config.rules import teacher_in_step, uses_teacher
+from utils.config.rules import check_device, teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
@@ -139,10 +139,7 @@ def main(arguments: list[str]) -> int:
     runtime, missing = start_runtime(cfg.device, bool(usable)), ""
     if cfg.cpu_kernels and runtime.device == "cpu":
         runtime, missing = with_kernels(runtime, fresh)
-    if cfg.fp16 and runtime.device == "cpu":
-        raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
-    if cfg.data_format == "NHWC" and runtime.device == "cpu":
-        raise UserError("data_format=NHWC needs a CUDA card, OneFlow's CPU kernels are wrong in it; leave it out")
+    check_device(cfg, runtime.device)
     sets = {}
     if cfg.val_targets:
         sets = load_bin_sets(cfg.val_targets, Path(cfg.val_path or cfg.ofrecord_path), runtime.rank, runtime.ranks)

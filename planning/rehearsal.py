@@ -1,5 +1,6 @@
 """What a run would do, without doing it: its phases, and with --dry_run all it needs, its memory and its time."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from planning.memory import show_bytes, total
 from planning.options import Planner
 from utils.config.file import find_config
 from utils.config.phases import distills
+from utils.config.rules import check_device
 from utils.durations import duration
 from utils.errors import UserError
 
@@ -61,6 +63,8 @@ def rehearse(config: str, overrides: Sequence[str], cfg, ranks: int, here: int, 
     overrides: as typed. device: "cuda" or "cpu". Raises UserError for what the run would be refused for, and if it does
     not fit into memory.
     """
+    check_device(cfg, device)
+    _check_paths(cfg)
     cfg.image_size = network_size(cfg)
     phases, num_image = plan_run(cfg, ranks)
     classes = cfg.num_classes
@@ -91,6 +95,17 @@ def rehearse(config: str, overrides: Sequence[str], cfg, ranks: int, here: int, 
         "time", f"{taken.step_seconds:.3g} s a step, {rate:,.0f} images/s here: {duration(steps * taken.step_seconds)}"
     )
     print("Nothing was trained, and nothing was written. Verifications and checkpoints come on top.")
+
+
+def _check_paths(cfg) -> None:
+    """Raises UserError for weights or a checkpoint that are not there, and an output that cannot be written."""
+    for key in ("pretrained", "pretrained_head", "resume"):
+        if isinstance(cfg[key], str) and not Path(cfg[key]).exists():
+            raise UserError(f"{key}={cfg[key]} is not there")
+    output = Path(cfg.output).absolute()
+    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"output={cfg.output} cannot be written: {there} is no folder that takes files")
 
 
 def _say(name: str, words: str) -> None:

@@ -20,7 +20,7 @@ from launch.launcher import main as launch
 from utils.cli import run_cli
 from utils.config import dump_config
 from utils.config.arguments import Training, parse_training
-from utils.config.file import REPO, find_config
+from utils.config.file import REPO, find_config, show_path
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
@@ -33,12 +33,15 @@ def main(arguments: list[str]) -> int:
     loaded = training.read()
     if loaded.notice:
         print(loaded.notice, file=sys.stderr, flush=True)
+    demo = find_config(training.config).samefile(REPO / "configs/demo.py") and not loaded.cfg.synthetic
     if training.print_phases or training.dry_run:
+        if demo and not Path(loaded.cfg.ofrecord_path, "dataset.json").exists():
+            raise UserError("the demo's faces are not drawn yet; a run draws them first, or tools/prepare_demo.py does")
         plan(training, loaded.cfg)
         return 0
-    prepare = []
-    if find_config(training.config).samefile(REPO / "configs/demo.py") and not loaded.cfg.synthetic:
-        prepare = ["--prepare", str(REPO / "tools/prepare_demo.py")]
+    prepare = ["--prepare", str(REPO / "tools/prepare_demo.py")] if demo else []
+    if sys.stderr.isatty():
+        print(f"Starting {show_path(find_config(training.config))} ...", file=sys.stderr, flush=True)
     return launch([*prepare, str(REPO / "train.py"), *arguments], os.environ)
 
 

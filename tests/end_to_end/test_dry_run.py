@@ -34,7 +34,18 @@ def test_it_says_what_the_run_has_and_takes(dry_run, dataset, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_fails_as_the_run_would(dry_run):
-    done = dry_run("val_targets=nowhere")
-    assert done.returncode == 2
-    assert "nowhere.bin" in done.stderr.splitlines()[-1]
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("val_targets=nowhere", "nowhere.bin"),
+        ("fp16=True", "fp16=True with device = 'cpu'"),
+        ("pretrained=nowhere", "nowhere is not there"),
+        ("output=/dev/null/out", "cannot be written"),
+        ("batch_size=30", "fewer images"),
+    ],
+)
+def test_it_fails_as_the_run_would(override, sentence, dry_run):
+    done = dry_run(override)
+    assert (done.returncode, done.stdout.count("Nothing was trained")) == (2, 0)
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -254,6 +254,14 @@ def check_together(cfg: EasyDict, places: dict[str, str], require_data: bool) ->
         raise refusal(found)
 
 
+def check_device(cfg: EasyDict, device: str) -> None:
+    """Raises UserError for what cannot be had on the device, "cuda" or "cpu", that `cfg.device` has come to."""
+    if cfg.fp16 and device == "cpu":
+        raise UserError("fp16=True needs a CUDA card, OneFlow has no half-precision kernels for CPUs; add fp16=False")
+    if cfg.data_format == "NHWC" and device == "cpu":
+        raise UserError("data_format=NHWC needs a CUDA card, OneFlow's CPU kernels are wrong in it; leave it out")
+
+
 def contradictions(cfg: EasyDict, places: dict[str, str], require_data: bool, but: Set[str] = frozenset()) -> list[str]:
     """A sentence for each contradiction between keys; none about the keys of `but`, which have a finding already."""
     found = [] if "augment" in but else _unknown_operations(cfg.augment, places["augment"])
