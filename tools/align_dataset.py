@@ -85,12 +85,12 @@ def main(arguments: list[str]) -> None:
     people = _counted(summary["people"], "person", "people")
     print(f"{people}, {summary['people_without_a_face']} of them without a face")
     for reason, count in summary["left_out"].items():
-        print(f"left out: {count} ({reason})")
+        print(f"left out: {count:,} ({reason})")
     print(f"Done: {args.out / (RECORDS if args.ofrecord else FACES)}; report: {args.out / REPORT}")
 
 
 def _counted(count: int, one: str, several: str = "") -> str:
-    return f"{count} {one if count == 1 else several or one + 's'}"
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 if __name__ == "__main__":

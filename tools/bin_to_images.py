@@ -1,8 +1,8 @@
 """Take a verification set apart: its images as files, and the list of its pairs.
 
-python tools/bin_to_images.py datasets/lfw.bin --out lfw_images --flip_test
+python tools/bin_to_images.py datasets/lfw.bin --out datasets/lfw_images --flip_test
 
-`tools/make_bin.py lfw_images/pairs.txt --out lfw.bin` puts it together again.
+`tools/make_bin.py datasets/lfw_images/pairs.txt --out datasets/lfw.bin` puts it together again.
 """
 
 import argparse
@@ -27,9 +27,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--force", action="store_true", help="replace a folder that this program wrote before")
     args = parser.parse_args(arguments)
     written = unpack(args.bin, args.out, args.flip_test, args.force)
-    print(f"{args.out}: {written.images} images of {written.pairs} pairs, listed in {PAIRS}")
+    print(f"{args.out}: {written.images:,} images of {written.pairs:,} pairs, listed in {PAIRS}")
     if written.encoded:
-        print(f"{written.encoded} were neither JPEG nor PNG and are PNG now, with the same pixels")
+        print(f"{written.encoded:,} were neither JPEG nor PNG and are PNG now, with the same pixels")
 
 
 if __name__ == "__main__":

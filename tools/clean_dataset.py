@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> int:
     about = {"model": model, "centers": str(args.checkpoint) if centers else "class means"}
     made, summary = write_cleaned(sets, embeddings, centers, limits, lists, output, about, args.rows)
     _say(args, summary)
-    print(f"{made.num_records} images of {made.num_classes} identities in {len(made.parts)} parts")
+    print(f"{made.num_records:,} images of {made.num_classes:,} identities in {len(made.parts)} parts")
     print(f"Done: {args.out}")
     return 0
 
@@ -128,10 +128,10 @@ def _refuse_other_model(path: Path, checkpoint: Path, size: int, wanted: int) ->
 
 def _say(args: argparse.Namespace, summary: dict) -> None:
     share = summary["dropped"] / summary["images"]
-    print(f"{summary['dropped']} of {summary['images']} images dropped ({share:.1%}), by {summary['centers']}")
-    print(f"{summary['identities'] - summary['identities_left']} of {summary['identities']} identities fewer")
+    print(f"{summary['dropped']:,} of {summary['images']:,} images dropped ({share:.1%}), by {summary['centers']}")
+    print(f"{summary['identities'] - summary['identities_left']} of {summary['identities']:,} identities fewer")
     merge, split = review_files(args.out)
-    print(f"To review: {summary['duplicates']} pairs to merge in {merge}, {summary['mixed']} to split in {split}")
+    print(f"To review: {summary['duplicates']:,} pairs to merge in {merge}, {summary['mixed']:,} to split in {split}")
     if summary["duplicates_listed"] < summary["duplicates"]:
         print(f"Listed are the nearest {summary['duplicates_listed']} pairs; a smaller --duplicate_angle finds fewer")
 

@@ -46,8 +46,8 @@ def run_conversion(settings: Settings, pool: Callable[[int], AbstractContextMana
     """Convert by the processes that `pool` gives, and say what was done. Raises UserError."""
     manifest = convert(settings, pool)
     where = f", listed in {settings.output / SKIPPED_NAME}" if manifest.skipped else ""
-    print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
+    print(f"{manifest.num_records:,} images of {manifest.num_classes:,} identities in {len(manifest.parts)} parts")
     if manifest.image_size != USUAL_SIZE:
         print(f"Images are {size_words(manifest.image_size)}; networks that train on them take that size by default")
-    print(f"{manifest.repaired} repaired by re-encoding, {manifest.skipped} skipped{where}")
+    print(f"{manifest.repaired:,} repaired by re-encoding, {manifest.skipped:,} skipped{where}")
     print(f"Done: {settings.output}")

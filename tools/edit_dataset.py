@@ -116,7 +116,7 @@ def _split(args: argparse.Namespace, output: Output) -> None:
     ):
         _say(made, f"{name}: ")
     if args.pairs is not None:
-        print(f"{TRAIN_NAME}/{BIN_NAME}: {args.pairs} pairs; verify on them with val_targets={Path(BIN_NAME).stem}")
+        print(f"{TRAIN_NAME}/{BIN_NAME}: {args.pairs:,} pairs; verify on them with val_targets={Path(BIN_NAME).stem}")
 
 
 def _write_pairs(
@@ -137,7 +137,7 @@ def _write_pairs(
 
 def _say(manifest: Manifest, name: str = "") -> None:
     parts = len(manifest.parts)
-    print(f"{name}{manifest.num_records} images of {manifest.num_classes} identities in {parts} parts")
+    print(f"{name}{manifest.num_records:,} images of {manifest.num_classes:,} identities in {parts} parts")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Turn a model of this repository into a backbone.pth as arcface_torch loads it.
 
-python tools/export_weights.py work_dirs/demo --out backbone.pth
+python tools/export_weights.py work_dirs/demo --out work_dirs/backbone.pth
 """
 
 import argparse

@@ -7,7 +7,7 @@ Interrupted, the same command goes on where it stopped.
 Magnitude says most about quality if the model was trained with MagFace. To fine-tune one with MagFace, add --magface:
 it prints the loss whose range holds the magnitudes that were measured.
 
-    python tools/face_quality.py datasets/people --model work_dirs/r50 --out quality --magface
+    python tools/face_quality.py datasets/people --model work_dirs/r50 --out work_dirs/quality --magface
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     if not np.isfinite(quality).all():
         raise UserError(f"{path} holds NaN or infinity for {images.name(int(np.argmin(np.isfinite(quality))))}")
     written = write_quality(images, quality, args.out, args.faces)
-    print(f"{len(quality)} faces of {args.source} by {model}")
+    print(f"{len(quality):,} faces of {args.source} by {model}")
     low, middle, high = np.percentile(quality, (5, 50, 95))
     print(f"|x|: {quality.min():.4g} to {quality.max():.4g}; 5 % {low:.4g}, median {middle:.4g}, 95 % {high:.4g}")
     if args.magface:

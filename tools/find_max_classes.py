@@ -57,19 +57,19 @@ def main(arguments: list[str]) -> None:
             limit=None if on_cards else limit,
         )  # fmt: skip
         if isinstance(found, OutOfMemory):
-            print(f"{classes:>12} identities: no, {found.reason} ({show_bytes(found.peak)})", flush=True)
+            print(f"{classes:>14,} identities: no, {found.reason} ({show_bytes(found.peak)})", flush=True)
             return False
-        print(f"{classes:>12} identities: yes, {show_bytes(found.card or found.peak)}", flush=True)
+        print(f"{classes:>14,} identities: yes, {show_bytes(found.card or found.peak)}", flush=True)
         return True
 
     asked = "the cards" if on_cards else f"{show_bytes(limit)} for each"
     print(f"{cfg.network}, {args.ranks} rank(s), {cfg.batch_size} images each, in the memory of {asked}", flush=True)
     good, bad = largest(holds, planned or 100_000, args.tolerance, lowest=max(2, args.ranks))
     if not good:
-        raise UserError(f"not even {bad} identities fit; use a smaller batch_size or more memory")
-    print(f"\n{good} identities fit, {bad} do not")
+        raise UserError(f"not even {bad:,} identities fit; use a smaller batch_size or more memory")
+    print(f"\n{good:,} identities fit, {bad:,} do not")
     if planned:
-        print(f"The planner says {planned} ({planned / good - 1:+.1%})")
+        print(f"The planner says {planned:,} ({planned / good - 1:+.1%})")
     elif not on_cards:
         print("The planner says that none fit")
 

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=cores, help="processes (default: one per core)")
     args = parser.parse_args(arguments)
     manifest = index_parts(args.folder, args.num_classes, args.workers, args.image_size)
-    print(f"{manifest.num_records} images of {manifest.num_classes} identities in {len(manifest.parts)} parts")
+    print(f"{manifest.num_records:,} images of {manifest.num_classes:,} identities in {len(manifest.parts)} parts")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     report = args.out or args.folder / "inspection"
     found = inspect_set(args.folder, report, args.workers, args.verify, args.duplicates)
     summary = found.summary
-    print(f"{summary['images']} images of {summary['identities']} identities in {summary['parts']} parts")
+    print(f"{summary['images']:,} images of {summary['identities']:,} identities in {summary['parts']} parts")
     print(f"{summary['bytes'] / 1e6:.1f} MB; {summary['identities_without_images']} identities without images")
     for name, unit in (("images_per_identity", "images per identity"), ("bytes_per_image", "bytes per image")):
         if spread := summary[name]:

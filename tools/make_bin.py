@@ -1,7 +1,7 @@
 """Make a verification set of one's own images, in InsightFace's .bin format.
 
-    python tools/make_bin.py PEOPLE --out datasets/mine.bin --pairs 600
-    python tools/make_bin.py pairs.txt --out datasets/mine.bin
+    python tools/make_bin.py PEOPLE --out work_dirs/mine.bin --pairs 600
+    python tools/make_bin.py pairs.txt --out work_dirs/mine.bin
 
 PEOPLE is a folder that holds one folder of aligned images for each person; pairs are drawn from them, as many
 of one person as of two in each of the ten folds. A list, lines of `path path 0/1`, gives its pairs in its own order.
@@ -60,12 +60,12 @@ def main(arguments: list[str]) -> None:
     except OSError as error:
         raise UserError(f"{args.out} cannot be written: {error.strerror}") from error
     distinct = len({file for first, second, _ in pairs for file in (first, second)})
-    print(f"{args.out}: {len(pairs)} pairs, {sum(issame)} of them of one person, of {distinct} images")
+    print(f"{args.out}: {len(pairs):,} pairs, {sum(issame):,} of them of one person, of {distinct:,} images")
     if reader.resized:
         size = size_words(args.image_size)
-        print(f"{len(reader.resized)} images were not {size} and are scaled, such as {reader.resized[0]}")
+        print(f"{len(reader.resized):,} images were not {size} and are scaled, such as {reader.resized[0]}")
     if encoded := len(reader.converted) - len(reader.resized):
-        print(f"{encoded} were neither JPEG nor PNG and are PNG now, with the same pixels")
+        print(f"{encoded:,} were neither JPEG nor PNG and are PNG now, with the same pixels")
 
 
 def _pairs(args: argparse.Namespace) -> list[Pair]:

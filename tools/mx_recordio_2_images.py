@@ -26,9 +26,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--force", action="store_true", help="replace a folder that has a label.txt")
     args = parser.parse_args(arguments)
     images, identities, skipped = write_images(args.root_dir, args.output_dir, args.force)
-    print(f"{images} images of {identities} identities in {args.output_dir}")
+    print(f"{images:,} images of {identities:,} identities in {args.output_dir}")
     if skipped:
-        print(f"{skipped} skipped, listed in {args.output_dir / SKIPPED_NAME}")
+        print(f"{skipped:,} skipped, listed in {args.output_dir / SKIPPED_NAME}")
 
 
 if __name__ == "__main__":

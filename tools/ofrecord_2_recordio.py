@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--force", action="store_true", help="replace a folder that has a train.rec")
     args = parser.parse_args(arguments)
     images, identities = write_recordio(args.source, args.out, args.force)
-    print(f"{images} images of {identities} identities in {args.out}")
+    print(f"{images:,} images of {identities:,} identities in {args.out}")
     if images + identities >= EXACT:
         print(f"Its header is rounded: InsightFace reads keys up to {EXACT} exactly; this program's tools read all.")
 

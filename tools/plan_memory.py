@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     planner, room = Planner(cfg, ranks, device), Room(host // ranks, card)
     found = planner.predict(classes)
     where = f"{ranks} {device} rank(s), {cfg.batch_size} images each"
-    print(f"{cfg.network}, {classes} identities, sample_rate={cfg.sample_rate}, {where}\n")
+    print(f"{cfg.network}, {classes:,} identities, sample_rate={cfg.sample_rate}, {where}\n")
     _table("On the host, per rank" if device == "cuda" else "Per rank", found.host, found.host_total)
     if device == "cuda":
         _table("On the card", found.card, found.card_total)
@@ -55,20 +55,20 @@ def main(arguments: list[str]) -> None:
 
     per_rank = f"{show_bytes(card)} of each card and " if device == "cuda" else ""
     print(f"With {per_rank}{show_bytes(room.host)} of host memory for each rank there is room for")
-    print(f"  {planner.most_classes(room):>13} identities as configured")
+    print(f"  {planner.most_classes(room):>17,} identities as configured")
     suggested = None
     for head in planner.options():
         fits = room.holds(planner.predict(classes, **head))
         suggested = suggested or (head if fits else None)
         words = " ".join(f"{key}={value}" for key, value in head.items())
-        print(f"  {planner.most_classes(room, **head):>13} identities with {words}")
+        print(f"  {planner.most_classes(room, **head):>17,} identities with {words}")
     if suggested:
-        print(f"\nSuggested for {classes}: " + " ".join(f"{key}={value}" for key, value in suggested.items()))
+        print(f"\nSuggested for {classes:,}: " + " ".join(f"{key}={value}" for key, value in suggested.items()))
         files = planner.predict(classes, **suggested).files
         if files:
             print(f"It needs {show_bytes(files)} of disk.")
     else:
-        print(f"\n{classes} identities do not fit; use more ranks, a smaller batch_size, or more memory")
+        print(f"\n{classes:,} identities do not fit; use more ranks, a smaller batch_size, or more memory")
     print("Not counted: what verifying and saving take for a moment.")
     if device == "cuda":
         print("Figures for cards are calculated, and were not checked on one; leave a tenth of the memory free.")

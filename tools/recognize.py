@@ -1,7 +1,7 @@
 """Find known people in pictures: `index` makes a gallery of them, `search` finds and names the faces of pictures.
 
-    python tools/recognize.py index PEOPLE --model work_dirs/demo --out gallery.npz
-    python tools/recognize.py search party.jpg --gallery gallery.npz --model work_dirs/demo --out found
+    python tools/recognize.py index PEOPLE --model r50.onnx --out work_dirs/gallery.npz
+    python tools/recognize.py search party.jpg --gallery work_dirs/gallery.npz --model r50.onnx --out work_dirs/found
 
 PEOPLE is a folder that holds a folder of pictures for each person, or a list of lines `path<TAB>name`. For each picture
 `search` writes NAME.found.jpg, with its faces marked, and NAME.json. A face is somebody's from the cosine on that

@@ -1,6 +1,6 @@
 """Puts results of evaluations on one page: tables, ROC curves, histograms, folds, hardest pairs; models are compared.
 
-python tools/report.py results/r18/lfw.json results/r50/lfw.json results/r50/IJBC.json --out results/report
+python tools/report.py work_dirs/results/{lfw,IJBC_N1D1F2}.json --out work_dirs/results/report
 """
 
 import argparse
@@ -20,7 +20,7 @@ from utils.cli import run_cli
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json", help="of val.py or eval_ijb.py --out")
-    parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="of report.html and PNGs")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/report"), metavar="DIR", help="of a page and PNGs")
     args = parser.parse_intermixed_args(arguments)
     print(f"{write_report(args.results, args.out)} and its pictures beside it")
 

@@ -1,7 +1,7 @@
 """Show what augmentation does to faces: a sheet of each operation alone, then of whole epochs.
 
-python tools/show_augmentations.py my_faces --out sheet.png
-python tools/show_augmentations.py augment=crop_pad:0.2,low_resolution:0.2 --images demo_data/ofrecord --out sheet.png
+python tools/show_augmentations.py my_faces --out work_dirs/sheet.png
+python tools/show_augmentations.py augment=crop_pad:0.2,color:0.2 --images demo_data/ofrecord --out work_dirs/sheet.png
 
 The epochs are those of a run with this config. Without an `augment`, all operations are shown.
 """

@@ -83,4 +83,4 @@ def test_no_weights_are_drawn(monkeypatch, capsys):
     for name in ("normal_", "kaiming_uniform_", "uniform_"):
         monkeypatch.setattr(f"oneflow.nn.init.{name}", draw)
     show_plan(load_config("synthetic", ["network=r18"]), ranks=1)
-    assert "1000000 images, 1 rank" in capsys.readouterr().out
+    assert "1,000,000 images, 1 rank" in capsys.readouterr().out
