@@ -1,6 +1,6 @@
 """Measure speed and memory of training steps against identities, sample rates and ranks, on synthetic data.
 
-python -m tools.benchmark speed_head --classes 10000,1000000 --sample_rates 1.0,0.1 --ranks 1,2 --out work_dirs/speed.json
+python -m tools.benchmark speed_head --classes 10000,1000000 --sample_rates 1.0,0.1 --ranks 2 --out work_dirs/speed.json
 
 Each point is a run in fresh processes: some steps to warm up, then the median step, of the slowest rank. Memory is the
 peak of resident memory (VmHWM), or on cards what nvidia-smi says. The head's share is what the step takes longer than
