@@ -22,7 +22,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.environment import enter_environment
-from utils.progress import Bar
 
 enter_environment()
 
@@ -35,6 +34,7 @@ from planning.plot import bars
 from planning.report import machine, markdown
 from utils.cli import numbers_above_0, positive, run_cli
 from utils.errors import UserError
+from utils.progress import Bar
 
 
 def main(arguments: list[str]) -> None:

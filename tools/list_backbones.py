@@ -18,10 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.environment import enter_environment
-from utils.progress import Bar
 
 enter_environment()
-
 
 from backbones.registry import Sizes
 from planning.networks import Cost, count, matching, measure_export
@@ -29,6 +27,7 @@ from planning.report import markdown
 from utils.cli import positive, run_cli
 from utils.errors import UserError
 from utils.pixels import USUAL_SHAPE, ImageShape
+from utils.progress import Bar
 
 _COLUMNS: dict[str, tuple[str, Callable[[Cost], str]]] = {
     "network": ("network", lambda cost: cost.network),
