@@ -5,6 +5,7 @@ The config is read here first, so that its mistakes and notices are reported onc
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,6 +22,7 @@ from utils.cli import run_cli
 from utils.config import dump_config
 from utils.config.arguments import Training, parse_training
 from utils.config.file import REPO, find_config, show_path
+from utils.config.rules import check_device, refusal
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
@@ -39,10 +41,24 @@ def main(arguments: list[str]) -> int:
             raise UserError("the demo's faces are not drawn yet; a run draws them first, or tools/prepare_demo.py does")
         plan(training, loaded.cfg)
         return 0
+    if findings := list(_not_here(loaded.cfg, drawn=demo)):
+        raise refusal(findings)
     prepare = ["--prepare", str(REPO / "tools/prepare_demo.py")] if demo else []
     if sys.stderr.isatty():
         print(f"Starting {show_path(find_config(training.config))} ...", file=sys.stderr, flush=True)
     return launch([*prepare, str(REPO / "train.py"), *arguments], os.environ)
+
+
+def _not_here(cfg, drawn: bool) -> Iterator[str]:
+    """What the ranks would find first, seconds later: a device or a dataset that is not there. drawn: it will be."""
+    usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    try:
+        check_device(cfg, "cuda" if usable and cfg.device != "cpu" else "cpu")
+    except UserError as error:
+        yield str(error)
+    if not drawn and not cfg.synthetic and not Path(cfg.ofrecord_path, "dataset.json").exists():
+        made = "tools/prepare_dataset.py makes a dataset, and tools/index_ofrecord.py one of parts that are there"
+        yield f"{Path(cfg.ofrecord_path, 'dataset.json')} is missing: {made}."
 
 
 def plan(training: Training, cfg) -> None:

@@ -66,7 +66,8 @@ def _start_filter() -> None:
     global _filter
     terminal = os.dup(2)
     reading, writing = os.pipe()
-    sys.stdout.flush()
+    if sys.stdout:
+        sys.stdout.flush()
     process = os.fork()
     if process == 0:
         try:

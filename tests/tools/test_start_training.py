@@ -18,6 +18,7 @@ TRAIN = str(REPO / "train.py")
 def started(monkeypatch):
     """The command lines that the launcher was given."""
     calls = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(start_training, "launch", lambda arguments, _: calls.append(arguments) or 0)
     return calls
 
@@ -28,7 +29,7 @@ def test_the_demo_is_the_default_and_is_prepared(config, started):
     assert started == [[*PREPARE, TRAIN, "--graph", *config]]
 
 
-@pytest.mark.parametrize("config", [["ms1mv3_r50"], ["demo", "synthetic=True", "num_classes=9", "num_image=999"]])
+@pytest.mark.parametrize("config", [["synthetic"], ["demo", "synthetic=True", "num_classes=9", "num_image=999"]])
 def test_other_runs_prepare_nothing(config, started):
     assert start_training.main(["--graph", *config]) == 0
     assert started == [[TRAIN, "--graph", *config]]
@@ -42,9 +43,19 @@ def test_a_mistake_starts_nothing(started):
     assert started == []
 
 
+def test_what_is_not_here_is_reported_at_once(started, tmp_path):
+    with pytest.raises(UserError) as refused:
+        start_training.main(["ms1mv3_r50", f"ofrecord_path={tmp_path}", "device=auto"])
+    first, card, data = str(refused.value).splitlines()
+    assert first.startswith("2 things")
+    assert "fp16=True needs a CUDA card" in card
+    assert f"{tmp_path}/dataset.json is missing" in data
+    assert started == []
+
+
 def test_nonsense_in_the_environment_is_refused(monkeypatch, capfd):
     monkeypatch.setenv("NPROC", "many")
-    assert start_training.main(["ms1mv3_r50"]) == 2
+    assert start_training.main(["synthetic"]) == 2
     assert capfd.readouterr().err == "error: NPROC=many is not a whole number from 1 to 4096.\n"
 
 
