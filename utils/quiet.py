@@ -66,22 +66,26 @@ def _start_filter() -> None:
     global _filter
     terminal = os.dup(2)
     reading, writing = os.pipe()
+    begun, begin = os.pipe()
     if sys.stdout:
         sys.stdout.flush()
     process = os.fork()
     if process == 0:
         try:
-            os.setsid()  # neither Ctrl-C nor whoever kills our process group ends it before we are gone
+            os.setsid()  # neither Ctrl-C nor whoever kills our process group ends it before it has passed on all
             os.close(writing)
-            for inherited in (0, 1, 2):
+            os.close(begin)
+            for inherited in {0, 1, 2} - {reading, terminal}:
                 with suppress(OSError):
                     os.close(inherited)
             _pass_on(reading, terminal, _DRIVER.exists())
         finally:
             os._exit(0)
+    os.close(begin)
+    os.read(begun, 1)  # until it has a session of its own
     os.dup2(writing, 2)
-    os.close(reading)
-    os.close(writing)
+    for ours in (begun, reading, writing):
+        os.close(ours)
     sys.stderr = io.TextIOWrapper(
         os.fdopen(terminal, "wb", 0, closefd=False), errors="backslashreplace", line_buffering=True, write_through=True
     )

@@ -25,7 +25,7 @@ def tool(name: str, *arguments: str, status: int = 0) -> str:
 def test_a_plan_for_a_cpu():
     said = tool("plan_memory", *SMALL, "num_classes=500000", "--host_memory", "8GiB", "--ranks", "2")
     assert "head momentum" in said and "total" in said and "identities as configured" in said
-    assert "Suggested for 500000: sample_rate=" in said
+    assert "Suggested for 500,000: sample_rate=" in said
 
 
 def test_a_plan_for_cards_says_that_it_was_not_checked():

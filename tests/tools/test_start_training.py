@@ -62,7 +62,8 @@ def test_nonsense_in_the_environment_is_refused(monkeypatch, capfd):
 def test_a_notice_is_shown_once_and_before_the_ranks(started, tmp_path, capsys):
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from easydict import EasyDict as edict\nconfig = edict()\nconfig.rec = 'x'\nconfig.warmup_epoch = -1\n"
+        "from easydict import EasyDict as edict\nconfig = edict()\n"
+        "config.rec, config.num_classes, config.num_image, config.warmup_epoch = 'synthetic', 9, 999, -1\n"
     )
     assert start_training.main([str(mine)]) == 0
     assert "warmup_epoch = -1 -> 0" in capsys.readouterr().err
