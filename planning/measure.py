@@ -70,6 +70,7 @@ def measure(
         fixed = ["synthetic=True", "val_targets=()", f"output={folder}/output", "resume=False", "pretrained=None"]
         fixed += ["num_image=100000000", "pretrained_head=None"]
         described = {"config": str(config), "overrides": [*overrides, *fixed], "backbone": backbone}
+        described["folder"] = os.getcwd()  # from which their relative paths are meant
         orders.write_text(json.dumps(described | {"steps": steps, "warmup": warmup}))
         mapped = any(argument == "head_store=mmap" for argument in overrides)
         with Path(folder, "output.txt").open("w+b") as output:

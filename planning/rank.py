@@ -24,6 +24,7 @@ from utils.cpu import choose_blas_kernels
 
 def main(arguments: list[str]) -> None:
     orders = json.loads(Path(arguments[0]).read_text())
+    os.chdir(orders["folder"])
     cfg = load_config(orders["config"], orders["overrides"])
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)

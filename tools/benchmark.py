@@ -28,6 +28,7 @@ from utils.cli import numbers_above_0, run_cli
 from utils.config import load_config
 from utils.config.file import find_config
 from utils.errors import UserError
+from utils.progress import Bar, write_above
 
 
 def main(arguments: list[str]) -> None:
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> None:
     report |= {"steps": args.steps, "warmup": args.warmup, "machine": machine(), "points": []}
     title = f"{cfg.network}, {cfg.batch_size} images per rank"
     print(f"{title}; {report['machine']['cpu']}, {report['machine']['cores']} cores", flush=True)
-    for point, run in zip(grid, runs, strict=True):
+    for point, run in Bar(list(zip(grid, runs, strict=True)), desc="Measuring", unit="points", leave=False):
         found = measure(
             find_config(args.config), run, point["ranks"], args.steps, args.warmup, backbone=True, limit=limit
         )
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> None:
             point |= {"host_memory_bytes": found.peak, "device": found.device}
         report["points"].append(point)
 
-        print(table([point]) if point is grid[0] else table([point]).splitlines()[-1], flush=True)
+        write_above(table([point]) if point is grid[0] else table([point]).splitlines()[-1])
         if args.out:  # after each point, so that a run that is stopped keeps what it has
             args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -1,10 +1,9 @@
 """The run's log: lines on the terminal (above a tqdm bar) and the same lines in a file, from rank 0."""
 
 import logging
-import sys
 from pathlib import Path
 
-from tqdm import tqdm
+from utils.progress import write_above
 
 
 class _TqdmHandler(logging.Handler):
@@ -13,8 +12,7 @@ class _TqdmHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "file_only", False):
             return
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        write_above(self.format(record))
 
 
 _FORMAT = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")

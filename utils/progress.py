@@ -27,3 +27,9 @@ class Bar(tqdm):
         speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
         found |= {"done": f"{found['n']:,}", "whole": f"{found['total'] or 0:,}", "speed": f"{speed} {self.unit}/s"}
         return found
+
+
+def write_above(line: str) -> None:
+    """A line on stdout, above whatever bars there are."""
+    Bar.write(line, file=sys.stdout)
+    sys.stdout.flush()
