@@ -1,6 +1,5 @@
 """A trained backbone to an ONNX file that has been checked against it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from deploy.onnx_ports import BYTES, EMBEDDED, NORMALIZATION, OUTSIDE
 from deploy.onnx_ports import INPUT as INPUT_KEY
 from deploy.onnx_quantize import to_fp16, to_int8
 from utils.errors import UserError
+from utils.files import make_folder, new_file
 
 LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}  # to OneFlow's embedding, by precision
 
@@ -56,18 +56,15 @@ def export_onnx(
     onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(model.SerializeToString())
-        del model
-        differences = compare(OnnxEmbedder(partial), embedder, images)
-        _judge(differences, options.precision)
-        partial.replace(path)
+        make_folder(path.parent)
+        with new_file(path) as unfinished:
+            unfinished.write_bytes(model.SerializeToString())
+            del model
+            differences = compare(OnnxEmbedder(unfinished), embedder, images)
+            _judge(differences, options.precision)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return differences
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from utils.errors import UserError
+from utils.files import make_folder, new_file
 
 _BRIDGE = Path(__file__).with_name("torch_bridge.py")
 
@@ -34,18 +35,14 @@ def read_torch_weights(path: Path, python: str = sys.executable) -> dict[str, np
 
 def write_torch_weights(path: Path, state: Mapping[str, np.ndarray], python: str = sys.executable) -> None:
     """Writes `state` as arcface_torch's `backbone.pth`, whole or not at all. Raises UserError as its parts do."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory() as folder:
+        make_folder(path.parent)
+        with new_file(path) as unfinished, TemporaryDirectory() as folder:
             tensors = Path(folder, "tensors.npz")
             np.savez(tensors, **state)
-            _run_bridge(python, "save", tensors, partial, about=path)
-        partial.replace(path)
+            _run_bridge(python, "save", tensors, unfinished, about=path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _run_bridge(python: str, action: str, source: Path, target: Path, about: Path) -> None:

@@ -1,7 +1,6 @@
 """A trained backbone on disk: `backbone.safetensors` with arcface_torch's tensor names, and `config.json` beside it."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,9 +8,10 @@ import numpy as np
 
 from deploy.input_format import OWN, InputFormat, own_format, parse_input
 from utils.errors import UserError
+from utils.files import make_folder, publish
 from utils.pixels import ImageShape
 from utils.reading.json_file import check_fields, is_positive, is_text, read_object
-from utils.tensor_file import read_tensors, write_tensors
+from utils.tensor_file import SEAL, open_tensors, read_tensors, write_tensors
 
 _LARGEST_EMBEDDING = 1 << 16
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "config.json"
@@ -29,7 +29,7 @@ def save_backbone(
 
     about: what else the description says.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     about = {
         "network": network,
         "embedding_size": embedding_size,
@@ -39,9 +39,11 @@ def save_backbone(
     weights, description = (folder / (name + ".partial") for name in (WEIGHTS, DESCRIPTION))
     try:
         write_tensors(weights, state, {key: str(value) for key, value in about.items()}, sealed=True)
+        with open_tensors(weights) as file:
+            about[SEAL] = file.metadata()[SEAL]
         description.write_text(json.dumps(about, indent=2) + "\n")
-        os.replace(description, folder / DESCRIPTION)
-        os.replace(weights, folder / WEIGHTS)
+        publish(description, folder / DESCRIPTION)
+        publish(weights, folder / WEIGHTS)
     finally:
         for left in (weights, description):  # of a disk that was full
             left.unlink(missing_ok=True)
@@ -64,7 +66,16 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     check_fields(
         description, about, "does not say network and embedding_size", {"network": is_text, "embedding_size": _is_size}
     )
-    return read_tensors(file), about
+    return read_tensors(file), _of_these(about, file)
+
+
+def _of_these(about: dict, file: Path) -> dict:
+    """The description, or what the weights say themselves if it is of others: of a model that was not written whole."""
+    with open_tensors(file) as tensors:
+        own = tensors.metadata() or {}
+    if SEAL not in about or SEAL not in own or about[SEAL] == own[SEAL]:
+        return about
+    return {**own, "embedding_size": int(own["embedding_size"])}
 
 
 def _is_size(value: object) -> bool:

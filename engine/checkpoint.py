@@ -31,7 +31,7 @@ from engine.saved_centers import SavedCenters, read_shards
 from heads.class_means import ClassMeans
 from heads.shards import shard_range
 from utils.errors import UserError
-from utils.files import sync
+from utils.files import make_folder, sync
 from utils.pixels import USUAL_SHAPE, ImageShape
 from utils.runtime import Runtime
 from utils.tensor_file import open_tensors, read_tensors, write_tensors
@@ -118,9 +118,9 @@ def save_checkpoint(
 
     def begin() -> None:
         if runtime.is_main:
-            for left in folder.glob(f"*{_PARTIAL}"):
-                shutil.rmtree(left, ignore_errors=True)
-            partial.mkdir(parents=True)
+            make_folder(folder)
+            _clear(folder)
+            partial.mkdir()
 
     def write_shard() -> None:
         flush()
@@ -143,10 +143,17 @@ def save_checkpoint(
                 shutil.rmtree(partial, ignore_errors=True)
             raise error
     if runtime.is_main:
+        _clear(folder)  # of the one that was replaced
         for old in list_checkpoints(folder)[:-keep]:
             if step_of(old) != about["best_step"]:
                 shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _clear(folder: Path) -> None:
+    """Removes what is not a checkpoint, or not any more."""
+    for left in folder.glob(f"*{_PARTIAL}"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _attempt(part: Callable[[], None], runtime: Runtime) -> OSError | None:

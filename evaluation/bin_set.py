@@ -4,7 +4,6 @@ Images 2k and 2k + 1 are pair k.
 """
 
 import functools
-import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import digest_of, refuse_pipe
+from utils.files import digest_of, new_file, refuse_pipe
 from utils.pixels import SIDES, size_words
 from utils.reading.images import decode
 from utils.reading.pickled import read_pickle
@@ -136,10 +135,5 @@ def write_bin(path: str | Path, images: Sequence[bytes], issame: Sequence[bool])
     if len(images) != 2 * len(issame):
         raise ValueError(f"{len(images)} images for {len(issame)} pairs")
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            pickle.dump(([bytes(image) for image in images], [bool(same) for same in issame]), file, protocol=4)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with new_file(path) as unfinished, unfinished.open("wb") as file:
+        pickle.dump(([bytes(image) for image in images], [bool(same) for same in issame]), file, protocol=4)

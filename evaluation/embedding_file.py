@@ -5,6 +5,7 @@ they are in the folder `X.npy.unfinished`, with a byte for each block of images 
 may write different blocks, also from several machines. The last one to finish gives the files their names.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import sync
+from utils.files import make_folder, publish, sync
 from utils.reading.array_file import all_rows, crc32_of, map_array
 from utils.reading.json_file import read_object
 
@@ -52,8 +53,14 @@ class EmbeddingFile:
             raise self._unwritable(error) from None
 
     def missing(self, rank: int = 0, ranks: int = 1) -> list[tuple[int, int]]:
-        """The blocks, (start, stop) in images, of this rank's contiguous share that are not on the disk yet."""
-        done = (self._folder / _BLOCKS).read_bytes()
+        """The blocks, (start, stop) in images, of this rank's contiguous share that are not on the disk yet.
+
+        Raises UserError where that cannot be read.
+        """
+        try:
+            done = (self._folder / _BLOCKS).read_bytes()
+        except OSError as error:
+            raise self._unwritable(error) from None
         first, last = (self._blocks * r // ranks for r in (rank, rank + 1))
         return [
             (block * BLOCK, min((block + 1) * BLOCK, self._shape[0])) for block in range(first, last) if not done[block]
@@ -80,28 +87,33 @@ class EmbeddingFile:
             if not self.whole and 0 not in (self._folder / _BLOCKS).read_bytes():
                 about = self._folder / f"{_ABOUT}.{os.getpid()}"
                 about.write_bytes(self._describe({"crc32": _crc32(self._folder / _DATA)}))
-                about.replace(description(self._path))
-                (self._folder / _DATA).replace(self._path)
-                sync(self._path.parent)
+                publish(about, description(self._path))
+                publish(self._folder / _DATA, self._path)
                 self.whole = True
         except FileNotFoundError:
             self.whole = self._path.exists()
         except OSError as error:
             raise self._unwritable(error) from None
         if self.whole:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            for left in self._path.parent.glob(
+                f"{glob.escape(self._folder.name)}*"
+            ):  # beginnings that were cut off too
+                shutil.rmtree(left, ignore_errors=True)
         return self.whole
 
     def _begin(self) -> None:
         """Makes the folder at once whole, by renaming: the ranks all try, and one succeeds."""
         own = self._folder.with_name(f"{self._folder.name}.{os.uname().nodename}.{os.getpid()}")
-        own.mkdir(parents=True)
+        make_folder(own)
         try:
             (own / _ABOUT).write_bytes(self._describe())
             (own / _BLOCKS).write_bytes(bytes(self._blocks))
             np.lib.format.open_memmap(own / _DATA, "w+", self._dtype, self._shape)
+            for path in (*own.iterdir(), own):
+                sync(path)
             try:
                 own.rename(self._folder)
+                sync(self._folder.parent)
             except OSError:
                 if not self._folder.exists():
                     raise

@@ -9,14 +9,15 @@ All images of a person are kept, and the one most alike counts: unlike a mean, t
 """
 
 import json
-import os
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.errors import UserError
+from utils.files import new_file
 from utils.reading.array_file import all_rows, check_members, map_arrays
 from utils.reading.faults import broken_file
 from utils.reading.json_file import parse_object
@@ -91,16 +92,13 @@ class Gallery:
         texts = {"names": self.names, "sources": self.sources}
         arrays = {name: array for key, text in texts.items() for name, array in _arrays(key, text).items()}
         about = np.frombuffer(json.dumps(self.about, ensure_ascii=False).encode(), np.uint8)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        # The embeddings first: their numbers then begin at a multiple of 64 bytes, as BLAS wants them.
+        members = {"embeddings": self.embeddings, "starts": self.starts, "about": about, **arrays}
         try:
-            with unfinished.open("wb") as file:
-                # The embeddings first: their numbers then begin at a multiple of 64 bytes, as BLAS wants them.
-                np.savez(file, embeddings=self.embeddings, starts=self.starts, about=about, **arrays)
-            unfinished.replace(path)
+            with new_file(path) as unfinished:
+                _write_npz(unfinished, members)
         except OSError as error:
             raise UserError(f"the gallery cannot be written to {path}: {error.strerror or error}") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "Gallery":
@@ -129,6 +127,14 @@ class Gallery:
         if not all_rows(embeddings, _are_unit):
             raise UserError(f"{path} is damaged: not all of its embeddings are of length 1; {remedy}")
         return cls(embeddings, starts, names, sources, about)
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """As np.savez, which on a full disk leaves its archive open: that fails once more later, with a traceback."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _are_unit(rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ The epochs are those of a run with this config. Without an `augment`, all operat
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from evaluation.sources import open_source
 from utils.cli import run_cli
 from utils.config import load_config
 from utils.errors import UserError
+from utils.files import write_whole
 
 _USUAL = 0.2  # of each operation, where the config has none
 
@@ -65,13 +65,7 @@ def _faces(path: Path | None, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(file: Path, sheet: np.ndarray) -> None:
-    unfinished = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1])
-        os.replace(unfinished, file)
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror}") from None
+    write_whole(file, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Files that outlive a power cut, and digests of what is in them."""
 
+import ctypes
+import glob
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from utils.errors import UserError
@@ -15,6 +18,34 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_all(folder: Path) -> None:
+    """The same for all files and folders below, however many: for the whole file system. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, where they are missing; then their names are on the disk. Raises OSError."""
+    if not path.exists():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Gives a file that is written its name, on the disk too: after a power cut there is the new one or the one before.
+
+    Raises OSError.
+    """
+    sync(unfinished)
+    unfinished.replace(path)
+    sync(path.parent)
 
 
 def digest_of(pieces: Iterable[bytes]) -> str:
@@ -39,15 +70,29 @@ def show_size(count: int) -> str:
     return f"{count} bytes"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """A reader sees all of the file or none. Raises UserError where it cannot be written."""
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to: at the end the file becomes `path`, or goes if the body raises an error.
+
+    What processes that were killed have left behind goes too. Raises OSError.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        pid = left.suffix.removeprefix(".")
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            left.unlink(missing_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        yield unfinished
+        publish(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader sees all of the file or none. Raises UserError where it cannot be written."""
+    try:
+        make_folder(path.parent)
+        with new_file(path) as unfinished:
             unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None

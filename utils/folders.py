@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -13,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import sync
+from utils.files import make_folder, sync, sync_all
 
 _LOCK = ".lock"
+_FROM_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag of renameat2(2)
 _LONGEST = 240  # bytes of a name that gets an ending
 
 
@@ -36,7 +38,7 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
     output = Path(os.path.realpath(output))
     unfinished, replaced = (output.with_name(f".{_short(output.name)}.{state}") for state in ("unfinished", "replaced"))
     try:
-        unfinished.mkdir(parents=True, exist_ok=True)
+        make_folder(unfinished)
         lock = _lock(unfinished, output)
         try:
             if replaced.exists() and not output.exists():  # killed between the two renames below
@@ -45,18 +47,12 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
             for left in unfinished.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield unfinished
-            sync(unfinished)
+            sync_all(unfinished)
             shutil.rmtree(replaced, ignore_errors=True)
-            if output.exists():
-                output.rename(replaced)
-            try:
-                unfinished.rename(output)
-            except OSError:
-                if replaced.exists():
-                    replaced.rename(output)
-                raise
+            _put(unfinished, output, replaced)
             sync(output.parent)
-            shutil.rmtree(replaced, ignore_errors=True)
+            for left in (unfinished, replaced):
+                shutil.rmtree(left, ignore_errors=True)
         except BaseException:  # Ctrl-C too leaves nothing half-written
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -64,6 +60,30 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
             os.close(lock)
     except OSError as error:
         raise UserError(f"Writing {error.filename or output} failed: {error.strerror or error}.") from None
+
+
+def _put(new: Path, place: Path, aside: Path) -> None:
+    """Gives `new` its place; what stands there is then at one of the other two names. Raises OSError."""
+    if not place.exists():
+        new.rename(place)
+    elif not _exchange(new, place):
+        place.rename(aside)
+        try:
+            new.rename(place)
+        except OSError:
+            aside.rename(place)
+            raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two names in one step, so that each is always there; False if it cannot be done. Raises OSError."""
+    names = ctypes.c_int(_FROM_HERE), os.fsencode(one), ctypes.c_int(_FROM_HERE), os.fsencode(other)
+    if ctypes.CDLL(None, use_errno=True).renameat2(*names, ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(error, os.strerror(error), str(other))
 
 
 def _short(name: str) -> str:

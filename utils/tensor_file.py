@@ -24,7 +24,7 @@ _CODES = {
     "uint8": "U8",
 }
 _CHUNK = 1 << 24  # bytes
-_SEAL = "crc32"  # the metadata's key
+SEAL = "crc32"  # the metadata's key of a checksum
 _FAULT = "is not a whole safetensors file"
 
 
@@ -44,7 +44,7 @@ def write_tensors(
         start, end = end, end + array.nbytes
         header[name] = {"dtype": _CODES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
     if sealed:
-        about[_SEAL] = _seal(arrays)
+        about[SEAL] = _seal(arrays)
     text = json.dumps({"__metadata__": about} | header if about else header).encode()
     text += b" " * (-len(text) % 8)
     checksum = size = 0
@@ -112,7 +112,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """All tensors of the file. Raises as `open_tensors`, and if a sealed file holds other numbers than were sealed."""
     with open_tensors(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        seal = (file.metadata() or {}).get(_SEAL)
+        seal = (file.metadata() or {}).get(SEAL)
     if seal is not None and seal != _seal(tensors):
         raise UserError(f"{path} {_FAULT}: its checksum is another one; copy it again, or take another model")
     return tensors

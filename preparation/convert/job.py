@@ -18,6 +18,7 @@ from data.storage import TEMPORARY_SUFFIX, RangeReader, is_local, remove_folder,
 from preparation.convert.plan import SKIPPED_NAME, Plan, skipped_lines
 from preparation.sources.source import CLASSES_NAME, ENTRY_DTYPE
 from utils.errors import UserError
+from utils.files import make_folder
 from utils.reading.json_file import read_object
 
 _PLAN_NAME, _JOB_NAME = "plan", "job.json"
@@ -54,13 +55,14 @@ class Job:
         Raises:
             UserError: another conversion has the lock.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         if not is_local(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 yield
             finally:
                 self._clean()
             return
+        make_folder(self.folder)
         with open(self.folder / "lock", "w") as lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: workers would inherit it

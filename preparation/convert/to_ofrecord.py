@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -150,6 +150,8 @@ class _Conversion:
         if self._settings.force:
             return
         if (self._output / SUCCESS_NAME).exists() and (self._output / MANIFEST_NAME).exists():
+            if self._job.folder.exists():  # of a conversion that ended before it had removed it
+                self._job.end()
             raise UserError(f"{self._output} already holds a finished set; --force replaces it.")
         if not self._job.folder.is_dir() and any(self._output.glob("part-*")):
             raise UserError(f"{self._output} already holds parts of another tool; --force replaces them.")
@@ -232,7 +234,8 @@ class _Conversion:
         settle(self._output)  # all names are on the disk before the one that vouches for them
         (self._output / SUCCESS_NAME).touch()
         settle(self._output)
-        self._job.end()
+        with suppress(OSError):  # the set is finished, whatever cannot be removed
+            self._job.end()
         return manifest
 
 
