@@ -26,9 +26,14 @@ class OneRank:
         return array
 
 
-def save(folder, step, keep=3, best_step=0, rows=200, state=None, tensors=None):
-    about = {"step": step, "ranks": 1, "best": 0.5, "best_step": best_step, "network": "r18", "embedding_size": 8}
-    full = np.full((rows, 8), step, np.float32)
+def numbers(step, rows=200):
+    """(rows, 8), no two alike, nor those of two steps."""
+    return step + np.arange(rows * 8, dtype=np.float32).reshape(rows, 8) / (1 << 20)
+
+
+def save(folder, step, keep=3, best_step=0, rows=200, state=None, tensors=None, runtime=None, ranks=1):
+    about = {"step": step, "ranks": ranks, "best": 0.5, "best_step": best_step, "network": "r18", "embedding_size": 8}
+    full = numbers(step, rows)
     return save_checkpoint(
         folder,
         about,
@@ -36,7 +41,7 @@ def save(folder, step, keep=3, best_step=0, rows=200, state=None, tensors=None):
         state or {"backbone.fc.weight/m": full, "center_updates": np.array([step])},
         tensors or {"head.weight": full, "head.weight/m": full + 0.5},
         {"bn.running_mean": full[1]},
-        OneRank(),
+        runtime or OneRank(),
         keep,
     )
 
@@ -44,13 +49,14 @@ def save(folder, step, keep=3, best_step=0, rows=200, state=None, tensors=None):
 def test_gives_back_what_was_saved(tmp_path):
     checkpoint = Checkpoint(save(tmp_path / "c", 7), OneRank())
     assert checkpoint.about["step"] == 7
-    assert (checkpoint.backbone(0, 1)["fc.weight"] == 7).all()
-    assert (checkpoint.state()["backbone.fc.weight/m"] == 7).all()
+    np.testing.assert_array_equal(checkpoint.backbone(0, 1)["fc.weight"], numbers(7))
+    np.testing.assert_array_equal(checkpoint.backbone(0, 1)["bn.running_mean"], numbers(7)[1])  # the rank's own
+    np.testing.assert_array_equal(checkpoint.backbone(0, 2)["bn.running_mean"], numbers(7)[0])
+    np.testing.assert_array_equal(checkpoint.state()["backbone.fc.weight/m"], numbers(7))
     centers = checkpoint.centers()
     assert centers.step == 7 and centers.folder is None
     assert centers.has("weight") and centers.has("m") and not centers.has("momentum")
-    rows = centers.read("m", 50, 60)
-    assert rows.shape == (10, 8) and (rows == 7.5).all()
+    np.testing.assert_array_equal(centers.read("m", 50, 60), numbers(7)[50:60] + 0.5)
 
 
 def test_a_checkpoint_in_the_names_of_before_is_read(tmp_path):
@@ -64,6 +70,33 @@ def test_a_checkpoint_in_the_names_of_before_is_read(tmp_path):
     centers = checkpoint.centers()
     np.testing.assert_array_equal(centers.read("momentum", 2, 5), full[2:5] + 1)
     np.testing.assert_array_equal(centers.read("last_step", 2, 5), [2, 3, 4])
+
+
+class OtherRankFails(OneRank):
+    """One of two ranks, the other of which fails in the collective with this number."""
+
+    def __init__(self, number):
+        self._left = number
+
+    def sum_over_ranks(self, array):
+        self._left -= 1
+        return array + (self._left < 0)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_another_rank_cannot_write_is_an_error_on_this_one_too(tmp_path, number):
+    save(tmp_path, 1)
+    with pytest.raises(OSError, match="another rank could not write"):
+        save(tmp_path, 2, runtime=OtherRankFails(number))
+    assert not list(tmp_path.glob("*.partial"))
+    assert newest_checkpoint(tmp_path, OneRank(), pytest.fail).about["step"] in (1, 2)
+
+
+def test_a_rank_that_wrote_nothing_is_missed(tmp_path):
+    save(tmp_path, 1)
+    with pytest.raises(OSError, match="1 of 2 ranks wrote into"):
+        save(tmp_path, 2, ranks=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
 def test_keeps_the_newest_and_the_best(tmp_path):

@@ -62,3 +62,18 @@ def test_another_dataset_of_the_same_size_is_refused():
 def test_another_dataset_on_purpose():
     assert "trained on another dataset" in note([], ["resume_on_other_data=True"], held="a", data="b")
     assert note([], ["resume_on_other_data=True"]) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ("seed=1", "seed=2", "has seed 1 but this run has 2"),
+        ("network=r18", "network=r34", "has network r18 but this run has r34"),
+        ("embedding_size=64", "embedding_size=128", "has embedding_size 64 but"),
+        ("image_size=(96, 112)", "image_size=(112, 112)", r"has image_shape \[96, 112, 3\] but"),
+        ("batch_size=48", "batch_size=64", "has global_batch 48 but"),
+    ],
+)
+def test_another_run_is_refused(before, now, words):
+    with pytest.raises(UserError, match=words):
+        note([before], [now])

@@ -132,7 +132,9 @@ def test_without_identification(tmp_path):
     assert found["identification"] == found["galleries"] == {}
 
 
-def test_embeddings_that_cannot_be_judged(tmp_path):
+@pytest.mark.parametrize("checked", [1, 3, 4096])
+def test_embeddings_that_cannot_be_judged(tmp_path, monkeypatch, checked):
+    monkeypatch.setattr("evaluation.ijb._CHECKED", checked)
     write_small_ijb(tmp_path)
     ijb = load_ijb(tmp_path, "IJBC")
     with pytest.raises(UserError, match=r"\(5, 2, 4\); IJBC has 6 images, which takes \(6, 2, E\)"):

@@ -49,13 +49,14 @@ def main(arguments: list[str]) -> int:
 
 
 def tried(trials, share: int, seed: int) -> Iterator[tuple[str, int, tuple[str, str]]]:
-    """Each mode and call of which it is the turn, with what became of it."""
+    """Each mode and call of which it is the turn, with what became of it; always the power cut after the last one."""
     from tests.faults.disk import KEPT, UNDONE, power_cuts
 
     cuts = [*power_cuts(trials.calls), len(trials.calls)]
     turns = [(word, call.number) for word, mode in MODES.items() for call in trials.calls if call.may_fail(mode)]
     turns += [(variant, number) for variant in (KEPT, UNDONE) for number in cuts]
-    for word, number in turns[seed % share :: share]:
+    ends = [(variant, len(trials.calls)) for variant in (KEPT, UNDONE)]  # what is done is on the disk: always
+    for word, number in dict.fromkeys([*ends, *turns[seed % share :: share]]):
         yield word, number, trials.fail(MODES[word], number) if word in MODES else trials.cut(number, word)
 
 

@@ -51,6 +51,23 @@ def test_files_are_shared_by_any_number_of_ranks_and_remember_their_step(tmp_pat
     assert "some steps more" in whole._open(3)
 
 
+def test_rows_are_on_the_disk_before_the_step_they_are_of(tmp_path, monkeypatch):
+    """kill -9 cannot show it: what is not brought to the disk outlives a process, but no power cut."""
+    store, flushed = made(tmp_path / "rows"), []
+    list(train(store, 3, lr_of))
+    real = np.memmap.flush
+
+    def flush_and_note(array):
+        real(array)
+        flushed.append((os.path.basename(array.filename), read_state(tmp_path / "rows").step))
+
+    monkeypatch.setattr(np.memmap, "flush", flush_and_note)
+    flush(store, 3)
+    rows = [one for one in flushed if one[0] != "state.npy"]
+    assert set(rows) == {("momentum.npy", 0), ("weight.npy", 0)}
+    assert flushed[: len(rows)] == rows and set(flushed[len(rows) :]) == {("state.npy", 3)}
+
+
 def test_trained_centers_are_set_aside_and_found_there(tmp_path):
     first = made(tmp_path / "rows")
     list(train(first, 2, lr_of))

@@ -124,6 +124,43 @@ def test_steps_below_the_spacing_of_float16_are_not_lost(kind, optimizer, shape,
     assert abs(along) < 0.2
 
 
+@pytest.mark.parametrize("kind", ["host", "device"])
+def test_float16_is_rounded_by_other_numbers_in_each_step_and_on_each_rank(kind, tmp_path):
+    """Else the errors of a row would add up, and equal rows of two ranks would stay equal."""
+    rows = np.random.default_rng(5).normal(size=(20, E)).astype("f")
+    gradient = np.full((20, E), 1e-4, "f")
+
+    def rounded(step, share):
+        rule = make_optimizer("sgd", weight_decay=0.0)
+        store = make_store(kind, ROWS, (E,), rule, tmp_path, "float16", share, normalized=False)
+        store.begin()
+        store.load("weight", rows.copy())
+        given = gradient if store.on_host else flow.tensor(gradient)
+        store.update(np.arange(20), lambda slots: given[slots], step, 0.1, step)
+        return np.asarray(store.arrays()["weight"])
+
+    first = rounded(0, (0, 20))
+    np.testing.assert_array_equal(rounded(0, (0, 20)), first)
+    assert (rounded(1, (0, 20)) != first).any()
+    assert (rounded(0, (20, 40)) != first).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_center_of_zeros_has_numbers(kind, tmp_path):
+    store = made(kind, tmp_path / "rows")
+    weight = store.arrays()["weight"].copy()
+    weight[3] = 0
+    store.load("weight", weight)
+    taken, rows = np.full((2, E), 7, "f"), np.array([3, 4])
+    gradient = np.ones((2, E), "f")
+    if not store.on_host:
+        taken, gradient = flow.tensor(taken), flow.tensor(gradient)
+    store.take(rows, taken, 0, 0.1)
+    assert not np.asarray(taken)[0].any() and np.linalg.norm(np.asarray(taken)[1]) == pytest.approx(1, rel=1e-5)
+    store.update(rows, lambda slots: gradient[slots], 0, 1e-9, 0)
+    assert all(np.isfinite(np.asarray(array)).all() for array in store.arrays().values())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -106,5 +106,21 @@ def test_impossible_values_are_refused_with_a_sentence(schedule, words):
         configured(lr_schedule=schedule)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *(
+            "polynomial(power=0.1)",
+            "exponential(decay=0.01, lr_min=0)",
+            "exponential(lr_min=0.1)",
+            "cosine(lr_min=0.1)",
+        ),
+        *("cosine(first=1, t_mul=1)", "cosine(first=0, m_mul=1)", "multistep(epochs=(0.1, 19.9), rate=1)"),
+    ],
+)
+def test_values_at_the_limits_are_possible(schedule):
+    assert 0 < configured(lr_schedule=schedule).at(5) <= 0.1
+
+
 def test_a_run_never_warms_up_to_its_very_end():
     assert math.isfinite(configured(num_epoch=1, warmup_epoch=0.99).at(9))
