@@ -40,6 +40,16 @@ def test_a_flipped_bit_is_seen(tmp_path):
     assert load_backbone(tmp_path)[0].keys() == {"a", "b"}
 
 
+def test_weights_beside_the_description_of_others_say_themselves_what_they_are(tmp_path):
+    """As a save leaves them that was cut off between its two files."""
+    old, new = ({"a": np.full(3, number, np.float32)} for number in (1, 2))
+    save_backbone(tmp_path / "out", old, "r18", 512)
+    description = save_backbone(tmp_path / "new", new, "r50", 64).with_name("config.json")
+    (tmp_path / "out" / "config.json").write_bytes(description.read_bytes())
+    state, about = load_backbone(tmp_path / "out")
+    assert (state["a"] == 1).all() and (about["network"], about["embedding_size"]) == ("r18", 512)
+
+
 def test_embeddings_have_their_shape_and_do_not_depend_on_the_batch(model):
     embedder, faces = load_embedder(model), drawn_faces(3)
     embeddings = embedder(faces)

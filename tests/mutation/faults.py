@@ -46,7 +46,7 @@ def faults_of(text: bytes) -> list[Fault]:
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST]]:
     """Each part that a fault would change, and what it would be."""
     for node in _code(tree):
-        if isinstance(node, ast.If | ast.While) and not isinstance(node.test, ast.Compare):  # whose own fault this is
+        if isinstance(node, ast.If | ast.While) and not isinstance(node.test, ast.Compare | ast.UnaryOp):  # own faults
             yield node.test, ast.UnaryOp(ast.Not(), node.test)
         for new in _FAULTS.get(type(node), lambda node: ())(node):
             yield node, new
