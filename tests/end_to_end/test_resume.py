@@ -64,6 +64,21 @@ def test_any_number_of_ranks_goes_on(config, straight, tmp_path, mode):
         before = output
 
 
+@pytest.mark.parametrize("mode", ["--graph", "--eager"])
+def test_with_all_centers_on_every_rank_the_numbers_are_the_same(config, straight, tmp_path, mode):
+    """And a run that splits them over the ranks takes such a checkpoint up, and the other way round."""
+    expected = losses(straight(mode))
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    run_flat(2, config, first, mode, "batch_size=6", "model_parallel=False")
+    step = "checkpoints/step-00000004"
+    run_flat(2, config, second, mode, "batch_size=6", f"resume={first / step}")
+    run_flat(2, config, third, mode, "batch_size=6", f"resume={straight(mode) / step}", "model_parallel=False")
+    for output, begin in ((first, 0), (second, 4), (third, 4)):
+        found = losses(output)
+        assert sorted(found) == list(range(begin + 1, 9))
+        assert found == pytest.approx({number: expected[number] for number in found}, rel=1e-4)
+
+
 def test_ranks_that_cannot_share_the_global_batch_are_refused(config, straight, tmp_path):
     settings = [str(config), "network=flat", "val_targets=()", f"output={tmp_path}", "gradient_acc=5"]
     resume = f"resume={straight('--graph') / 'checkpoints' / 'step-00000002'}"

@@ -1,6 +1,7 @@
 """A copy of the repository, in which a fault is planted and taken out again; the repository itself stays as it is."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,11 +45,11 @@ class Tree:
 
     def nearest_first(self, module: Path, tests: Sequence[Path], only_nearest: bool = False) -> list[Path]:
         """Those tests first that have the file's name, or name it: most faults are found there."""
-        dotted = ".".join(module.with_suffix("").parts)
+        dotted = re.compile(rf"\b{re.escape('.'.join(module.with_suffix('').parts))}\b")
 
         def near(test: Path) -> int:
             same = test.stem.removeprefix("test_") == module.stem
-            return 2 * same + (dotted in (self.root / test).read_text())
+            return 2 * same + bool(dotted.search((self.root / test).read_text()))
 
         ordered = sorted(tests, key=near, reverse=True)
         nearest = [test for test in ordered if near(test)] if only_nearest else []
