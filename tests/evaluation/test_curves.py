@@ -67,6 +67,15 @@ def test_equals_the_definition(number):
         assert max(t for f, t in zip(curve.far, curve.tar, strict=True) if f <= far) >= tar
 
 
+@pytest.mark.parametrize("count", [100, 1000])
+def test_a_rate_is_used_up_however_its_product_with_the_pairs_is_rounded(count):
+    """0.29 * 100 is below 29, and 0.57 * 100 too; other products are above."""
+    different = np.arange(count, dtype=float)
+    curve = roc(np.r_[different, different + 0.5], np.arange(2 * count) >= count)
+    accepted = [min(number + 1, count) / count for number in range(1, count + 1)]
+    assert [curve.tar_at(number / count) for number in range(1, count + 1)] == accepted
+
+
 def test_a_sample_of_the_curve_is_on_it():
     rng = np.random.default_rng(1)
     same = rng.random(5000) < 0.3

@@ -35,12 +35,13 @@ def test_initial_centers_do_not_depend_on_the_shards():
     assert not np.array_equal(initial_centers(0, 10, (16,), seed=4), whole[:10])
 
 
-def make_head(batch, centers, margin, **settings):
-    classes, size = centers.shape
-    store = make_store("host", classes, (size,), make_optimizer("sgd", momentum=0.0, weight_decay=0.0))
+def make_head(batch, centers, margin, kind="host", **settings):
+    classes, *shape = centers.shape
+    store = make_store(kind, classes, tuple(shape), make_optimizer("sgd", momentum=0.0, weight_decay=0.0))
     store.load("weight", centers.copy())
     sampler = ClassSampler(classes, 1, 0, 1.0, batch, seed=0)
-    return ClassParallelHead(store, sampler, size, PLACEMENT, margin, **settings)
+    several = {"centers": shape[0]} if len(shape) > 1 else {}
+    return ClassParallelHead(store, sampler, shape[-1], PLACEMENT, margin, **several, **settings)
 
 
 def run_head(embedding, labels, centers, loss="arcface", parameters=(), **settings):
@@ -71,6 +72,20 @@ def test_equals_numpy(loss, margins, scale, model_parallel):
     *expected, _ = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("kind", ["host", "device"])
+def test_of_several_centers_the_nearest_counts_alone(kind):
+    rng = np.random.default_rng(3)
+    embedding, centers = (np.abs(rng.normal(size=shape)).astype("f") for shape in ((9, 6), (21, 6)))
+    labels = rng.integers(0, 21, 9)
+    three = np.stack([-2 * centers, centers, -centers], axis=1)  # against all embeddings but for the second
+    *expected, by_one = run_head(embedding, labels, centers, kind=kind)
+    *found, by_three = run_head(embedding, labels, three, kind=kind)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
+    np.testing.assert_allclose(by_three[:, 1], by_one, rtol=1e-5, atol=1e-6 * np.abs(by_one).max())
+    assert not by_three[:, [0, 2]].any() and np.abs(by_one).max() > 1e-3
 
 
 @pytest.mark.parametrize("gradient", ["exact", "straight_through"])
