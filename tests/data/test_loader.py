@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data.batch import Batch
-from data.loader import RecordLoader, SyntheticLoader
+from data.loader import RecordLoader, SyntheticLoader, mirrored_places
 from data.ofrecord import index_path, part_name
 from data.samplers import make_sampler
 from data.samplers.shuffle import shuffled_records
@@ -288,3 +288,11 @@ def test_synthetic_loader_has_the_same_face():
         np.testing.assert_array_equal(images, before)  # which a step may still be reading
     with pytest.raises(UserError, match="fewer than one global batch"):
         SyntheticLoader(100, 15, 8, ranks=2)
+
+
+def test_mirroring_is_drawn_anew_in_each_epoch_and_for_each_seed():
+    first = mirrored_places(1000, 3, 0)
+    np.testing.assert_array_equal(mirrored_places(1000, 3, 0), first)
+    assert 400 < first.sum() < 600
+    for other in (mirrored_places(1000, 3, 1), mirrored_places(1000, 4, 0)):
+        assert 400 < (other != first).sum() < 600

@@ -53,6 +53,9 @@ def test_histogram():
     assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["100 different pairs", "100 same pairs"]
     for patch in axes.patches:
         assert patch.get_data().values.sum() == pytest.approx(1)
+    counts, edges = sum(patch.get_data().values for patch in axes.patches), axes.patches[0].get_data().edges
+    held, bin = np.flatnonzero(counts), edges[1] - edges[0]
+    assert axes.get_xlim() == pytest.approx((edges[held[0]] - 2 * bin, min(edges[held[-1] + 1] + 2 * bin, edges[-1])))
     drawn(figure)
 
 

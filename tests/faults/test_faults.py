@@ -11,7 +11,7 @@ from tests.faults.calls import Call
 from tests.faults.disk import KEPT, UNDONE, Disk
 from tests.ranks import ROOT, rank_environment
 
-_SHARE = 25
+_SHARE = 60
 
 
 def test_whatever_fails_what_stood_before_stands_and_the_next_run_goes_on():
@@ -19,7 +19,7 @@ def test_whatever_fails_what_stood_before_stands_and_the_next_run_goes_on():
     done = subprocess.run(command, cwd=ROOT, env=rank_environment(), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     tried, held = map(int, re.search(r"(\d+) failures, (\d+) held", done.stdout).groups())
-    assert tried == held > 60
+    assert tried == held > 40
 
 
 @pytest.fixture

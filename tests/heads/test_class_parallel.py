@@ -99,6 +99,18 @@ def test_embeddings_along_and_against_their_centers_give_numbers(gradient, scale
         assert np.isfinite(array).all()
 
 
+@pytest.mark.parametrize("scale", [64.0, 100.0, 128.0])
+@pytest.mark.parametrize("model_parallel", [True, False])
+def test_a_target_far_above_all_others_overflows_nothing(scale, model_parallel):
+    """exp of more than 88 is infinite in float32: the largest logit may be the target's own."""
+    centers = np.array([[1, 0, 0], [-1, 0.1, 0], [-1, 0, 0.1]], "f")
+    embedding, labels = np.array([[2, 0.1, 0], [1, 0, 0.2]], "f"), np.array([0, 0])
+    found = run_head(embedding, labels, centers, "arcface", {"s": scale}, model_parallel=model_parallel)
+    *expected, _ = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, "arcface", {"s": scale})
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_an_embedding_of_zeros_gives_numbers():
     centers = np.random.default_rng(2).normal(size=(5, 6)).astype("f")
     for array in run_head(np.zeros((2, 6), "f"), np.array([0, 4]), centers):

@@ -1,7 +1,5 @@
 """Every schedule at every step, against formulas written from recipes and papers."""
 
-import math
-
 import numpy as np
 import pytest
 from easydict import EasyDict
@@ -122,5 +120,7 @@ def test_values_at_the_limits_are_possible(schedule):
     assert 0 < configured(lr_schedule=schedule).at(5) <= 0.1
 
 
-def test_a_run_never_warms_up_to_its_very_end():
-    assert math.isfinite(configured(num_epoch=1, warmup_epoch=0.99).at(9))
+@pytest.mark.parametrize("warmup", [0.99, 3])
+def test_a_run_never_warms_up_to_its_very_end(warmup):
+    assert configured(num_epoch=1, warmup_epoch=warmup).at(8) == pytest.approx(0.1 * 8 / 9)
+    assert configured(num_epoch=1, warmup_epoch=warmup).at(9) == pytest.approx(0.1)
