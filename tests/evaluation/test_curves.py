@@ -74,6 +74,8 @@ def test_a_rate_is_used_up_however_its_product_with_the_pairs_is_rounded(count):
     curve = roc(np.r_[different, different + 0.5], np.arange(2 * count) >= count)
     accepted = [min(number + 1, count) / count for number in range(1, count + 1)]
     assert [curve.tar_at(number / count) for number in range(1, count + 1)] == accepted
+    below = [curve.tar_at(np.nextafter(number / count, 0)) for number in range(1, count + 1)]
+    assert below == [number / count for number in range(1, count + 1)]
 
 
 def test_a_sample_of_the_curve_is_on_it():
