@@ -1,10 +1,5 @@
-"""Results of evaluations as pictures: curves, histograms of scores, and folds.
+"""Results of evaluations as pictures: curves, histograms of scores, and folds."""
 
-Figures are made without matplotlib's pyplot, whose state would be the whole process's. Colors are those of Okabe and
-Ito (2008), which the color-blind tell apart.
-"""
-
-import io
 import math
 from collections.abc import Sequence
 
@@ -13,19 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from evaluation.results import title
+from evaluation.results import threshold_cosine, title
+from pages.figure import COLORS, plain, tidy
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", ":", "-.")  # after the last color, the first comes again with another dash
 _SIZE = (7.2, 4.4)  # inches
-_DPI = 150
-
-
-def png(figure: Figure) -> bytes:
-    """The picture as a PNG file's content."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
-    return content.getvalue()
 
 
 def roc_figure(results: Sequence[dict]) -> Figure:
@@ -42,7 +29,7 @@ def roc_figure(results: Sequence[dict]) -> Figure:
         if not far.size:
             continue
         style = _style(number)
-        axes.step(np.maximum(far, left / 10), tar, where="post", label=_plain(result["model"]), lw=1.8, **style)
+        axes.step(np.maximum(far, left / 10), tar, where="post", label=plain(result["model"]), lw=1.8, **style)
         marks = {float(at): share for at, share in result["tar_at_far"].items() if share is not None}
         axes.plot(list(marks), list(marks.values()), "o", ms=4, color=style["color"])
         lowest = min(lowest, tar[max(np.searchsorted(far, left, side="right") - 1, 0)])
@@ -66,8 +53,7 @@ def histogram_figure(result: dict) -> Figure:
         if total:
             axes.stairs(counts / total, edges, fill=True, color=color, alpha=0.35)
             axes.stairs(counts / total, edges, color=color, lw=1.4, label=f"{total:,} {kind} pairs")
-    if "threshold" in result and not result.get("pca"):  # of principal components, the threshold is of other scores
-        cosine = 1 - result["threshold"] / 2
+    if (cosine := threshold_cosine(result)) is not None:
         axes.axvline(cosine, color="#444444", lw=1.2, ls="--", label=f"most accurate threshold, {cosine:.3f}")
     held = np.flatnonzero(sum(counts for _, counts in kinds))
     margin = 2 * (edges[1] - edges[0])
@@ -90,7 +76,7 @@ def reject_figure(results: Sequence[dict]) -> Figure:
         if points:
             dropped, fnmr = zip(*points, strict=True)
             highest = max(highest, *fnmr)
-            label = f"{_plain(result['model'])}, FMR {curve['fmr']:g}"
+            label = f"{plain(result['model'])}, FMR {curve['fmr']:g}"
             axes.plot(dropped, fnmr, marker="o", ms=4, lw=1.8, label=label, **_style(number))
     if not axes.lines:
         return _empty(figure, axes, "no curve: too few pairs for the FMR, or results without it")
@@ -114,7 +100,7 @@ def folds_figure(results: Sequence[dict]) -> Figure:
         shift = width * (number / (len(results) - 1) - 0.5) if len(results) > 1 else 0
         accuracies = [fold["accuracy"] for fold in result["folds"]]
         axes.axhline(result["accuracy"], lw=1.2, alpha=0.7, **style)
-        label = f"{_plain(result['model'])}, {result['accuracy']:.2%} ± {result['std']:.2%}"
+        label = f"{plain(result['model'])}, {result['accuracy']:.2%} ± {result['std']:.2%}"
         places = np.arange(1, len(accuracies) + 1) + shift
         axes.plot(places, accuracies, "o", ms=6, color=style["color"], label=label)
     axes.set_xticks(range(1, count + 1))
@@ -131,10 +117,7 @@ def _figure(heading: str, lines_below: int = 0) -> tuple[Figure, Axes]:
     width, height = _SIZE
     figure = Figure(figsize=(width, height + 0.22 * lines_below), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(_plain(heading).strip(), loc="left", fontsize=11)
-    axes.grid(which="major", color="#e3e2e0", lw=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, heading)
     return figure, axes
 
 
@@ -158,8 +141,3 @@ def _show_shares(axes: Axes, lowest: float) -> None:
     axes.set_ylim(bottom, top)
     axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= 1 + 1e-9])
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-
-
-def _plain(name: str) -> str:
-    """A name as matplotlib draws it unchanged: dollars would be formulas, and a leading underscore would hide it."""
-    return " " + name.replace("$", r"\$")

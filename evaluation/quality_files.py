@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.pictures import COLORS, png
 from evaluation.sources import ImageSource
+from pages.figure import COLORS, png
 from utils.files import write_whole
 
 _WIDTH = 12  # faces in a row of the sheet

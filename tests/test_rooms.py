@@ -12,8 +12,8 @@ REPO = Path(__file__).resolve().parents[1]
 HOUSE = (
     ("utils",),
     ("native",),
-    ("launch", "data", "data.drawn", "backbones", "losses", "optim"),
-    ("heads",),
+    ("launch", "data", "data.drawn", "backbones", "losses", "optim", "pages"),
+    ("heads", "tracking"),
     ("evaluation",),
     ("deploy", "recognition"),
     ("engine", "preparation"),

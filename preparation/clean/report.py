@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.pictures import COLORS, png
 from evaluation.sources import RecordImages
+from pages.figure import COLORS, png
 from preparation.clean.review import degrees
 from preparation.clean.rules import Cleaned
 from preparation.clean.votes import Members, Votes

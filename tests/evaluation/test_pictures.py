@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from evaluation.curves import roc
-from evaluation.pictures import folds_figure, histogram_figure, png, roc_figure
+from evaluation.pictures import folds_figure, histogram_figure, roc_figure
 from evaluation.results import verification_result
 from evaluation.verification import judge
+from pages.figure import png
 
 
 def result(noise, model, kind=None, pairs=200):
