@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The environment of every script here. `source setup.sh` puts it first on PATH; `./setup.sh` only makes it and prints
 # the folder of its programs. `./setup.sh test` adds what ./test.sh needs, `spark` what tools/spark_2_ofrecord.py needs,
-# `flowvision` its networks, `docs` the program that makes a site of docs/.
+# `flowvision` its networks, `trackers` Weights & Biases and MLflow, `docs` the program that makes a site of docs/.
 #
 # The active environment is taken if it has OneFlow. Else .venv is made from requirements.txt, once, by uv on Python 3.10.
 # A stamp in it holds the checksum of the requirements that are installed, or "unfinished" until they are: the next run
@@ -189,12 +189,12 @@ install_extra() {
 }
 
 case "${1:-}" in
-    '' | test | spark | flowvision | docs) ;;
+    '' | test | spark | flowvision | trackers | docs) ;;
     -h | --help)
         sed -n '2,/^$/s/^# \{0,1\}//p' "$root/setup.sh"
         exit
         ;;
-    *) die "'$1' is not known; ./setup.sh, and it with test, spark, flowvision or docs, are." ;;
+    *) die "'$1' is not known; ./setup.sh, and it with test, spark, flowvision, trackers or docs, are." ;;
 esac
 
 # An environment that somebody activated comes first; asking it takes time, so it is not done where there is no other.
@@ -224,6 +224,7 @@ case "${1:-}" in
     test) install_extra test "what the tests need" "0.3 GB" ;;
     spark) install_extra spark PySpark "0.4 GB" ;;
     flowvision) install_extra flowvision flowvision "10 MB" ;;
+    trackers) install_extra trackers "Weights & Biases and MLflow" "0.2 GB" ;;
     docs) install_extra docs mkdocs "50 MB" ;;
 esac
 build_kernels .venv/bin

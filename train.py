@@ -6,6 +6,7 @@ The launcher scripts start as many processes as there are ranks; started alone i
 import os
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from utils.environment import enter_environment
@@ -15,6 +16,7 @@ enter_environment()
 from data.stored_size import network_size
 from launch.epoch_signal import hold_epoch_signal
 from launch.rendezvous import wait_for_first_rank
+from tracking.packages import check_trackers
 from utils.cli import run_cli
 from utils.config import dump_config, format_config
 from utils.config.arguments import parse_training
@@ -118,19 +120,22 @@ def main(arguments: list[str]) -> int:
     fresh = "oneflow" not in sys.modules
     hold_epoch_signal()
     cfg, notice = parse(arguments)
+    check_trackers(cfg)
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
     wait_for_first_rank(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
     from engine.checkpoint import Checkpoint, check_shared
     from engine.epoch_stop import STOP_FILE
+    from engine.facts import best_model, run_facts
     from engine.hooks import Checkpoints, Progress, Verification
     from engine.phase_step import trained_with
-    from engine.records import Records
+    from engine.samples import TrainingSamples
     from engine.trainer import Trainer
     from evaluation.embed import load_bin_sets
     from launch.gpu import usable_cards
     from native.library import with_kernels
+    from tracking.start import start_records
     from utils.cpu_wait import sleep_while_waiting
     from utils.logging import make_logger
     from utils.runtime import start_runtime
@@ -185,12 +190,15 @@ def main(arguments: list[str]) -> int:
         return 0
     if runtime.is_main and (output / STOP_FILE).exists():
         logger.warning(f"{output / STOP_FILE} is there: this run ends after its first epoch; remove it to train on")
-    records = Records(output, trainer.step, cfg.tensorboard, logger) if runtime.is_main else None
     saving = Checkpoints(cfg.save_interval, cfg.save_all_states, logger)
-    verification = Verification(sets, cfg.verbose, logger, records)
-    finished = trainer.fit([Progress(cfg.frequent, logger, records), verification, saving])
-    if records:
-        records.close()
+    with start_records(output, trainer.step, cfg, logger) if runtime.is_main else nullcontext() as records:
+        hooks = [Progress(cfg.frequent, logger, records), Verification(sets, cfg.verbose, logger, records), saving]
+        if records:
+            records.describe(run_facts(trainer))
+            hooks.append(TrainingSamples(records))
+        finished = trainer.fit(hooks)
+        if records:
+            records.close("complete" if finished else "stopped", model=best_model(trainer))
     runtime.wait_for_all()  # OneFlow aborts a rank that misses another, as while the main one still writes a model
     if not saving.saved:
         raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")

@@ -90,6 +90,16 @@ config.verbose = 2000  # steps between verifications; 0: only at the end
 config.output = None  # folder of the run; None: work_dirs/<name of the config file>
 config.frequent = 10  # steps between progress lines
 config.tensorboard = True  # write TensorBoard events into output/tensorboard
+config.using_wandb = False  # report to Weights & Biases, too (./setup.sh trackers); WANDB_MODE=offline: to files
+config.wandb_key = None  # of the account; None: as `wandb login` has stored it. No file of a run shows it
+config.wandb_entity = None  # the account's or team's name there; None: the account's own
+config.wandb_project = None  # the project there; None: "uncategorized"
+config.wandb_resume = False  # True: a resumed run goes on with its run there | False: it is a new one
+config.suffix_run_name = None  # of the run's name there, which is that of the output's folder
+config.using_mlflow = False  # report to MLflow, too (./setup.sh trackers)
+config.mlflow_tracking_uri = None  # of a server or a database; None: output/mlflow.db
+config.mlflow_experiment = "face recognition"  # the experiment there
+config.save_artifacts = False  # True: the best model goes to W&B and MLflow at the end
 config.save_interval = 0  # steps between checkpoints, besides each epoch's end and best accuracy; 0: no others
 config.save_all_states = True  # checkpoints hold all a run is (resumable) | False: only the backbone's weights
 config.keep_checkpoints = 2  # how many of the newest checkpoints stay

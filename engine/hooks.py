@@ -10,14 +10,15 @@ import oneflow as flow
 from deploy.embedder import Embedder
 from deploy.input_format import own_format
 from deploy.weights import save_backbone
+from engine.facts import best_facts
 from engine.measures import mean_loss, mean_of
 from engine.network import image_shape
 from engine.plan import describe_phase
-from engine.records import Records
 from engine.snapshot import save_run
 from engine.trainer import Trainer
 from evaluation.bin_set import BinSet
 from evaluation.embed import describe, verify_set
+from tracking.records import Records
 from utils.durations import duration
 from utils.progress import Bar
 
@@ -158,6 +159,8 @@ class Verification(Hook):
                     figures = {"accuracy": float(result.accuracy), "tar_at_far_1e-3": float(result.tar)}
                     named = {f"verification/{name}/{figure}": value for figure, value in figures.items()}
                     self._records.add(trainer.step, named)
+            if self._records:
+                self._records.describe(best_facts(trainer))
 
 
 class Checkpoints(Hook):

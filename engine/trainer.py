@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import oneflow as flow
 
+from data.batch import Batch
 from engine.batchnorm import averaged_state
 from engine.checkpoint import Checkpoint
 from engine.clock import TrainingClock
@@ -30,8 +31,9 @@ class Trainer:
     """Trains `cfg.network` in the phases of `cfg`, on what `make_loader(config of a phase)` gives.
 
     Hooks see it after every step: `step` (done so far), `losses` of the last step by name, and `loss`, still on the
-    device, `phase`, `best` and `best_step` (highest accuracy on the first verification set, and when), `best_of` (the
-    same of every set by its name), `finished`, and `after_epoch` if the user has ended the run after an epoch.
+    device, `batch`, this rank's share of its images on the host, `phase`, `best` and `best_step` (highest accuracy on
+    the first verification set, and when), `best_of` (the same of every set by its name), `finished`, and `after_epoch`
+    if the user has ended the run after an epoch.
     """
 
     def __init__(self, cfg, runtime: Runtime, make_loader: Callable) -> None:
@@ -46,6 +48,7 @@ class Trainer:
         self.best_of: dict[str, tuple[float, int]] = {}
         self.after_epoch = False
         self.losses: dict[str, flow.Tensor] = {}
+        self.batch: Batch | None = None
         self.clock, self.in_flight = TrainingClock(), StepsInFlight(runtime)
         self.modules = build_modules(cfg, runtime, self.loaders)
         self.backbone = self.modules.backbone
@@ -100,7 +103,7 @@ class Trainer:
             done = self.step + 1
             logged = done % self.cfg.frequent == 0 or done == self.phase.stop
             self.losses = self.train_step(batch, upcoming, logged)
-            self.step = done
+            self.step, self.batch = done, batch
             due = self.in_flight.launched(self.loss)
             for hook in hooks:
                 hook.after_step(self)

@@ -5,7 +5,7 @@ set -euo pipefail
 case ${1:-} in -h | --help) exec sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" ;; esac
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:$PWD/.uv/bin
-for name in requirements requirements-test requirements-spark requirements-flowvision requirements-docs; do
+for name in requirements requirements-test requirements-spark requirements-flowvision requirements-trackers requirements-docs; do
     constraint=() # all are installed into one environment
     [[ $name == requirements ]] || constraint=(--constraint requirements.txt)
     # No header and no annotations: they would hold this machine's paths and registry.

@@ -18,6 +18,8 @@ from data.manifest import read_index
 from data.ofrecord import index_path
 from data.samplers.shuffle import shuffled_records
 from engine.checkpoint import list_checkpoints
+from pages.charts import short
+from tests.pages.html import Page
 from tests.ranks import ROOT, launch_command, rank_environment, run_ranks
 from train import main
 from utils.config import load_config
@@ -62,6 +64,12 @@ def test_a_run_leaves_all_it_promises(run, ranks, mode):
     assert load_config(output / "config.py").batch_size == 8 // ranks
     assert list((output / "tensorboard").glob("events*"))
     history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
+    page = Page((output / "report.html").read_text())
+    losses = [(record["step"], short(record["train/loss"])) for record in history if "train/loss" in record]
+    assert list(zip(*page.curves("loss")["loss"], strict=True)) == losses
+    assert page.curves("verification")["held_out"][0] == [6, 12] and "0 to 12" in page.text
+    assert page.attributes("body") == [{"data-state": "complete"}] and "best/backbone.safetensors" in page.text
+    assert f"Page of the run: {output / 'report.html'}" in log and f"--logdir {output / 'tensorboard'}" in log
     assert [record["step"] for record in history] == [4, 6, 8, 12, 12]
     shown = re.findall(r"   Accuracy: ([\d.]+)", log)
     assert shown == [f"{record['train/accuracy']:.4f}" for record in history if "train/accuracy" in record]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.config.schema import LOSSES
+from utils.config.schema import LOSSES, SCHEMA
 from utils.errors import UserError
 from utils.reading.json_file import read_object
 
@@ -17,7 +17,8 @@ _PARTS = "dataset.json says which parts there are"
 _RANKS = "NPROC, NNODES, NODE_RANK and MASTER_ADDR say which ranks there are"
 _MODE = "train_graph_distributed.sh or train_ddp.sh decides"
 _ITS_OWN = "OneFlow's own value is used"
-_WANDB = "TensorBoard events are written instead of Weights & Biases"
+_OTHER_WANDB = "using_wandb and the keys beside it in configs/base.py are all there is"
+_ALL_RANKS = "figures are of all ranks together"
 _DECAY = 'write lr_schedule = "multistep" and decay_epoch = (10, 16), in epochs'
 _VAL_PATH = "write val_path, the folder of the .bin sets"
 
@@ -40,10 +41,8 @@ _IGNORED = {
     "is_graph": _MODE,
     "val_image_num": "each .bin file says its size",
     "scale_grad": "gradients are averaged over the global batch",
-    "using_wandb": _WANDB,
-    "suffix_run_name": _WANDB,
-    "save_artifacts": _WANDB,
-    "notes": _WANDB,
+    "wandb_log_all": _ALL_RANKS,
+    "notes": "the config goes to Weights & Biases",
 }
 # Other names for keys of ours, whose values mean the same.
 _RENAMED = {
@@ -89,7 +88,7 @@ _ONEFLOW_IMAGES = 5179510  # of arcface_oneflow's base.py, whose loader puts it 
 
 def foreign_advice(key: str) -> str | None:
     """What to write instead of a key that is InsightFace's and not ours; None if it is not."""
-    return FOREIGN_KEYS.get(key) or (f"{_WANDB}; remove it" if _is_wandb(key) else None)
+    return FOREIGN_KEYS.get(key) or (f"{_OTHER_WANDB}; remove it" if _is_wandb(key) and key not in SCHEMA else None)
 
 
 def is_insightface(stated: Collection[str]) -> bool:
@@ -136,9 +135,9 @@ def translate(stated: dict, file: str, over: Mapping[str, object]) -> tuple[dict
     if theirs:
         _precision(layer, notice, over)
         _dataset(layer, notice, over, stated.get("rec"))
-    for key in [key for key in layer if key in _IGNORED or _is_wandb(key)]:
+    for key in [key for key in layer if key in _IGNORED or (_is_wandb(key) and key not in SCHEMA)]:
         del layer[key]
-        notice.ignored.setdefault(_IGNORED.get(key, _WANDB), []).append(key)
+        notice.ignored.setdefault(_IGNORED.get(key, _OTHER_WANDB), []).append(key)
     return layer, notice
 
 

@@ -14,7 +14,7 @@ from utils.config.file import BASE_FILE, REPO, find_config, run_config_file, sho
 from utils.config.insightface import is_insightface, translate
 from utils.config.phases import check_teacher, settle_phases
 from utils.config.rules import call_faults, check_key, contradictions, expand_loss, expand_old_keys, refusal
-from utils.config.schema import LOSSES, PATH_KEYS, SCHEMA, settle, settle_text
+from utils.config.schema import LOSSES, PATH_KEYS, SCHEMA, SECRETS, settle, settle_text
 from utils.errors import UserError
 
 _COMMAND_LINE, _BASE = "on the command line", "in configs/base.py"
@@ -65,7 +65,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
 
 
 def dump_config(cfg: EasyDict, places: Mapping[str, str] = MappingProxyType({})) -> str:
-    """`cfg` as the text of a config file that `load_config` reads back to an equal config.
+    """`cfg` as the text of a config file that `load_config` reads back to an equal config, but for secrets.
 
     places: where keys were set; those that base did not set say so in a comment.
     """
@@ -73,7 +73,7 @@ def dump_config(cfg: EasyDict, places: Mapping[str, str] = MappingProxyType({}))
     lines = []
     for key in SCHEMA:
         place = places.get(key, _BASE)
-        if key not in unused:
+        if key not in unused and key not in SECRETS:
             lines.append(f"config.{key} = {cfg[key]!r}" + (f"  # {place}" if place != _BASE else ""))
     head = '"""A resolved config; configs/base.py says what each key means."""\n\n'
     return f"{head}from easydict import EasyDict as edict\n\nconfig = edict()\n" + "\n".join(lines) + "\n"
@@ -82,7 +82,15 @@ def dump_config(cfg: EasyDict, places: Mapping[str, str] = MappingProxyType({}))
 def format_config(cfg: EasyDict) -> str:
     """`cfg` for the log, one aligned `key: value` line per key, in base's order."""
     width = max(map(len, SCHEMA)) + 1
-    return "\n".join(f"{key + ':':<{width}} {cfg[key]}" for key in SCHEMA)
+    values = {key: shown_value(key, cfg[key]) if key in SECRETS else cfg[key] for key in SCHEMA}
+    return "\n".join(f"{key + ':':<{width}} {value}" for key, value in values.items())
+
+
+def shown_value(key: str, value: Any) -> str:
+    """A value as logs and pages show it; of a secret whether there is one."""
+    if key in SECRETS and value is not None:
+        return "(set, and not shown)"
+    return repr(value)
 
 
 class _Layers:

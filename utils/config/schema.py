@@ -127,6 +127,7 @@ def _or_none(row: Row) -> Row:
 
 _FLAG = Row(_flag, "True or False")
 _PATH = _or_none(Row(_text, "a path", bool))
+_NAME = _or_none(Row(_text, "a name", bool))
 _ABOVE_ZERO = Row(_number, "a number above 0", lambda value: value > 0)
 _NOT_NEGATIVE = Row(_number, "a number, 0 or more", lambda value: value >= 0)
 _BELOW_ONE = Row(_number, "a number from 0 to below 1", lambda value: 0 <= value < 1)
@@ -236,6 +237,16 @@ SCHEMA: dict[str, Row] = {
     "output": _PATH,
     "frequent": _count(1),
     "tensorboard": _FLAG,
+    "using_wandb": _FLAG,
+    "wandb_key": _NAME,
+    "wandb_entity": _NAME,
+    "wandb_project": _NAME,
+    "wandb_resume": _FLAG,
+    "suffix_run_name": _NAME,
+    "using_mlflow": _FLAG,
+    "mlflow_tracking_uri": _NAME,
+    "mlflow_experiment": Row(_text, "a name", bool),
+    "save_artifacts": _FLAG,
     "save_interval": _count(0),
     "save_all_states": _FLAG,
     "keep_checkpoints": _count(1),
@@ -246,6 +257,7 @@ SCHEMA: dict[str, Row] = {
 
 # Keys whose texts are paths, and InsightFace's name for one.
 PATH_KEYS = frozenset(key for key, row in SCHEMA.items() if row is _PATH) | {"resume", "rec"}
+SECRETS = frozenset({"wandb_key"})  # keys whose values no file and no log shows
 
 
 def settle(key: str, value: Any, place: str) -> Any:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from data.manifest import Part
 from engine.checkpoint import list_checkpoints, step_of
-from engine.records import Records
 from preparation.align.task import Row, note_path, read_note
 from preparation.convert.job import Job
 from preparation.drawn.folder import make_demo_folder
 from tests.fuzz.format import Format
+from tracking.records import Records
 from utils.errors import UserError
 
 _COUNTS = {"records": 3}
@@ -32,7 +32,7 @@ def make_notes(folder: Path) -> None:
 
 def read_notes(folder: Path) -> str:
     """Nothing of this is refused: what is damaged is made again."""
-    Records(folder, 2, False, logging.getLogger("fuzz")).close()
+    Records(folder, 2, [], logging.getLogger("fuzz")).close("complete")
     job = Job(folder / "out", "x")
     counts, part = job.resume({"a": 1}), job.finished_part("part-00000")
     assert counts is None or isinstance(counts, dict)
@@ -50,7 +50,7 @@ def read_notes(folder: Path) -> str:
 FORMATS = (
     Format(
         "notes",
-        ("engine.records", "preparation.convert.job", "preparation.align.task", "preparation.drawn.folder"),
+        ("tracking.history", "preparation.convert.job", "preparation.align.task", "preparation.drawn.folder"),
         make_notes,
         (
             *("history.jsonl", "out/_converting/job.json", "out/_converting/part-00000.x.json"),

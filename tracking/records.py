@@ -1,0 +1,79 @@
+"""The figures of a run, handed on to all who write them down."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracking.background import Background
+from tracking.history import HistoryFile
+from tracking.writer import Writer
+
+_PATIENCE = {"failed": 10.0}  # seconds at the end of a run that others may wait for
+_USUAL_PATIENCE = 60.0
+
+
+class Records:
+    """Writes named numbers of steps to `output/history.jsonl` and hands them to other writers. On the main rank alone.
+
+    step: where the run begins. A disk that is full costs figures, not the run, and so does any writer that fails. As a
+    context: leaving it closes the writers, and an exception is the reason that the run has failed.
+    """
+
+    def __init__(self, output: Path, step: int, writers: Sequence[Writer], logger: logging.Logger) -> None:
+        self._logger, self._complained = logger, False
+        self._history = HistoryFile(output, step)
+        self._writers = [Background(writer, logger) for writer in writers]
+        self._closed = False
+
+    def __enter__(self) -> "Records":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        self.close("failed" if error else "stopped", _reason(error))
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """values: by names such as "train/loss"."""
+        try:
+            self._history.add(step, values)
+        except OSError as error:
+            self._complain(error)
+        self._call("add", step, values)
+
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """As `Writer.describe`."""
+        self._call("describe", facts)
+
+    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+        """As `Writer.pictures`."""
+        self._call("pictures", name, step, images)
+
+    def close(self, state: str, reason: str = "", model: Path | None = None) -> None:
+        """As `Writer.close`; only the first call counts. Waits for the writers, a minute at most."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._history.close()
+        except OSError as error:
+            self._complain(error)
+        self._call("close", state, reason, model)
+        for writer in self._writers:
+            writer.finish(_PATIENCE.get(state, _USUAL_PATIENCE))
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        for writer in self._writers:
+            writer.call(method, *arguments)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._logger.warning(f"Figures of this run could not be written: {error}")
+        self._complained = True
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,43 @@
+"""TensorBoard events of a run, in `output/tensorboard`."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tracking.writer import Writer
+
+FOLDER = "tensorboard"
+
+
+class TensorBoard(Writer):
+    """step: where the run begins; the viewer forgets what an earlier course wrote for later steps."""
+
+    name = "TensorBoard events"
+
+    def __init__(self, output: Path, step: int) -> None:
+        self._folder, self._step = output / FOLDER, step
+
+    def open(self) -> None:
+        from tensorboardX import SummaryWriter
+
+        self._events = SummaryWriter(str(self._folder), purge_step=self._step)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+        self._events.add_images(f"images/{name}", images, step, dataformats="NHWC")
+
+    def close(self, state: str, reason: str, model: Path | None) -> None:
+        self._events.close()
+
+
+def viewer_command(output: Path) -> str:
+    """What shows the events, to be typed in the current folder."""
+    program = Path(sys.executable).with_name("tensorboard")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return f"{program} --logdir {output / FOLDER}"
