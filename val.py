@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> None:
 
     choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the config is told before.
+    from evaluation.about import about_evaluation
     from evaluation.embed import describe, embed
     from evaluation.pairs import read_bin, read_pairs
     from evaluation.verify_pairs import describe_curve, verify_pairs
@@ -66,6 +67,7 @@ def main(arguments: list[str]) -> None:
         saved = np.asarray(saved, np.float32)
     else:
         from deploy.embedder import load_embedder
+        from deploy.model_facts import model_facts
         from utils.runtime import start_runtime
 
         model, options = str(args.model_path or cfg.output), given_options(args)
@@ -75,9 +77,12 @@ def main(arguments: list[str]) -> None:
     if not args.embeddings and Path(model).suffix == ".onnx":
         print(f"it takes {embedder.input} ({embedder.input_from})")
     results = {}
+    facts = {} if args.embeddings else model_facts(Path(model), embedder)
     for name, pairs in sets.items():
         embeddings = saved if args.embeddings else embed(embedder, pairs.images, cfg.val_batch_size)
-        found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out, args.fmr)
+        data = str(args.pairs or Path(folder) / f"{name}.bin")
+        about = about_evaluation(data, pairs.images.image_size, embeddings) | facts
+        found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out, args.fmr, about)
         results[name] = result
         print("\n".join([*describe(name, found), *describe_curve(name, result)]))
     if not args.embeddings and not args.pca:  # components have thresholds of their own

@@ -4,6 +4,7 @@ TAR is at the lowest threshold whose FAR is at most the target. InsightFace's sc
 FAR is nearest to it, also above, which is at most one false accept more: of about 15 at FAR 1e-6 on IJB-C.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,13 +75,17 @@ def evaluate_ijb(
     return IjbResult(setting, curve, galleries, rejects)
 
 
-def ijb_result(target: str, model: str, found: IjbResult) -> dict:
-    """The result as plain data, as evaluation/results.py writes it. `identification` is of both galleries together."""
+def ijb_result(target: str, model: str, found: IjbResult, about: Mapping[str, str] | None = None) -> dict:
+    """The result as plain data, as evaluation/results.py writes it. `identification` is of both galleries together.
+
+    about: what the result is of, as `evaluation.about` has it.
+    """
     return {
         "kind": "ijb",
         "name": target,
         "model": model,
         "setting": str(found.setting),
+        "about": dict(about or {}),
         **curve_facts(found.roc),
         "error_versus_reject": found.rejects,
         "identification": identification(list(found.galleries.values())) if found.galleries else {},

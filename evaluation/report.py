@@ -1,51 +1,37 @@
 """Results of evaluations as one page of HTML that needs nothing beside it."""
 
-import base64
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from evaluation.pictures import folds_figure, histogram_figure, png, reject_figure, roc_figure
-from evaluation.results import measures, read_result, title, variant
+from evaluation.charts import result_charts
+from evaluation.pictures import folds_figure, histogram_figure, reject_figure, roc_figure
+from evaluation.results import measures, read_result, threshold_cosine, title, variant
+from pages.charts import Chart
+from pages.figure import png
+from pages.html import facts, folded, image, link, table, tiles
+from pages.page import page
 from utils.errors import UserError
 from utils.files import write_whole
 
 _LONGEST_STEM = 100  # characters of a picture's name
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Face recognition: evaluation</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2em auto; padding: 0 1em }
-h2 { border-bottom: 1px solid #ddd; margin-top: 2.5em }
-table { border-collapse: collapse; margin: 1em 0; display: block; overflow-x: auto }
-th, td { padding: .25em .8em; border-bottom: 1px solid #e5e5e5; text-align: right; white-space: nowrap }
-th:first-child { text-align: left }
-thead th { border-bottom: 2px solid #bbb }
-.pictures { display: flex; flex-wrap: wrap; gap: 1em }
-.pictures img { width: 520px; max-width: 100%; height: auto; align-self: flex-start }
-.strips { display: flex; flex-wrap: wrap; gap: .8em }
-figure { margin: 0; width: 224px }
-figcaption { font-size: 12px; overflow-wrap: anywhere; color: #555 }
-.note { color: #555 }
-</style>
-</head>
-<body>
-<h1>Face recognition: evaluation</h1>
-"""
-_TERMS = """<p class="note">TAR@FAR=f: the share of same pairs accepted (true accept rate) at the lowest threshold that
-accepts at most the share f of the different pairs (false accept rate). EER: the error rate where both kinds of error
-are equally frequent. AUC: area under the ROC curve. XNorm: mean length of an embedding. Accuracy: mean ± standard
-deviation over the folds, each at the threshold best on the others; thresholds are squared distances d of unit vectors,
-and their cosine is 1 - d/2. Error versus reject: the share of same pairs refused (false non-match rate, FNMR) at the
-lowest threshold that accepts at most the share FMR of the different pairs (false match rate), on the pairs that are
-left; the quality of a pair is the smaller magnitude of its two embeddings.</p>
-"""
+_MOST_TILES = 8
+_IJB_FAR = "1e-04"
+_TERMS = {
+    "TAR at FAR f": "the share of same pairs accepted (true accept rate) at the lowest threshold that accepts at most "
+    "the share f of the different pairs (false accept rate)",
+    "accuracy": "mean ± standard deviation over the folds, each at the threshold that is best on the others",
+    "threshold": "the squared distance d of two unit vectors up to which they are taken for one person, or their "
+    "cosine, 1 - d/2, from which on they are",
+    "AUC": "area under the ROC curve",
+    "EER": "the error rate where both kinds of error are equally frequent",
+    "XNorm": "mean length of an embedding",
+    "error versus reject": "the share of same pairs refused (false non-match rate, FNMR) at the lowest threshold that "
+    "accepts at most the share FMR of the different pairs (false match rate), on the pairs that are left; the quality "
+    "of a pair is the smaller magnitude of its two embeddings",
+}
 
 
 def write_report(paths: Sequence[Path], folder: Path) -> Path:
@@ -62,13 +48,15 @@ def write_report(paths: Sequence[Path], folder: Path) -> Path:
         others = sets[result["kind"], result["name"]]
         _refuse_clash(result, others, path)
         others.append(result)
-    parts, pictures = [_HEAD], {}
-    for number, results in enumerate(map(_told_apart, sets.values()), 1):
+    groups = list(map(_told_apart, sets.values()))
+    parts, pictures, charts = ["<h1>Face recognition: evaluation</h1>\n", _overview(groups)], {}, []
+    for number, results in enumerate(groups, 1):
         stem = f"{number}-{re.sub('[^A-Za-z0-9._-]+', '-', title(results[0]))[:_LONGEST_STEM]}"
-        parts += _section(results, pictures, stem)
-    page = folder / "report.html"
-    _write_all({**pictures, page.name: "".join([*parts, _TERMS, "</body>\n</html>\n"]).encode()}, folder)
-    return page
+        parts += _section(results, pictures, charts, number, stem)
+    parts += ["<h2>Terms</h2>\n", facts(_TERMS)]
+    path = folder / "report.html"
+    _write_all({**pictures, path.name: page("Face recognition: evaluation", parts, charts)}, folder)
+    return path
 
 
 def _write_all(files: dict[str, bytes], folder: Path) -> None:
@@ -103,37 +91,64 @@ def _told_apart(results: list[dict]) -> list[dict]:
     return [result | {"model": name, "variant": ""} for result, name in zip(results, named, strict=True)]
 
 
-def _section(results: list[dict], files: dict[str, bytes], stem: str) -> list[str]:
-    """The page's part on one set; its pictures are added to `files`, by their names."""
+def _overview(groups: Sequence[Sequence[dict]]) -> str:
+    """The figure of each set that people ask for first, of its best model."""
+    shown = []
+    for results in groups:
+        if results[0]["kind"] == "verification":
+            best = max(results, key=lambda result: result["accuracy"])
+            shown.append((f"{title(best)}: accuracy", f"{best['accuracy']:.2%}", best["model"]))
+        else:
+            best = max(results, key=lambda result: result["tar_at_far"].get(_IJB_FAR) or 0)
+            tar = best["tar_at_far"].get(_IJB_FAR)
+            shown.append(
+                (f"{title(best)}: TAR at FAR {_IJB_FAR}", "n/a" if tar is None else f"{tar:.2%}", best["model"])
+            )
+    return tiles(shown[:_MOST_TILES])
+
+
+def _section(results: list[dict], files: dict[str, bytes], charts: list[Chart], number: int, stem: str) -> list[str]:
+    """The page's part on one set; its curves are added to `charts` and, as pictures by their names, to `files`."""
     pictures = {"roc": roc_figure(results)}
     if results[0]["kind"] == "verification":
         pictures["folds"] = folds_figure(results)
     if any("error_versus_reject" in result for result in results):
         pictures["error-versus-reject"] = reject_figure(results)
-    for number, result in enumerate(results, 1):
-        pictures[f"scores-{number}"] = histogram_figure(result)
+    for place, result in enumerate(results, 1):
+        pictures[f"scores-{place}"] = histogram_figure(result)
+    names = {kind: f"{stem}-{kind}.png" for kind in pictures}
+    files |= {names[kind]: png(figure) for kind, figure in pictures.items()}
 
     first = results[0]
     parts = [f"<h2>{escape(title(first))}</h2>\n"]
     parts.append(f"<p>{first['pairs']:,} pairs, {first['same']:,} of them of one person.</p>\n")
     models = [result["model"] for result in results]
     columns = [measures(result) for result in results]
-    names = dict.fromkeys(name for column in columns for name in column)
-    parts.append(_table(["", *models], [[name, *(column.get(name, "") for column in columns)] for name in names]))
-    parts.append('<div class="pictures">\n')
-    for kind, figure in pictures.items():
-        content = png(figure)
-        files[f"{stem}-{kind}.png"] = content
-        parts.append(_image(content, f"{title(first)}: {kind}"))
-    parts.append("</div>\n")
+    rows = dict.fromkeys(name for column in columns for name in column)
+    parts.append(table(["", *models], [[name, *(column.get(name, "") for column in columns)] for name in rows]))
+    parts.append(_about(results))
+    own = result_charts(results, f"set-{number}")
+    charts += own
+    parts += ['<div class="charts">\n', *(chart.html() for chart in own), "</div>\n"]
+    links = ", ".join(link(name, kind.replace("-", " ")) for kind, name in names.items())
+    parts.append(f'<p class="note">As pictures, beside this page: {links}.</p>\n')
     if first["kind"] == "verification":
-        parts += ["<details><summary>Every fold: accuracy (threshold)</summary>\n", _folds(results), "</details>\n"]
+        parts.append(folded("Every fold: accuracy (distance threshold)", _folds(results)))
     if "error-versus-reject" in pictures:
-        heading = "Error versus reject: FNMR by the share of pairs dropped"
-        parts += [f"<details><summary>{heading}</summary>\n", _rejects(results), "</details>\n"]
+        parts.append(folded("Error versus reject: FNMR by the share of pairs dropped", _rejects(results)))
     for result in results:
         parts += _hardest(result)
     return parts
+
+
+def _about(results: Sequence[dict]) -> str:
+    """When and on what each result was found; what all have in common once."""
+    abouts = [result.get("about", {}) for result in results]
+    names = dict.fromkeys(name for about in abouts for name in about)
+    if len(results) == 1 or not names:
+        return facts(abouts[0])
+    rows = [[name, *(about.get(name, "") for about in abouts)] for name in names]
+    return folded("Models and data", table(["", *(result["model"] for result in results)], rows, "words"))
 
 
 def _folds(results: list[dict]) -> str:
@@ -143,7 +158,7 @@ def _folds(results: list[dict]) -> str:
         folds = [result["folds"][number] if number < len(result["folds"]) else None for result in results]
         cells = [f"{fold['accuracy']:.2%} ({fold['threshold']:.2f})" if fold else "" for fold in folds]
         rows.append([f"fold {number + 1}", *cells])
-    return _table(["", *(result["model"] for result in results)], rows)
+    return table(["", *(result["model"] for result in results)], rows)
 
 
 def _rejects(results: list[dict]) -> str:
@@ -157,21 +172,32 @@ def _rejects(results: list[dict]) -> str:
     shares = sorted({share for curve in found for share in curve})
     cells = [[curve.get(share) for curve in found] for share in shares]
     rows = [["n/a" if fnmr is None else f"{fnmr:.2%}" for fnmr in row] for row in cells]
-    return _table(["dropped", *models], [[f"{share:.0%}", *row] for share, row in zip(shares, rows, strict=True)])
+    return table(["dropped", *models], [[f"{share:.0%}", *row] for share, row in zip(shares, rows, strict=True)])
 
 
 def _hardest(result: dict) -> list[str]:
     parts = []
+    threshold = threshold_cosine(result)
     for same, words in ((True, "of one person, least alike"), (False, "of two people, most alike")):
         pairs = [pair for pair in result.get("hardest", ()) if pair["same"] == same]
         if pairs:
-            parts.append(f'<h3>{escape(result["model"])}: pairs {words}</h3>\n<div class="strips">\n')
-        for pair in pairs:
-            names = " | ".join(pair["images"])
-            caption = f"<b>{pair['score']:.3f}</b> {escape(names)}"
-            parts.append(f"<figure>{_image(pair['content'], names)}<figcaption>{caption}</figcaption></figure>\n")
-        parts += ["</div>\n"] * bool(pairs)
+            parts.append(f"<h3>{escape(result['model'])}: pairs {words}</h3>\n")
+            if threshold is not None:
+                parts.append(
+                    f'<p class="note">Taken for one person: cosine at least {threshold:.3f}, which is a squared '
+                    f"distance of at most {2 - 2 * threshold:.3f}.</p>\n"
+                )
+            parts += ['<div class="strips">\n', *(_strip(pair, threshold) for pair in pairs), "</div>\n"]
     return parts
+
+
+def _strip(pair: dict, threshold: float | None) -> str:
+    """Both images of a pair, how alike they are, and whether the threshold is wrong about them."""
+    names = " | ".join(pair["images"])
+    wrong = threshold is not None and (pair["score"] >= threshold) != pair["same"]
+    judged = f' <span class="wrong">{"refused" if pair["same"] else "accepted"}</span>' if wrong else ""
+    figures = f"<b>cosine {pair['score']:.3f}</b>, distance {2 - 2 * pair['score']:.3f}{judged}"
+    return f"<figure>{image(pair['content'], names)}<figcaption>{figures}<br>{escape(names)}</figcaption></figure>\n"
 
 
 def _with_strips(result: dict, path: Path) -> dict:
@@ -185,14 +211,3 @@ def _with_strips(result: dict, path: Path) -> dict:
         if not pair["content"].startswith(b"\x89PNG"):
             raise UserError(f"{strip}, a picture that {path} names, is no PNG")
     return result
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["<table>\n<thead><tr>", *(f"<th>{escape(cell)}</th>" for cell in head), "</tr></thead>\n"]
-    for name, *cells in rows:
-        lines += [f"<tr><th>{escape(name)}</th>", *(f"<td>{escape(cell)}</td>" for cell in cells), "</tr>\n"]
-    return "".join([*lines, "</table>\n"])
-
-
-def _image(content: bytes, words: str) -> str:
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(content).decode()}">\n'

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +54,24 @@ def curve_facts(curve: Roc) -> dict:
 
 
 def verification_result(
-    name: str, model: str, judged: Judged, curve: Roc, hardest: Sequence[dict] = (), pca: int = 0
+    name: str,
+    model: str,
+    judged: Judged,
+    curve: Roc,
+    hardest: Sequence[dict] = (),
+    pca: int = 0,
+    about: Mapping[str, str] | None = None,
 ) -> dict:
-    """The result of a set of pairs. Thresholds are squared distances d, cosines are 1 - d / 2."""
+    """The result of a set of pairs. Thresholds are squared distances d, cosines are 1 - d / 2.
+
+    about: what it was of, in words by their names (`evaluation.about`).
+    """
     found = judged.result
     return {
         "kind": "verification",
         "name": name,
         "model": model,
+        "about": dict(about or {}),
         **curve_facts(curve),
         "accuracy": found.accuracy,
         "std": found.std,
@@ -89,7 +99,8 @@ def measures(result: dict) -> dict[str, str]:
     if result["kind"] == "verification":
         figures["accuracy"] = f"{result['accuracy']:.2%} ± {result['std']:.2%}"
         figures["distance threshold"] = f"{result['threshold']:.3f} (squared)"
-        figures["cosine threshold"] = f"{1 - result['threshold'] / 2:.3f}"
+        if (cosine := threshold_cosine(result)) is not None:
+            figures["cosine threshold"] = f"{cosine:.3f}"
     for far, tar in result["tar_at_far"].items():
         figures[f"TAR@FAR={far}"] = show_tar(result, far, tar)
     figures["AUC"] = "n/a" if result["auc"] is None else f"{result['auc']:.5f}"
@@ -99,6 +110,11 @@ def measures(result: dict) -> dict[str, str]:
     for name, share in result.get("identification", {}).items():
         figures[name] = "n/a" if share is None else f"{share:.2%}"
     return figures
+
+
+def threshold_cosine(result: dict) -> float | None:
+    """The most accurate threshold as a cosine; None without one, and for principal components, whose scores differ."""
+    return None if result.get("pca") or "threshold" not in result else 1 - result["threshold"] / 2
 
 
 def show_tar(result: dict, far: str, tar: float | None) -> str:
@@ -161,6 +177,8 @@ def _well_formed(result: dict) -> bool:
         for pair in result.get("hardest", ()):
             shares.append(pair["score"])
             names += [pair["strip"], *_list(pair["images"])]
+        about = result.get("about", {})
+        names += [*about.keys(), *about.values()]
         rejects = result.get("error_versus_reject", {"fmr": 0, "dropped": [], "fnmr": []})
         maybe += _list(rejects["fnmr"])
         shares += [rejects["fmr"], *_list(rejects["dropped"])]
@@ -226,10 +244,11 @@ def _markdown(result: dict) -> str:
             distance, cosine = fold["threshold"], 1 - fold["threshold"] / 2
             lines.append(f"| {number} | {fold['accuracy']:.2%} | {distance:.2f} | {cosine:.3f} |")
     if result.get("hardest"):
-        lines += ["", "| hardest pairs | cosine | images |", "| --- | ---: | --- |"]
+        lines += ["", "| hardest pairs | cosine | distance | images |", "| --- | ---: | ---: | --- |"]
         for pair in result["hardest"]:
             names = " and ".join(name.replace("|", "\\|") for name in pair["images"])
-            lines.append(f"| {'same' if pair['same'] else 'different'} | {pair['score']:.4f} | {names} |")
+            kind, cosine = "same" if pair["same"] else "different", pair["score"]
+            lines.append(f"| {kind} | {cosine:.4f} | {2 - 2 * cosine:.4f} | {names} |")
     return "\n".join([*lines, ""])
 
 

@@ -1,5 +1,6 @@
 """A model on a set of pairs, from embeddings to the result and its files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +24,20 @@ def verify_pairs(
     pca: int = 0,
     out: Path | None = None,
     fmr: float = FMR,
+    about: Mapping[str, str] | None = None,
 ) -> tuple[VerificationResult, dict]:
     """What InsightFace's protocol says, and the whole result (evaluation/results.py), of a set's images (N, views, E).
 
     out: a folder for `name`.json, .csv and .md, and the pictures of the hardest pairs. fmr: the false match rate of the
     error-versus-reject curve, in which a pair is as good as the smaller magnitude of its two embeddings without flip.
+    about: as for `verification_result`.
 
     Raises UserError as `judge`, and where an image cannot be read or a file not written.
     """
     judged = judge(embeddings, pairs.pairs, pairs.issame, folds, pca=pca, name=pairs.images.name)
     cosines = 1 - judged.distances / 2
     strips = write_strips(pairs, cosines, _HARDEST, out, f"{name}-hardest") if out else ()
-    result = verification_result(name, model, judged, roc(cosines, pairs.issame), strips, pca)
+    result = verification_result(name, model, judged, roc(cosines, pairs.issame), strips, pca, about)
     quality = pair_quality(magnitudes(embeddings), *pairs.pairs.T)
     result["error_versus_reject"] = error_versus_reject(cosines, pairs.issame, quality, fmr)
     if out:

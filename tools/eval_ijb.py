@@ -19,6 +19,7 @@ enter_environment()
 
 import numpy as np
 
+from evaluation.about import about_evaluation
 from evaluation.curves import pairs_needed
 from evaluation.embedding_file import load_embeddings
 from evaluation.ijb import check_embeddings, evaluate_ijb, ijb_quality, ijb_result
@@ -54,8 +55,9 @@ def main(arguments: list[str]) -> int:
     model = str(args.model_path or about.get("model", path))
     check_embeddings(ijb, embeddings)
     results, quality = [], ijb_quality(ijb, embeddings)
+    of = about_evaluation(str(args.data / args.target), args.image_size, embeddings)
     for setting in settings:
-        results.append(ijb_result(args.target, model, evaluate_ijb(ijb, embeddings, setting, quality, args.fmr)))
+        results.append(ijb_result(args.target, model, evaluate_ijb(ijb, embeddings, setting, quality, args.fmr), of))
         written = write_result(results[-1], out, f"{args.target}_{setting}")
     print(f"\n{model}\n\n{_table(results)}\n\n{written} (and .csv, .md); tools/report.py draws it")
     return 0

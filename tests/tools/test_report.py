@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +16,13 @@ from evaluation.pairs import read_bin
 from evaluation.results import curve_facts, write_result
 from evaluation.verify_pairs import verify_pairs
 from tests.data.mxnet_sets import jpegs
+from tests.pages.html import Page, loads_nothing
 from tools.report import main
 from utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")  # matplotlib's own font has no Chinese; the page does
 ROOT = Path(__file__).resolve().parents[2]
 NASTY = '<script>alert("x")</script> & $a$ 模型'
-
-
-class Page(HTMLParser):
-    """The elements and the text of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.text = [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def report(*arguments):
@@ -76,8 +61,7 @@ def test_one_page_that_compares_models_and_needs_nothing_else(results, tmp_path)
     report(*results, "--out", tmp_path)
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
-    tags = [tag for tag, _ in page.elements]
-    assert "script" not in tags and "link" not in tags and "http" not in text.replace("http-equiv", "")
+    assert loads_nothing(page) and "alert" not in "".join(code for kind, code in page.scripts if kind == "")
     assert NASTY in page.text and "87.50%" in page.text and "n/a (needs 1,000,000 different pairs)" in page.text
     assert [words for words in ("lfw", "IJBC N1D1F2") if f"<h2>{words}</h2>" in text] == ["lfw", "IJBC N1D1F2"]
 
@@ -90,7 +74,56 @@ def test_one_page_that_compares_models_and_needs_nothing_else(results, tmp_path)
         "2-IJBC-N1D1F2-roc.png", "2-IJBC-N1D1F2-scores-1.png",
     ]  # fmt: skip
     strips = [path.read_bytes() for result in results for path in sorted(result.parent.glob("lfw-hardest/*.png"))]
-    assert len(strips) == 2 * (12 + 10) and sorted(embedded) == sorted([*pictures.values(), *strips])
+    assert len(strips) == 2 * (12 + 10) and sorted(embedded) == sorted(strips)
+    links = [attributes["href"] for attributes in page.attributes("a")]
+    assert sorted(links) == sorted(pictures)
+
+
+def test_curves_are_those_of_the_results(results, tmp_path):
+    report(*results, "--out", tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    lfw, other, ijb = (json.loads(path.read_text()) for path in results)
+    assert list(page.charts) == [
+        "set-1-roc", "set-1-folds", "set-1-scores-1", "set-1-scores-2", "set-2-roc", "set-2-scores-1"
+    ]  # fmt: skip
+    for result in (lfw, other):
+        far, tar = page.curves("set-1-roc")[result["model"]]
+        at = {round(each, 6): share for each, share in zip(result["roc"]["far"], result["roc"]["tar"], strict=True)}
+        assert far[0] == 0.1 and far[-1] == 1 and sorted(tar) == tar
+        assert all(share == pytest.approx(at[each], abs=1e-5) for each, share in zip(far[1:], tar[1:], strict=True))
+        folds = page.curves("set-1-folds")
+        assert folds[result["model"]][1] == pytest.approx([fold["accuracy"] for fold in result["folds"]], abs=1e-5)
+        assert folds[f"{result['model']}, mean"][1] == pytest.approx([result["accuracy"]] * 2, abs=1e-5)
+    for name, counts in (("same", ijb["histogram"]["same"]), ("different", ijb["histogram"]["different"])):
+        edges, shares = page.curves("set-2-scores-1")[f"{sum(counts):,} {name} pairs"]
+        assert sum(shares[:-1]) == pytest.approx(1, abs=1e-3) and len(edges) == len(shares)
+    assert not page.charts["set-2-scores-1"]["marks"]
+    assert page.charts["set-1-scores-1"]["marks"][0][0] == pytest.approx(lfw["cosine"], abs=1e-5)
+
+
+def test_hardest_pairs_have_both_measures_and_both_thresholds(results, tmp_path):
+    report(results[1], "--out", tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    result = json.loads(results[1].read_text())
+    distance = result["threshold"]
+    words = f"cosine at least {1 - distance / 2:.3f}, which is a squared distance of at most {distance:.3f}"
+    assert page.text.count(words) == 2
+    for pair in result["hardest"]:
+        wrong = (pair["score"] >= result["cosine"]) != pair["same"]
+        judged = (" refused" if pair["same"] else " accepted") if wrong else ""
+        assert f"cosine {pair['score']:.3f}, distance {2 - 2 * pair['score']:.3f}{judged}" in page.text
+    assert ["distance threshold", f"{distance:.3f} (squared)"] in page.cells
+    assert ["cosine threshold", f"{1 - distance / 2:.3f}"] in page.cells
+
+
+def test_what_a_result_is_of(results, tmp_path):
+    about = {"date": "2026-01-31 12:00", "data": NASTY, "embeddings": "512 numbers"}
+    result = json.loads(results[2].read_text()) | {"about": about}
+    report(write_result(result, tmp_path, "one"), "--out", tmp_path / "page")
+    page = Page((tmp_path / "page/report.html").read_text())
+    assert all(words in page.text for pair in about.items() for words in pair)
+    said = refusal(write_result(result | {"about": {"date": 3}}, tmp_path, "bad"))
+    assert "bad.json is not a result as an evaluation writes it" in said
 
 
 @pytest.mark.parametrize(
