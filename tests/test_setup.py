@@ -296,5 +296,5 @@ def test_an_unknown_extra_is_refused(clone):
     assert clone.run("./setup.sh", "sprak") == (
         2,
         "",
-        "setup.sh: 'sprak' is not known; ./setup.sh, and it with test, spark, flowvision or docs, are.\n",
+        "setup.sh: 'sprak' is not known; ./setup.sh, and it with test, spark, flowvision, trackers or docs, are.\n",
     )
