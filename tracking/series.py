@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tracking.history import read_history
 
-POINTS = 1500  # of a curve, about; more than a screen is wide
+POINTS = 1000  # of a curve, and twice as many at most; more than a screen is wide
 
 
 class Curve:

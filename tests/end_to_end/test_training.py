@@ -141,6 +141,8 @@ def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path):
     printed = train(2, config, tmp_path, "lr=1e30", "warmup_epoch=0", "clip_grad_norm=0", status=2)
     assert printed.count("the loss is nan") + printed.count("the loss is inf") == 1, printed
     assert "smaller lr" in printed and "Traceback" not in printed
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.attributes("body") == [{"data-state": "failed"}] and "the loss is" in page.text
 
 
 @pytest.mark.parametrize(
