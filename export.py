@@ -47,8 +47,9 @@ def main(arguments: list[str]) -> None:
 
     choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the command is told before.
-    from deploy.embedder import load_backbone_embedder
+    from deploy.embedder import load_backbone_embedder, model_digest
     from deploy.images import drawn_faces, read_images
+    from deploy.model_card import WEIGHTS_KEY, write_card
     from deploy.onnx_check import IMAGES
     from deploy.onnx_convert import OPSETS
     from deploy.onnx_export import ExportOptions, export_onnx
@@ -66,7 +67,9 @@ def main(arguments: list[str]) -> None:
 
     start = time.perf_counter()
     embedder = load_backbone_embedder(model_path)
+    digest = model_digest(model_path)
     about = {
+        WEIGHTS_KEY: digest,
         "network": embedder.network_name,
         "embedding_size": str(embedder.embedding_size),
         "color": embedder.input.color,
@@ -79,6 +82,7 @@ def main(arguments: list[str]) -> None:
     print(f"against OneFlow, on {source}:")
     for difference in differences:
         print(f"  {difference}")
+    print(write_card(out, model_path, digest, differences, source, args.license))
     print(f"{time.perf_counter() - start:.1f} s")
 
 
@@ -105,6 +109,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalizes them"
     )
+    parser.add_argument("--license", metavar="NAME", help="for the model card, such as apache-2.0 or cc-by-nc-4.0")
     parser.add_argument("--opset", type=int, default=11, help="of fp32 and fp16; default: %(default)s")
     args = parser.parse_intermixed_args(arguments)
     settle_config(args)

@@ -38,6 +38,14 @@ def measured_threshold(model: Path, digest: str) -> Threshold | None:
     return known[0] if known else None
 
 
+def measured_thresholds(model: Path, digest: str) -> list[Threshold]:
+    """All sets that these weights were verified on, those of the last one first; none if the file is damaged."""
+    try:
+        return _read(_beside(model), digest)
+    except UserError:
+        return []
+
+
 def store_thresholds(model: Path, digest: str, results: Mapping[str, dict]) -> str:
     """Stores what the verification of these weights found, (`evaluation.results`) by set; a sentence that says where.
 

@@ -12,9 +12,9 @@ from planning.inference import learn_statistics
 from utils.pixels import USUAL_SHAPE
 
 
-def make_model(folder: Path, network: str, embedding_size: int = 64) -> Path:
+def make_model(folder: Path, network: str, embedding_size: int = 64, seed: int = 0) -> Path:
     """The folder of a model of `network`."""
-    flow.manual_seed(0)
+    flow.manual_seed(seed)
     module = get_model(network, embedding_size)
     learn_statistics(module, own_format(USUAL_SHAPE).apply(drawn_faces(4)))
     state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
