@@ -21,6 +21,6 @@ def uplot_style() -> str:
 
 def _vendored(name: str) -> str:
     found = importlib.util.find_spec(_PACKAGE)  # found, not imported: its Python does other things
-    if found is None:
+    if found is None or found.origin is None:
         raise ModuleNotFoundError(f"the package {_PACKAGE} is not installed; ./setup.sh installs it")
     return (Path(found.origin).parent / "vendor" / name).read_text()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _FILES = {
     "learning_curve.png": "loss and accuracy as a picture",
 }
 _WORDS = {"training": "training", "complete": "complete", "stopped": "stopped", "failed": "failed"}
+_ALL_LOSSES = {"train/loss": "all together"}
 SAMPLES = "samples"  # the folder of pictures of training images
 CONTROLS = (
     '<div class="controls"><label>smoothing <input type="range" id="smoothing" min="0" max="0.98" step="0.02" '
@@ -49,24 +51,30 @@ def run_page(output: Path, run: Mapping[str, Any], curves: Curves) -> bytes:
 
 def train_charts(curves: Curves, marks: tuple = ()) -> list[Chart]:
     """Losses by name, accuracy, learning rate and speed, over steps."""
-    losses = {"all together" if name == "train/loss" else name: curve for name, curve in curves.items() if _loss(name)}
-    common = {"x_label": "step", "x_kind": "step", "sync": "steps", "marks": marks}
+    chart = partial(Chart, x_label="step", x_kind="step", sync="steps", marks=marks)
     charts = []
+    losses = {name: curve for name, curve in curves.items() if _is_loss(name)}
     if losses:
+        only = len(losses) == 1
         drawn = [
-            Series(name.removeprefix("train/loss/") if len(losses) > 1 else "loss", curve.steps, curve.values)
+            Series(
+                "loss" if only else _ALL_LOSSES.get(name, name.removeprefix("train/loss/")), curve.steps, curve.values
+            )
             for name, curve in losses.items()
         ]
-        charts.append(Chart("loss", "Loss", drawn, **common, smooths=True))
-    for key, name, title, extra in (
-        ("accuracy", "train/accuracy", "Accuracy on the training batch", {"y_kind": "percent", "smooths": True}),
-        ("rate", "train/learning_rate", "Learning rate", {"y_range": (0, None)}),
-        ("speed", "train/samples_per_second", "Images per second", {"y_range": (0, None)}),
-    ):
-        if name in curves:
-            series = Series(title.lower(), curves[name].steps, curves[name].values)
-            charts.append(Chart(key, title, [series], **common, **extra))
+        charts.append(chart("loss", "Loss", drawn, smooths=True))
+    if series := _series(curves, "train/accuracy", "accuracy"):
+        charts.append(chart("accuracy", "Accuracy on the training batch", series, y_kind="percent", smooths=True))
+    if series := _series(curves, "train/learning_rate", "learning rate"):
+        charts.append(chart("rate", "Learning rate", series, y_range=(0, None)))
+    if series := _series(curves, "train/samples_per_second", "images per second"):
+        charts.append(chart("speed", "Images per second", series, y_range=(0, None)))
     return charts
+
+
+def _series(curves: Curves, name: str, shown: str) -> list[Series]:
+    """One series, or none if the run has no such curve."""
+    return [Series(shown, curves[name].steps, curves[name].values)] if name in curves else []
 
 
 def verification_charts(curves: Curves, marks: tuple = ()) -> list[Chart]:
@@ -91,7 +99,7 @@ def verified_sets(curves: Curves) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _loss(name: str) -> bool:
+def _is_loss(name: str) -> bool:
     return name == "train/loss" or name.startswith("train/loss/")
 
 
