@@ -95,8 +95,9 @@ def verification_charts(curves: Curves, marks: tuple = ()) -> list[Chart]:
 
 
 def verified_sets(curves: Curves) -> list[str]:
-    names = (name.split("/", 1)[1].rpartition("/")[0] for name in curves if name.startswith("verification/"))
-    return list(dict.fromkeys(names))
+    """The names of the sets whose accuracy is among the curves."""
+    begin, end = "verification/", "/accuracy"
+    return [name[len(begin) : -len(end)] for name in curves if name.startswith(begin) and name.endswith(end)]
 
 
 def _is_loss(name: str) -> bool:

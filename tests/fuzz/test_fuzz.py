@@ -25,6 +25,8 @@ EXEMPT = {
     "native.build": _SYSTEM,
     "native.library": _SYSTEM,
     "native.paths": _SYSTEM,
+    "pages.page": _SYSTEM,
+    "pages.uplot": _SYSTEM,
     "planning.inference": _OWN_WORK,
     "planning.measure": _OWN_WORK,
     "planning.memory": _SYSTEM,

@@ -4,13 +4,24 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
+import onnx
+
 from data.manifest import Part
+from deploy.input_format import OWN
+from deploy.model_card import WEIGHTS_KEY, write_card
 from engine.checkpoint import list_checkpoints, step_of
 from preparation.align.task import Row, note_path, read_note
 from preparation.convert.job import Job
 from preparation.drawn.folder import make_demo_folder
 from tests.fuzz.format import Format
+from tracking.comparison import comparison_page, read_runs
+from tracking.facts import FACTS, read_facts
+from tracking.page import RunPage
 from tracking.records import Records
+from tracking.run_ids import keep_id, known_id
+from tracking.run_page import run_page
+from tracking.series import read_curves
 from utils.errors import UserError
 
 _COUNTS = {"records": 3}
@@ -47,7 +58,61 @@ def read_notes(folder: Path) -> str:
     return ""
 
 
+def make_run(folder: Path) -> None:
+    records = Records(folder, 0, [RunPage(folder, 0)], logging.getLogger("fuzz"))
+    records.describe(
+        {
+            "total_steps": 4,
+            "global_batch": 8,
+            "summary": {"network": "r50"},
+            "phases": [{"first": 0, "stop": 4, "facts": {"loss": "arcface"}}] * 2,
+            "config": [["lr", "0.1", True]],
+            "versions": {"Python": "3.10"},
+            "best": {"lfw": {"accuracy": 0.5, "step": 2}},
+        }
+    )
+    records.pictures("phase-1", 1, np.zeros((2, 8, 8, 3), np.uint8))
+    for step in range(1, 5):
+        records.add(step, {"train/loss": 1 / step, "verification/lfw/accuracy": 0.5})
+    records.close("complete")
+    keep_id(folder, "wandb", "abc")
+
+
+def read_run(folder: Path) -> str:
+    """Pages of it can be made, or what is damaged is named."""
+    identity = known_id(folder, "wandb")
+    assert identity is None or isinstance(identity, str)
+    run_page(folder, read_facts(folder), read_curves(folder / "history.jsonl"))
+    comparison_page(read_runs([folder]))
+    return ""
+
+
+def make_card(folder: Path) -> None:
+    make_run(folder)
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", ports[:1], ports[1:]))
+    about = {"network": "r50", "embedding_size": "512", "precision": "fp32", "input": str(OWN), WEIGHTS_KEY: "0"}
+    onnx.helper.set_model_props(model, about)
+    for name in ("model.onnx", "other.onnx"):
+        (folder / name).write_bytes(model.SerializeToString())
+    write_card(folder / "model.onnx", folder, "0", [], "drawn faces", "mit")
+
+
+def read_card(folder: Path) -> str:
+    write_card(folder / "model.onnx", folder, "0", [], "drawn faces")
+    return ""
+
+
 FORMATS = (
+    Format(
+        "run",
+        ("tracking.facts", "tracking.run_ids", "tracking.run_page"),
+        make_run,
+        (FACTS, "history.jsonl", "trackers.json", "samples/phase-1.jpg"),
+        read_run,
+    ),
+    Format("model_card", ("deploy.model_card",), make_card, ("other.onnx", "README.md", FACTS), read_card),
     Format(
         "notes",
         ("tracking.history", "preparation.convert.job", "preparation.align.task", "preparation.drawn.folder"),
