@@ -17,7 +17,7 @@ from deploy.input_format import parse_input
 from deploy.onnx_check import Difference
 from deploy.onnx_ports import INPUT as INPUT_KEY
 from deploy.thresholds import Threshold, measured_thresholds
-from tracking.facts import FACTS, read_facts
+from tracking.facts import FACTS, changes_training, read_facts
 from utils.errors import UserError
 from utils.files import digest_of, show_size, write_whole
 
@@ -32,9 +32,6 @@ _LIMITS = (
     "How well it does on people who are rare in its training images was not measured, if no set above says so. Faces "
     "have to be found and aligned as those it was trained on."
 )
-# Keys of a config that do not change what comes out of a run.
-_ASIDE = frozenset({"output", "resume", "verbose", "frequent", "save_interval", "keep_checkpoints", "save_artifacts"})
-_TRACKERS = ("using_", "wandb_", "mlflow_", "suffix_", "tensorboard")
 _ALIGNED = "eyes, nose and mouth at the places where InsightFace's `norm_crop` puts them"
 _ABOVE = 2  # folders from a checkpoint or a best model up to its run
 
@@ -189,9 +186,7 @@ def _summary(run: Mapping[str, Any] | None, names: Sequence[str]) -> str:
 
 def _config(run: Mapping[str, Any] | None) -> str:
     changed = [
-        (key, value)
-        for key, value, differs in (run or {}).get("config") or ()
-        if differs and key not in _ASIDE and not key.startswith(_TRACKERS)
+        (key, value) for key, value, differs in (run or {}).get("config") or () if differs and changes_training(key)
     ]
     if not changed:
         return ""

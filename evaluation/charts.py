@@ -39,7 +39,7 @@ def roc_chart(results: Sequence[dict], key: str) -> Chart:
         series.append(Series(result["model"], xs[last].tolist(), ys[last].tolist(), "steps"))
     return Chart(
         f"{key}-roc", "ROC: true accept rate by false accept rate", series, "FAR",
-        x_kind="percent", y_kind="percent", x_log=True, x_range=(left, 1), y_range=(None, 1),
+        y_kind="percent", x_log=True, x_range=(left, 1), y_range=(None, 1),
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ function legendValue(chart, kind) {
   return (plot, value, series, index) => {
     if (index !== null) return exact(kind, value);
     const values = plot.data[series];
-    return chart.sync ? exact(kind, values[values.findLastIndex(each => each !== null)]) : "";
+    return chart.sync ? exact(kind, values[values.findLastIndex(each => each != null)]) : "";
   };
 }
 
@@ -119,10 +119,12 @@ function axisSize(plot, values, index, cycle) {
 }
 
 // Only the powers of ten of a log axis have words.
-function logValues(kind) {
-  return (_, values) => values.map(value =>
-    value !== null && Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6 ?
-      (kind === "percent" && value >= 1e-4 ? +(value * 100).toPrecision(3) + " %" : value >= 1e-3 && value < 1e4 ? String(+value.toPrecision(3)) : "1e" + Math.round(Math.log10(value))) : null);
+function logValues(_, values) {
+  return values.map(value => {
+    const power = Math.round(Math.log10(value));
+    if (value === null || Math.abs(Math.log10(value) - power) > 1e-6) return null;
+    return power >= -1 && power < 4 ? String(+value.toPrecision(3)) : "1e" + power;
+  });
 }
 
 function axesOf(chart, log) {
@@ -131,9 +133,9 @@ function axesOf(chart, log) {
     grid: {stroke: () => css("--grid"), width: 1}, ticks: {stroke: () => css("--grid"), width: 1, size: 4}, gap: 4,
   };
   const shown = kind => (_, values, __, ___, step) => values.map(value => tick(kind, value, step));
-  const x = {...common, size: 34, space: 64, values: chart.xLog ? logValues(chart.xKind) : shown(chart.xKind)};
+  const x = {...common, size: 34, space: 64, values: chart.xLog ? logValues : shown(chart.xKind)};
   if (chart.xKind === "step") x.incrs = [1, 2, 5].flatMap(n => Array.from({length: 12}, (_, p) => n * 10 ** p)).sort((a, b) => a - b);
-  const y = {...common, size: axisSize, space: 34, values: log ? logValues(chart.yKind) : shown(chart.yKind)};
+  const y = {...common, size: axisSize, space: 34, values: log ? logValues : shown(chart.yKind)};
   return [x, y];
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 from pages.charts import Chart, Series
 from pages.html import table
 from pages.page import page
-from tracking.facts import read_facts
+from tracking.facts import changes_training, read_facts
 from tracking.history import HISTORY
 from tracking.run_page import CONTROLS, verified_sets
 from tracking.series import Curve, Curves, read_curves
@@ -139,7 +139,7 @@ def _differences(runs: Sequence[Run]) -> str:
     rows = [
         [key, *(config.get(key, "") for config in configs)]
         for key in keys
-        if key != "output" and len({config.get(key) for config in configs}) > 1
+        if changes_training(key) and len({config.get(key) for config in configs}) > 1
     ]
     if not rows:
         return "<h2>Config</h2>\n<p>The configs are the same.</p>\n"

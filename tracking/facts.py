@@ -27,6 +27,8 @@ from utils.reading.json_file import (
 
 FACTS = "run.json"
 _PACKAGES = ("oneflow", "numpy", "opencv-python-headless", "tensorboardX", "onnxruntime")
+_ASIDE = frozenset({"output", "resume", "verbose", "frequent", "save_interval", "keep_checkpoints", "save_artifacts"})
+_TRACKERS = ("using_", "wandb_", "mlflow_", "suffix_", "tensorboard")
 _SECONDS = 5  # for git, on a disk that is slow
 _MOST_SAMPLES = 64  # images of a phase
 STATES = ("training", "complete", "stopped", "failed")
@@ -105,6 +107,11 @@ def config_facts(cfg: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     """(key, value, whether it differs from configs/base.py) of each key, in base's order; secrets are not shown."""
     base = run_config_file(BASE_FILE)
     return [(key, shown_value(key, cfg[key]), cfg[key] != base[key]) for key in SCHEMA]
+
+
+def changes_training(key: str) -> bool:
+    """Whether a key of the config changes what comes out of a run, and not only what is written of it."""
+    return key not in _ASIDE and not key.startswith(_TRACKERS)
 
 
 def version_facts() -> dict[str, str]:
