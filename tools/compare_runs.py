@@ -20,7 +20,7 @@ from utils.files import write_whole
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder, also while it trains")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.html", help="the page; default: comparison.html beside the first run"
