@@ -18,6 +18,7 @@ from launch.epoch_signal import hold_epoch_signal
 from launch.gpu import usable_cards
 from launch.launcher import CPU_RANKS, layout_options, read_layout
 from launch.launcher import main as launch
+from tracking.packages import check_trackers
 from utils.cli import run_cli
 from utils.config import dump_config
 from utils.config.arguments import Training, parse_training
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> int:
     if training.print_phases or training.dry_run:
         if demo and not Path(loaded.cfg.ofrecord_path, "dataset.json").exists():
             raise UserError("the demo's faces are not drawn yet; a run draws them first, or tools/prepare_demo.py does")
+        check_trackers(loaded.cfg)
         plan(training, loaded.cfg)
         return 0
     if findings := list(_not_here(loaded.cfg, drawn=demo)):
@@ -50,12 +52,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _not_here(cfg, drawn: bool) -> Iterator[str]:
-    """What the ranks would find first, seconds later: a device or a dataset that is not there. drawn: it will be."""
+    """What the ranks would find first, seconds later: a device a tracker's package or a dataset that is not there. drawn: it will be."""
     usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    try:
-        check_device(cfg, "cuda" if usable and cfg.device != "cpu" else "cpu")
-    except UserError as error:
-        yield str(error)
+    device = "cuda" if usable and cfg.device != "cpu" else "cpu"
+    for check in (lambda: check_device(cfg, device), lambda: check_trackers(cfg)):
+        try:
+            check()
+        except UserError as error:
+            yield str(error)
     if not drawn and not cfg.synthetic and not Path(cfg.ofrecord_path, "dataset.json").exists():
         made = "tools/prepare_dataset.py makes a dataset, and tools/index_ofrecord.py one of parts that are there"
         yield f"{Path(cfg.ofrecord_path, 'dataset.json')} is missing: {made}."

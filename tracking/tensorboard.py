@@ -38,6 +38,8 @@ class TensorBoard(Writer):
 def viewer_command(output: Path) -> str:
     """What shows the events, to be typed in the current folder."""
     program = Path(sys.executable).with_name("tensorboard")
-    if program.is_relative_to(Path.cwd()):
-        program = program.relative_to(Path.cwd())
-    return f"{program} --logdir {output / FOLDER}"
+    return f"{_from_here(program)} --logdir {_from_here((output / FOLDER).resolve())}"
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
