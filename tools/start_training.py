@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _not_here(cfg, drawn: bool) -> Iterator[str]:
-    """What the ranks would find first, seconds later: a device a tracker's package or a dataset that is not there. drawn: it will be."""
+    """What the ranks would find seconds later: a device, a package or a dataset that is missing. drawn: it will be."""
     usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
     device = "cuda" if usable and cfg.device != "cpu" else "cpu"
     for check in (lambda: check_device(cfg, device), lambda: check_trackers(cfg)):
