@@ -44,8 +44,8 @@ class FakeTrainer:
                     with self.clock.paused(self.in_flight):
                         self.device.now += 60
             progress.on_end(self)
-        lines = [re.search(r"Speed ([\d.]+) .* Required: (.*)", line) for line in caplog.messages]
-        return [(float(line[1]), line[2]) for line in lines]
+        lines = [re.search(r"Speed ([\d.,]+) .* Required: (.*)", line) for line in caplog.messages]
+        return [(float(line[1].replace(",", "")), line[2]) for line in lines]
 
 
 @pytest.fixture(autouse=True)
