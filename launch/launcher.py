@@ -9,7 +9,8 @@ of its own number, which does not exist where a script started it, so the other 
 ends the others and its exit status is handed on, and a signal to stop is passed on once and waited for.
 
 On several nodes, run it on each with the same NNODES, MASTER_ADDR, MASTER_PORT and NPROC, and its own NODE_RANK. The
-launchers meet at MASTER_PORT before the ranks start, and then share their fate (see launch/nodes.py).
+launchers meet at MASTER_PORT before the ranks start, and then share their fate (see launch/nodes.py). They know each
+other by a token, in MASTER_TOKEN or in a file (see launch/token.py).
 """
 
 import argparse
@@ -24,11 +25,14 @@ from pathlib import Path
 
 from launch.epoch_signal import hold_epoch_signal
 from launch.gpu import usable_cards
-from launch.nodes import Nodes, Place, gather, join
+from launch.meeting import gather, join
+from launch.nodes import Nodes, Place
 from launch.process import Process
 from launch.processes import Patience, run_together
 from launch.rendezvous import free_port
+from launch.token import read_token
 from utils.errors import UserError
+from utils.printable import printable
 
 CPU_RANKS = 2  # where there is no card: enough to be a distributed run
 
@@ -56,6 +60,7 @@ class Layout:
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     hold_epoch_signal()
     options = _parse(arguments, environ)
+    public = {name: value for name, value in environ.items() if name != "MASTER_TOKEN"}  # ranks have no use for it
     try:
         usable, refused = usable_cards(environ.get("CUDA_VISIBLE_DEVICES"))
         for card in refused:
@@ -66,17 +71,17 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         return 2
 
     # Threads that wait for each other sleep: by spinning they would take the cores of other ranks and programs.
-    common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), "OMP_WAIT_POLICY": "passive", **environ}
+    common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), "OMP_WAIT_POLICY": "passive", **public}
     if refused:
         common["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in usable)
     patience = Patience(failed=options.grace, stopped=options.stop_grace)
     if options.prepare:
-        prepare = Process(options.prepare, [sys.executable, options.prepare], dict(environ))
+        prepare = Process(options.prepare, [sys.executable, options.prepare], public)
         status = run_together([prepare], patience)
         if status != 0:
             return status
     try:
-        others, layout = meet(layout)
+        others, layout = meet(layout, environ)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -95,16 +100,18 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         return run_together(ranks, patience, others)
 
 
-def meet(layout: Layout) -> tuple[Nodes | None, Layout]:
+def meet(layout: Layout, environ: Mapping[str, str]) -> tuple[Nodes | None, Layout]:
     """Waits until the launchers of all nodes are there. The layout with the port at which the ranks will meet."""
     if layout.nnodes == 1:
         return None, layout
     place = Place(layout.node_rank, layout.nnodes, layout.nproc)
-    if layout.node_rank == 0:
-        rank_port = _claim_port(0)
-        others = gather(place, layout.master_port, rank_port)
+    token, said = read_token(environ, place.node, layout.master_addr)
+    if said:
+        print(said, file=sys.stderr, flush=True)
+    if place.node == 0:
+        others, rank_port = gather(place, layout.master_port, token)
     else:
-        others, rank_port = join(place, layout.master_addr, layout.master_port)
+        others, rank_port = join(place, layout.master_addr, layout.master_port, token)
     return others, replace(layout, master_port=rank_port)
 
 
@@ -163,9 +170,9 @@ def read_layout(options: argparse.Namespace, default_nproc: int) -> Layout:
 def _whole(name: str, text: str, default: int, lowest: int, highest: int) -> int:
     if not text:
         return default
-    if text.isdecimal() and lowest <= int(text) <= highest:
+    if text.isdecimal() and len(text) < 10 and lowest <= int(text) <= highest:
         return int(text)
-    raise UserError(f"{name}={text} is not a whole number from {lowest} to {highest}.")
+    raise UserError(f"{name}={printable(text)} is not a whole number from {lowest} to {highest}.")
 
 
 def _claim_port(port: int) -> int:

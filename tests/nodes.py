@@ -12,6 +12,7 @@ import pytest
 from tests.ranks import ROOT, rank_environment
 
 PORT = "29500"  # free: nothing else is in the namespaces
+TOKEN = "a-token-for-tests"
 
 
 class TwoNodes:
@@ -41,14 +42,20 @@ class TwoNodes:
         """Runs a Python program on `node` to its end."""
         subprocess.run(["ip", "netns", "exec", self.names[node], sys.executable, "-c", program], check=True)
 
-    def launch(self, node: int, script: str, *arguments: str, **variables: str) -> subprocess.Popen:
-        """Starts a launcher on `node`, with one rank unless `variables` say otherwise."""
+    def keep_running(self, node: int, script: str) -> None:
+        """Runs a program on `node` until the test ends."""
+        command = ["ip", "netns", "exec", self.names[node], sys.executable, script]
+        self._started.append(subprocess.Popen(command, cwd=ROOT, env=rank_environment()))
+
+    def launch(self, node: int, script: str, *arguments: str, **variables: str | None) -> subprocess.Popen:
+        """Starts a launcher on `node`, with one rank unless `variables` say otherwise; None unsets one."""
         place = {"NPROC": "1", "NNODES": "2", "NODE_RANK": str(node), "MASTER_PORT": PORT, "CUDA_VISIBLE_DEVICES": ""}
-        place["MASTER_ADDR"] = self.addresses[0]
+        place |= {"MASTER_ADDR": self.addresses[0], "MASTER_TOKEN": TOKEN}
+        environ = {key: value for key, value in (rank_environment() | place | variables).items() if value is not None}
         command = ["ip", "netns", "exec", self.names[node], sys.executable, "-m", "launch", script]
         process = subprocess.Popen(
             [*command, *arguments],
-            cwd=ROOT, env=rank_environment() | place | variables, text=True,
+            cwd=ROOT, env=environ, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._started.append(process)

@@ -15,9 +15,8 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.interrupts import raise_at_interrupt
 from utils.pixels import SIDES
+from utils.printable import printable
 from utils.quiet import drain
-
-_LONGEST = 4000  # characters of an error that are printed
 
 
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
@@ -50,15 +49,6 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
             raise
         traceback.print_exc()
         _end(1, hard_exit)
-
-
-def printable(text: str) -> str:
-    """The text without what would move a terminal's cursor or change its colors, and without the middle of pages: names
-    in a stranger's file may hold both. Bytes of names that are no text stay as they are.
-    """
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
-    return "".join(one if one.isprintable() or one == "\n" or "\udc80" <= one <= "\udcff" else "?" for one in text)
 
 
 def add_model(

@@ -7,8 +7,8 @@ import traceback
 from pathlib import Path
 
 from tests.fuzz.format import Format
-from utils.cli import printable
 from utils.errors import UserError
+from utils.printable import printable
 
 ACCEPTED, REFUSED = "accepted", "refused"
 SIGNAL, TRACEBACK, HANG, MEMORY, SILENT, UNNAMED = "signal", "traceback", "hang", "gigabytes", "silent", "unnamed"
@@ -62,7 +62,7 @@ def clear(folder: Path) -> None:
 
 
 def _is_clear(said: str, file: Path) -> bool:
-    """Whether a sentence says which file it is about, or its folder; `utils.cli` makes it printable."""
+    """Whether a sentence says which file it is about, or its folder; `utils.printable` makes it printable."""
     names = (file.name, file.stem, file.parent.name)
     return any(name in printable(said) for name in names)
 

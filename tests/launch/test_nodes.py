@@ -160,7 +160,8 @@ def test_a_launcher_that_was_started_again_takes_its_place(nodes, script):
     first = nodes.launch(0, path, NNODES="3")
     time.sleep(1.5)
     again = nodes.launch(1, path, NNODES="3")
-    assert results([early]) == [(2, "error: Another launcher has connected as NODE_RANK=1.\n")]
+    said = "error: Another launcher (10.0.0.2) has connected as NODE_RANK=1: give each machine its own.\n"
+    assert results([early]) == [(2, said)]
     assert first.poll() is None and again.poll() is None
     third = nodes.launch(1, path, NNODES="3", NODE_RANK="2")
     assert results([first, again, third]) == [(0, "here\n")] * 3

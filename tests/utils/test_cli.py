@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.ranks import ROOT
-from utils.cli import image_size, printable
+from utils.cli import image_size
+from utils.printable import printable
 
 PROGRAM = """
 import sys

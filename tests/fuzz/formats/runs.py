@@ -11,6 +11,7 @@ from data.manifest import Part
 from deploy.input_format import OWN
 from deploy.model_card import WEIGHTS_KEY, write_card
 from engine.checkpoint import list_checkpoints, step_of
+from launch.token import read_token
 from preparation.align.task import Row, note_path, read_note
 from preparation.convert.job import Job
 from preparation.drawn.folder import make_demo_folder
@@ -104,6 +105,17 @@ def read_card(folder: Path) -> str:
     return ""
 
 
+def make_token(folder: Path) -> None:
+    read_token({"MASTER_TOKEN_FILE": str(folder / "token")}, node=0, addr="node0")
+
+
+def read_damaged_token(folder: Path) -> str:
+    (folder / "token").chmod(0o600)
+    token, said = read_token({"MASTER_TOKEN_FILE": str(folder / "token")}, node=1, addr="node0")
+    assert token.isascii() and not said
+    return ""
+
+
 FORMATS = (
     Format(
         "run",
@@ -123,4 +135,5 @@ FORMATS = (
         ),
         read_notes,
     ),
+    Format("token", ("launch.token",), make_token, ("token",), read_damaged_token),
 )

@@ -1,0 +1,270 @@
+"""Launchers find each other at their port, whoever else is there."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from launch.meeting import gather, join
+from launch.nodes import Place
+from launch.rendezvous import free_port
+from launch.wire import Wire
+from tests.launch.strangers import ALL
+from tests.nodes import PORT, two_nodes
+from utils.errors import UserError
+
+STRANGERS = Path(__file__).with_name("strangers.py")
+TOKEN, OTHER_TOKEN = b"the-token-of-tests", b"another-token-of-tests"
+FIRST, SECOND = Place(0, 2, 1), Place(1, 2, 1)
+HERE = "127.0.0.1"
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+@pytest.fixture
+def strangers(port):
+    """Starts strangers who come to the port, and keep coming until the test ends."""
+    started = []
+
+    def start(*names):
+        started.append(subprocess.Popen([sys.executable, STRANGERS, HERE, str(port), *names]))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def meet(pool, port, first=FIRST, second=SECOND, token=TOKEN):
+    """Both ends, once they have met."""
+    ends = pool.submit(gather, first, port, token), pool.submit(join, second, HERE, port, token)
+    (nodes, rank_port), (others, told) = (end.result(timeout=50) for end in ends)
+    assert told == rank_port
+    return nodes, others
+
+
+def enter(port, message, token=TOKEN):
+    """The connection of one who has a token and says `message`, and what node 0 answers."""
+    wire = Wire(connected(port), HERE, first=False)
+    wire.say_number()
+    wire.seal(token, wire.wait(5))
+    wire.send(message)
+    return wire, wire.wait(5)
+
+
+def connected(port):
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection((HERE, port), timeout=5)
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+
+def until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_pair_meets_whoever_else_is_at_the_port(pool, port, strangers, name):
+    strangers(name)
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    connected(port).close()
+    time.sleep(1.5)  # the strangers are there
+    assert not first.done()
+    told = join(SECOND, HERE, port, TOKEN)[1]
+    assert first.result(timeout=30)[1] == told
+
+
+def test_a_launcher_with_another_token_is_refused_in_a_sentence_and_the_pair_meets(pool, port, capsys):
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    for _ in range(3):
+        with pytest.raises(UserError, match=rf"^Node 0 \({HERE}:{port}\) has another token than this machine: "):
+            join(SECOND, HERE, port, OTHER_TOKEN)
+    join(SECOND, HERE, port, TOKEN)
+    first.result(timeout=10)
+    assert capsys.readouterr().err == f"{HERE} has another token and was not let in; node 0 goes on waiting.\n"
+
+
+def test_of_two_with_the_same_number_the_first_is_told(pool, port):
+    first = pool.submit(gather, Place(0, 3, 1), port, TOKEN)
+    early = pool.submit(join, Place(1, 3, 1), HERE, port, TOKEN)
+    time.sleep(1)
+    late = pool.submit(join, Place(1, 3, 1), HERE, port, TOKEN)
+    with pytest.raises(UserError, match=rf"^Another launcher \({HERE}\) has connected as NODE_RANK=1: give each"):
+        early.result(timeout=10)
+    join(Place(2, 3, 1), HERE, port, TOKEN)
+    assert late.result(timeout=10)[1] == first.result(timeout=10)[1]
+
+
+def test_a_launcher_that_ended_before_all_were_there_has_no_seat(pool, port):
+    first = pool.submit(gather, Place(0, 3, 1), port, TOKEN)
+    wire, answer = enter(port, {"node": 1, "nnodes": 3, "nproc": 1})
+    assert answer == {"welcome": True}
+    wire.close()
+    join_2 = pool.submit(join, Place(2, 3, 1), HERE, port, TOKEN)
+    time.sleep(0.5)
+    assert not first.done()
+    join(Place(1, 3, 1), HERE, port, TOKEN)
+    assert join_2.result(timeout=10)[1] == first.result(timeout=10)[1]
+
+
+@pytest.mark.parametrize("message", [
+    {}, {"node": "1", "nnodes": 2, "nproc": 1}, {"node": True, "nnodes": 2, "nproc": 1},
+    {"node": 0, "nnodes": 2, "nproc": 1}, {"node": -1, "nnodes": 2, "nproc": 1},
+    {"node": 1.5, "nnodes": 2, "nproc": 1}, {"node": [1], "nnodes": 2, "nproc": 1},
+    {"node": 1, "nnodes": 2}, {"node": 1, "nnodes": None, "nproc": 1},
+])  # fmt: skip
+def test_fields_of_other_types_are_refused_though_the_token_is_right(pool, port, message):
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    with pytest.raises((EOFError, OSError)):
+        enter(port, message)
+    join(SECOND, HERE, port, TOKEN)
+    first.result(timeout=10)
+
+
+@pytest.mark.parametrize("said", [
+    b"SSH-2.0-OpenSSH\r\n", b"[" * 4000 + b"\n", b'{"number": 1}\n', b"x" * 10_000,
+    b'{"number": "%s"}\n' % (b"0" * 64) + b"x" * 10_000, b'{"number": "%s"}\n{"welcome": true}\n' % (b"0" * 64),
+])  # fmt: skip
+def test_who_answers_in_the_place_of_node_0_is_found_out(pool, said):
+    with socket.create_server((HERE, 0)) as listener:
+        answer = pool.submit(lambda: answered(listener, said))
+        with pytest.raises(UserError, match=r"check MASTER_ADDR and MASTER_PORT|has another token") as error:
+            join(SECOND, HERE, listener.getsockname()[1], TOKEN)
+        answer.result().close()
+    assert "\n" not in str(error.value)
+
+
+def answered(listener, said):
+    link, _ = listener.accept()
+    link.sendall(said)
+    return link
+
+
+@pytest.mark.parametrize(("status", "kept"), [
+    (1_000_000_000, 255), (0, 1), (-9, 1), (256, 255), (10**4000, 255), (7, 7),
+])  # fmt: skip
+def test_statuses_are_those_that_a_process_can_end_with_and_never_0(pool, port, status, kept):
+    nodes, others = meet(pool, port)
+    others.tell_failure(status, "its \x1b[2Jend")
+    until(nodes.failures)
+    assert [(one.who, one.status, one.sentence) for one in nodes.failures()] == [("node 1", kept, "its ?[2Jend")]
+    assert nodes.running()
+    others.tell_end()
+    until(lambda: not nodes.running())
+
+
+@pytest.mark.parametrize("message", [
+    {"node": 1, "status": "1", "failed": "x"}, {"node": 1, "status": 1, "failed": ["x"]},
+    {"node": 2, "ended": True}, {"node": 0, "ended": True}, {"node": 1, "ended": 1}, {"node": "1", "ended": True}, {},
+])  # fmt: skip
+def test_a_node_that_says_what_no_launcher_says_has_failed(pool, port, message):
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    wire, _ = enter(port, {"node": 1, "nnodes": 2, "nproc": 1})
+    nodes = first.result(timeout=10)[0]
+    wire.send(message)
+    until(nodes.failures)
+    assert not nodes.running()
+    (failure,) = nodes.failures()
+    assert (failure.who, failure.status) == ("node 1", 1)
+    assert failure.sentence == f"nothing is heard from {HERE} any more (it says what no launcher says)"
+
+
+@pytest.mark.parametrize("text", [b"x" * 300_000, b"x\n", b"[" * 100_000 + b"\n", b'{"node": 1, "ended": true}\n'])
+def test_lines_without_a_seal_end_the_connection(pool, port, text):
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    wire, _ = enter(port, {"node": 1, "nnodes": 2, "nproc": 1})
+    nodes = first.result(timeout=10)[0]
+    sender = threading.Thread(target=lambda: send_all(wire, text), daemon=True)
+    sender.start()
+    until(nodes.failures)
+    sender.join(timeout=10)
+    assert nodes.failures()[0].sentence.startswith(f"nothing is heard from {HERE} any more (")
+
+
+def send_all(wire, text):
+    with suppress(OSError):  # it was closed in the midst
+        wire._link.sendall(text)
+
+
+def test_lines_that_were_sent_cannot_be_sent_again(pool, port):
+    """Nor left out: each is sealed with its place."""
+    nodes, others = meet(pool, port)
+    link = others._wires[0]._link
+    sent = []
+    others._wires[0]._link = type("Recorder", (), {"sendall": lambda self, data: sent.append(data)})()
+    others.tell_failure(3, "once")
+    link.sendall(sent[0] * 2)
+    until(lambda: len(nodes.failures()) > 1)
+    assert [one.sentence for one in nodes.failures()] == [
+        "once",
+        f"nothing is heard from {HERE} any more (another token)",
+    ]
+
+
+def test_the_token_never_goes_over_the_network(pool, port):
+    """Through one who listens on the way, and who knows all that is said."""
+    heard = []
+    with socket.create_server((HERE, 0)) as listener:
+        pool.submit(pass_on, listener, port, heard)
+        first = pool.submit(gather, FIRST, port, TOKEN)
+        join(SECOND, HERE, listener.getsockname()[1], TOKEN)
+        first.result(timeout=10)
+    said = b"".join(heard)
+    assert b"nproc" in said and b"rank_port" in said
+    assert TOKEN not in said
+
+
+def pass_on(listener, port, heard):
+    near, far = listener.accept()[0], connected(port)
+
+    def copy(source, target):
+        while data := source.recv(4096):
+            heard.append(data)
+            target.sendall(data)
+
+    threading.Thread(target=copy, args=(far, near), daemon=True).start()
+    copy(near, far)
+
+
+def test_two_machines_meet_with_all_strangers_at_the_port(tmp_path):
+    """The launchers themselves, with strangers on both machines and one who has another token."""
+    script = tmp_path / "rank.py"
+    script.write_text("print('here')")
+    with two_nodes() as nodes:
+        attack = f"import runpy, sys\nsys.argv = ['', '10.0.0.1', '{PORT}', *{list(ALL)}]\n"
+        (tmp_path / "attack.py").write_text(f"{attack}runpy.run_path({str(STRANGERS)!r}, run_name='__main__')")
+        for node in (0, 1):
+            nodes.keep_running(node, str(tmp_path / "attack.py"))
+        first = nodes.launch(0, str(script))
+        time.sleep(2)
+        wrong = nodes.launch(1, str(script), MASTER_TOKEN="not-the-token-of-node-0")
+        told = wrong.communicate(timeout=30)[0]
+        second = nodes.launch(1, str(script))
+        said, heard = (process.communicate(timeout=30)[0] for process in (first, second))
+    assert (wrong.returncode, first.returncode, second.returncode) == (2, 0, 0)
+    assert told.startswith("error: Node 0 (10.0.0.1:29500) has another token than this machine: ")
+    assert told.count("\n") == 1
+    assert said.endswith("here\n") and "Traceback" not in said and heard.endswith("here\n")
