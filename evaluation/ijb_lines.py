@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from utils.errors import UserError
-from utils.reading.lines import MAX_LINE
+from utils.reading.limits import limits
 
 _BLOCK = 1 << 24  # bytes
 _SHOWN = 60  # characters of a faulty line
@@ -64,13 +64,13 @@ def integer_blocks(path: Path, columns: int) -> Iterator[tuple[int, np.ndarray]]
 
 def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """Whole lines, each ended by a line feed, and the number of the first one; no blank lines at the file's end."""
-    number, held = 1, b""
+    number, held, most = 1, b"", limits().line_bytes
     with open_table(path) as file:
         while True:
             block = file.read(_BLOCK)
             held = (held + block).replace(b"\r\n", b"\n")
-            if len(held) > _BLOCK + MAX_LINE:
-                raise UserError(f"{at_line(path, number)} has more than {MAX_LINE >> 20} MB")
+            if len(held) > _BLOCK + most:
+                raise UserError(f"{at_line(path, number)} has more than {most} bytes (--limit line_bytes)")
             if not block:
                 held = held.rstrip() and held.rstrip() + b"\n"
             # The last line and the blank ones before it wait: the file may end after them.

@@ -24,10 +24,10 @@ from utils.files import digest_of
 from utils.pixels import USUAL_SIZE, size_words
 from utils.reading.faults import shown
 from utils.reading.images import decode
+from utils.reading.limits import limits
 from utils.reading.lines import byte_lines
 
 _LISTED = re.compile(r'(?:"([^"]+)"(?=\s|$)|([^\t]+)(?=\t)|([^ ]+))(.*)')
-_MAX_FILE = 1 << 30  # bytes
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -250,13 +250,13 @@ def read_image(path: Path, where: str = "") -> np.ndarray:
     Raises UserError naming the file, after `where` it was listed, if it is no image.
     """
     try:
-        if path.stat().st_size > _MAX_FILE:
-            raise UserError(f"{where}{path} has more than {_MAX_FILE >> 20} MB, which no image has")
-        encoded = np.fromfile(path, np.uint8)
+        encoded = np.fromfile(path, np.uint8) if path.stat().st_size <= limits().image_bytes else None
     except OSError as error:
         raise UserError(f"{where}{path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise UserError(f"{where}{shown(path)} is no name of a file") from None
+    if encoded is None:
+        raise UserError(f"{where}{path} is too large for an image (--limit image_bytes={limits().image_bytes})")
     image = decode_rgb(encoded)
     if image is None:
         raise UserError(f"{where}{path} is no image that decodes")

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from utils.errors import UserError
+from utils.reading.limits import Limits, limits, use_limits
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -32,7 +33,7 @@ def worker_pool(workers: int, start: str = "fork") -> Iterator[Executor]:
     with (
         garbage_kept(),
         ProcessPoolExecutor(
-            workers, multiprocessing.get_context(start), initializer=_start_worker, initargs=(os.getpid(),)
+            workers, multiprocessing.get_context(start), initializer=_start_worker, initargs=(os.getpid(), limits())
         ) as pool,
     ):
         try:
@@ -60,8 +61,9 @@ def garbage_kept() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _start_worker(parent: int) -> None:
+def _start_worker(parent: int, in_force: Limits) -> None:
     """Leave Ctrl-C to the parent, and die with it even if it is killed: an orphan would go on writing."""
+    use_limits(in_force)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was gone before prctl

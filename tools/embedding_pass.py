@@ -15,6 +15,7 @@ from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.interrupts import interrupts_kept
 from utils.pixels import size_words
+from utils.reading.limits import limit_options, limits
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +74,8 @@ def embed_together(
     if ranks == 1:
         _embed_share(args, images, path, source, flip, dtype, bool(cards))
         return 0
-    return launch(["--nproc", str(ranks), script, *(word for word in arguments if word != "--force")], os.environ)
+    handed_on = [*(word for word in arguments if word != "--force"), *limit_options(limits())]
+    return launch(["--nproc", str(ranks), script, *handed_on], os.environ)
 
 
 def _embed_share(

@@ -26,6 +26,7 @@ from utils.config.file import REPO, find_config, show_path
 from utils.config.rules import check_device, refusal
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.reading.limits import limit_options, limits
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
     prepare = ["--prepare", str(REPO / "tools/prepare_demo.py")] if demo else []
     if sys.stderr.isatty():
         print(f"Starting {show_path(find_config(training.config))} ...", file=sys.stderr, flush=True)
-    return launch([*prepare, str(REPO / "train.py"), *arguments], os.environ)
+    return launch([*prepare, str(REPO / "train.py"), *arguments, *limit_options(limits())], os.environ)
 
 
 def _not_here(cfg, drawn: bool) -> Iterator[str]:

@@ -17,13 +17,14 @@ from utils.interrupts import raise_at_interrupt
 from utils.pixels import SIDES
 from utils.printable import printable
 from utils.quiet import drain
+from utils.reading.limits import take_limits, use_limits
 
 
 def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, stopped: str = "stopped") -> None:
     """Runs `main(arguments)` and ends the process: 0, what it returns, 2 for a UserError, 130 for Ctrl-C.
 
     Names of files are printed as the bytes they are. Where whoever read the output has gone (`| head`), the rest of it
-    goes nowhere; the status is 141 if that stopped the work.
+    goes nowhere; the status is 141 if that stopped the work. Options `--limit` are put in force and not passed on.
 
     stopped: what is said after Ctrl-C. hard_exit: end a failed run on the spot. Otherwise what `main` held is freed
     first, and a compiled graph among it waits for the other ranks, even where they will not come: nobody would learn
@@ -33,7 +34,9 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
         raise_at_interrupt()
-        _end(main(sys.argv[1:]) or 0, hard_exit)
+        arguments, limits = take_limits(sys.argv[1:])
+        use_limits(limits)
+        _end(main(arguments) or 0, hard_exit)
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         _note(f"error: {printable(str(error))}")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.errors import UserError
+from utils.reading.limits import Limits, limits, use_limits
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -110,7 +111,7 @@ class _SparkExecutor(Executor):
         from py4j.protocol import Py4JError
 
         try:
-            [(result, error)] = self._task.map(partial(_call, call, arguments)).collect()
+            [(result, error)] = self._task.map(partial(_call, limits(), call, arguments)).collect()
         except (Py4JError, ConnectionError) as failure:
             raise UserError(
                 f"Spark gave up: {_reason(failure)}; the same command goes on with the parts that are written."
@@ -120,8 +121,9 @@ class _SparkExecutor(Executor):
         return result
 
 
-def _call(call: Callable, arguments: tuple, _: None) -> tuple[object, UserError | None]:
+def _call(in_force: Limits, call: Callable, arguments: tuple, _: None) -> tuple[object, UserError | None]:
     """Runs in a Spark task. A user's error is returned: another try would end alike."""
+    use_limits(in_force)
     try:
         return call(*arguments), None
     except UserError as error:

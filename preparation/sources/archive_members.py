@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from preparation.sources.files import MAX_FILE
 from utils.errors import UserError
 from utils.reading.faults import broken_file
+from utils.reading.limits import limits
 from utils.reading.stream import BoundedStream
 
 # How a member's bytes lie in the file: as they are; behind a zip's local header, as they are or deflated; or not at all
@@ -74,7 +74,7 @@ def read_members(archive: Path) -> Iterator[Member]:
 def read_place(file: int, place: Place) -> bytes | None:
     """A member's bytes from the archive that is open as `file`; None where they are damaged, or nothing is there."""
     kind, offset, stored, size, crc32 = place
-    if kind == NOTHING or max(stored, size) > MAX_FILE:
+    if kind == NOTHING or max(stored, size) > limits().image_bytes:
         return None
     if not 0 <= offset < os.fstat(file).st_size or min(stored, size) < 0:
         return None

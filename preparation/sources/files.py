@@ -16,9 +16,9 @@ import numpy as np
 from data.images import ImageChecker, Verdict
 from preparation.sources.source import ENTRY_DTYPE, UNREADABLE, companions, judge_image
 from utils.errors import UserError
+from utils.reading.limits import limits
 
 _NAMES, _ENDS, _LABELS = "names", "ends.npy", "labels.npy"
-MAX_FILE = 1 << 28  # bytes of an image, also unpacked
 
 
 class FileSource(ABC):
@@ -145,6 +145,6 @@ def read_regular(path: bytes) -> bytes | None:
     try:
         with open(path, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
             about = os.fstat(file.fileno())
-            return file.read() if stat.S_ISREG(about.st_mode) and about.st_size <= MAX_FILE else None
+            return file.read() if stat.S_ISREG(about.st_mode) and about.st_size <= limits().image_bytes else None
     except (OSError, ValueError):  # ValueError: a zero byte in a list's name
         return None

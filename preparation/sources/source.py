@@ -23,7 +23,7 @@ PLAIN, SPLIT, LABELS_ONLY, DAMAGED, UNREADABLE = range(5)
 FAULTY_KINDS = {
     DAMAGED: "the record's header is cut short",
     UNREADABLE: (
-        "the file cannot be read (it is missing, forbidden, no regular file, larger than 256 MB, "
+        "the file cannot be read (it is missing, forbidden, no regular file, larger than --limit image_bytes, "
         "or damaged in its archive)"
     ),
 }

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-MAX_PIXELS = 200_000_000  # of one image; decoded it has 600 MB
+from utils.reading.limits import limits
+
 _ALWAYS = 1 << 22  # pixels that any file may claim; 12 MB
-_PER_BYTE = 10_000  # pixels that a byte of a file may stand for, beyond that
 _SCANS = 20  # of a JPEG as large as is allowed; each takes as long as a whole image
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PNG, _SOI, _SCAN = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xda"
@@ -42,22 +42,26 @@ def image_size(encoded: bytes) -> Size | None:
     return None
 
 
-def may_be_decoded(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bool:
-    """Whether decoding the image takes no more memory and time than a file of its length may ask for."""
+def may_be_decoded(encoded: bytes, max_pixels: int | None = None) -> bool:
+    """Whether decoding the image takes no more memory and time than a file of its length may ask for.
+
+    max_pixels: that it may have here, and not more than the limits in force allow; None: just these. The same below.
+    """
     size = image_size(encoded)
     if size is None or min(size[:2]) < 1:
         return False
-    believed = min(max_pixels, max(_ALWAYS, _PER_BYTE * len(encoded)))
-    return size.height * size.width <= believed and not takes_hours(encoded, max_pixels)
+    most = _allowed(max_pixels)
+    believed = min(most, max(_ALWAYS, limits().pixels_per_byte * len(encoded)))
+    return size.height * size.width <= believed and not takes_hours(encoded, most)
 
 
-def takes_hours(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bool:
+def takes_hours(encoded: bytes, max_pixels: int) -> bool:
     """Whether a JPEG has so many scans of so many pixels that decoding it would not end in time."""
     size = image_size(encoded)
     return size is not None and size.height * size.width * size.passes > _SCANS * max(max_pixels, _ALWAYS)
 
 
-def decode(encoded: bytes | np.ndarray, flags: int, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
+def decode(encoded: bytes | np.ndarray, flags: int, max_pixels: int | None = None) -> np.ndarray | None:
     """As `cv2.imdecode` of bytes, or (bytes,) uint8; None where it does not decode, or asks for too much memory."""
     if not may_be_decoded(bytes(encoded), max_pixels):
         return None
@@ -65,6 +69,11 @@ def decode(encoded: bytes | np.ndarray, flags: int, max_pixels: int = MAX_PIXELS
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:
         return None
+
+
+def _allowed(max_pixels: int | None) -> int:
+    most = limits().image_pixels
+    return most if max_pixels is None else min(most, max_pixels)
 
 
 def _png(data: bytes) -> Size | None:

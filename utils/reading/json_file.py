@@ -12,8 +12,8 @@ from typing import Any
 from utils.errors import UserError
 from utils.files import refuse_pipe
 from utils.reading.faults import broken_file
+from utils.reading.limits import limits
 
-MAX_JSON = 256 << 20  # bytes; a manifest of a million parts has 100 MB
 _MAX_DEPTH = 64
 _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -21,14 +21,18 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 Rule = Callable[[Any], bool]
 
 
-def read_object(path: Path, fault: str, remedy: str = "", max_bytes: int = MAX_JSON) -> dict:
-    """The JSON object in a file. Raises UserError, saying that the path has the `fault`, and FileNotFoundError."""
+def read_object(path: Path, fault: str, remedy: str = "", max_bytes: int | None = None) -> dict:
+    """The JSON object in a file, of at most `max_bytes`, and never more than the limits in force allow.
+
+    Raises UserError, saying that the path has the `fault`, and FileNotFoundError.
+    """
     refuse_pipe(path)
+    most = limits().json_bytes if max_bytes is None else min(max_bytes, limits().json_bytes)
     with broken_file(path, fault, remedy):
         with path.open("rb") as file:
-            text = file.read(max_bytes + 1)
-        if len(text) > max_bytes:
-            raise ValueError(f"it is larger than {max_bytes >> 20} MB")
+            text = file.read(most + 1)
+        if len(text) > most:
+            raise ValueError(f"it is larger than {most} bytes (--limit json_bytes)")
         return parse_object(text)
 
 

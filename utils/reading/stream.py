@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-_MAX_READ = 1 << 20  # bytes; headers of archives are far smaller
-_MAX_INDEX, _AFTER_INDEX = 1 << 30, 1 << 17  # bytes of a zip's list of members, and the most that stands behind it
+from utils.reading.limits import limits
+
+_AFTER_INDEX = 1 << 17  # bytes, the most that stands behind a zip's list of members
 _SPARE = 64 << 20  # bytes that a parser may read twice
 
 
@@ -15,8 +16,8 @@ class BoundedStream:
 
     has_index: its end lists its members, as a zip's does, and that is read at once.
 
-    Raises ValueError for another read of more than a mebibyte, and once more was read than a parser that goes forward
-    needs: a loop over the same bytes then ends.
+    Raises ValueError for another read of more than the limits in force allow a header, and once more was read than a
+    parser that goes forward needs: a loop over the same bytes then ends.
     """
 
     def __init__(self, file: BinaryIO, has_index: bool = False) -> None:
@@ -27,9 +28,9 @@ class BoundedStream:
     def read(self, length: int = -1) -> bytes:
         left = max(0, self._size - self._file.tell())
         wanted = left if length is None or length < 0 else length
-        is_index = self._has_index and wanted <= min(left, _MAX_INDEX) and left - wanted < _AFTER_INDEX
-        if wanted > _MAX_READ and not is_index:
-            raise ValueError(f"a header of it has {wanted} bytes")
+        is_index = self._has_index and wanted <= min(left, limits().index_bytes) and left - wanted < _AFTER_INDEX
+        if wanted > limits().header_bytes and not is_index:
+            raise ValueError(f"a header of it has {wanted} bytes (--limit header_bytes)")
         found = self._file.read(wanted)
         self._left -= max(len(found), 1)
         if self._left < 0:

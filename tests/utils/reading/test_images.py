@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data.mxnet_sets import encode, picture
-from utils.reading.images import MAX_PIXELS, decode, image_size, may_be_decoded
+from utils.reading.images import decode, image_size, may_be_decoded
+from utils.reading.limits import Limits
 
 FORMS = [
     (".jpg",),
@@ -55,7 +56,7 @@ def test_a_file_is_not_believed_beyond_what_its_bytes_can_hold():
     assert not may_be_decoded(png(20_000, 20_000))
     assert not may_be_decoded(png(20_000, 2000))
     assert may_be_decoded(png(20_000, 2000, bytes(8000)))
-    assert not may_be_decoded(png(20_000, 20_000, bytes(MAX_PIXELS // 1000)))
+    assert not may_be_decoded(png(20_000, 20_000, bytes(Limits().image_pixels // 1000)))
     assert not may_be_decoded(png(0, 5))
 
 

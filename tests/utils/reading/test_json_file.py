@@ -50,7 +50,7 @@ def test_what_is_none_is_refused(tmp_path, content, said):
 
 
 def test_size_is_bounded(tmp_path):
-    with pytest.raises(UserError, match="larger than 1 MB"):
+    with pytest.raises(UserError, match=r"larger than 1048576 bytes \(--limit json_bytes\)"):
         read(tmp_path, b'{"a": "' + b"x" * (1 << 20) + b'"}', max_bytes=1 << 20)
 
 
