@@ -9,10 +9,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 from utils.errors import UserError
+from utils.failures import note_failure, shortage
 from utils.interrupts import raise_at_interrupt
 from utils.pixels import SIDES
 from utils.printable import printable
@@ -34,12 +33,13 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
         raise_at_interrupt()
+        sys.excepthook = sys.__excepthook__
         arguments, limits = take_limits(sys.argv[1:])
         use_limits(limits)
         _end(main(arguments) or 0, hard_exit)
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        _note(f"error: {printable(str(error))}")
+        note_failure(f"error: {printable(str(error))}")
         _end(2, hard_exit)
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
@@ -47,7 +47,11 @@ def run_cli(main: Callable[[list[str]], int | None], hard_exit: bool = False, st
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _drop_unread_output():
             _end(128 + signal.SIGPIPE, hard_exit)
-        _note("".join(traceback.format_exception_only(error)).strip().partition("\n")[0])
+        if isinstance(error, ImportError | OSError) and (said := shortage(error)):
+            print(f"error: {said}", file=sys.stderr)
+            note_failure(f"error: {said}")
+            _end(2, hard_exit)
+        note_failure("".join(traceback.format_exception_only(error)).strip().partition("\n")[0])
         if not hard_exit:
             raise
         traceback.print_exc()
@@ -99,13 +103,6 @@ def numbers_above_0(name: str, text: str, kind: type) -> list:
     if any(number <= 0 for number in found):
         raise UserError(f"--{name} {text} is not possible; write numbers above 0 with commas between them")
     return found
-
-
-def _note(sentence: str) -> None:
-    """For the launcher, which tells the other nodes."""
-    if "FAILURE_NOTE" in os.environ:
-        with suppress(OSError):
-            Path(os.environ["FAILURE_NOTE"]).write_text(sentence, errors="backslashreplace")
 
 
 def _drop_unread_output() -> bool:

@@ -5,8 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from utils.failures import note_failure, shortage
 from utils.interrupts import end_at_interrupt
-from utils.quiet import quiet_terminal
+from utils.quiet import drain, quiet_terminal
 
 _ROOT = Path(__file__).resolve().parents[1]
 HELP = _ROOT / "docs" / "help"  # a text for each program, and PROGRAM-COMMAND.txt for its commands: tools/write_help.py
@@ -16,9 +17,11 @@ def enter_environment() -> None:
     """Shows the program's help if that is asked for. Else goes on in `.venv`, which `setup.sh` makes, where this Python
     has no OneFlow; if there is none, says what to do and exits.
 
-    Until `run_cli`, Ctrl-C ends the program at once: packages are imported, and nothing is written yet.
+    Until `run_cli`, Ctrl-C ends the program at once: packages are imported, and nothing is written yet. If there is too
+    little memory for that, a sentence says so.
     """
     end_at_interrupt()
+    sys.excepthook = _end_by
     if "-h" in sys.argv[1:] or "--help" in sys.argv[1:]:
         _show_help()
     if importlib.util.find_spec("oneflow"):
@@ -49,3 +52,14 @@ def _show_help() -> None:
             if text.name == f"{name}.txt" and text.is_file():
                 print(text.read_text(encoding="utf-8"), end="")
                 sys.exit(0)
+
+
+def _end_by(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    """For what nobody catches until `run_cli`: packages that do not fit into memory, in a sentence."""
+    if not (said := shortage(error)):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"error: {said}", file=sys.stderr, flush=True)
+    note_failure(f"error: {said}")
+    drain()
+    os._exit(2)

@@ -72,13 +72,13 @@ def judge(samples: list[Sample]) -> Verdict:
     return Verdict(memory, files, threads, round(more / steps, 1), growing)
 
 
-def long_run(folder: Path, steps: int, ranks: int, mode: str, *settings: str) -> dict[str, Verdict]:
-    """Trains so many steps and judges each process by its name."""
+def long_run(folder: Path, steps: int, ranks: int, mode: str, script: str = "train.py") -> dict[str, Verdict]:
+    """Trains so many steps by `script` and judges each process by its name."""
     config, output, printed = folder / "long.py", folder / "long", folder / "printed"
     config.write_text(CONFIG)
     images, frequent = steps // EPOCHS * BATCH * ranks, max(1, steps // 200)
     lengths = [f"num_image={images}", f"num_epoch={EPOCHS}", f"frequent={frequent}", f"output={output}"]
-    command = launch_command(ranks, "train.py", str(config), f"--{mode}", *lengths, *settings)
+    command = launch_command(ranks, script, str(config), f"--{mode}", *lengths)
     with printed.open("w") as file:
         process = subprocess.Popen(command, cwd=ROOT, env=rank_environment(), stdout=file, stderr=subprocess.STDOUT)
     samples: dict[str, list[Sample]] = {}
