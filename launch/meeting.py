@@ -6,6 +6,7 @@ there it closes the port and says where the ranks will meet.
 """
 
 import math
+import resource
 import selectors
 import socket
 import sys
@@ -23,7 +24,7 @@ from utils.reading.json_file import has_fields, is_count, is_positive
 
 _WAIT = 5.0  # seconds until it is said who is waited for
 _HELLO = 5.0  # seconds that a hello may take
-_GUESTS = 128  # who may be connected and unknown at once; more would use up a process' open files
+_GUESTS = 128  # who may be connected and unknown at once, or half the open files that a process may have
 _TOLD = 8  # addresses of wrong tokens that are named
 _PLACE = {"node": is_positive, "nnodes": is_positive, "nproc": is_positive}
 _PORT = {"rank_port": lambda value: is_count(value) and 0 < value < 1 << 16}
@@ -117,6 +118,8 @@ class _Door:
         self._place, self._listener, self._token = place, listener, token
         self._guests: dict[int, _Guest] = {}  # by their numbers of open files, the oldest first
         self._seats: dict[int, Wire] = {}
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = _GUESTS if files == resource.RLIM_INFINITY else min(_GUESTS, files // 2)  # OpenSSL needs some too
         self._told: set[str] = set()  # addresses whose wrong tokens were named
         self._say_at = time.monotonic() + _WAIT  # when it is said who is waited for
         self._selector = selectors.DefaultSelector()
@@ -161,7 +164,7 @@ class _Door:
 
     def _admit(self) -> None:
         """Lets one in. Where there are too many, the oldest of the address that has most of them goes."""
-        if len(self._guests) >= _GUESTS:
+        if len(self._guests) >= self._most:
             self._make_room()
         try:
             link, address = self._listener.accept()

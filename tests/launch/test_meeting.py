@@ -17,6 +17,7 @@ from launch.rendezvous import free_port
 from launch.wire import Wire
 from tests.launch.strangers import ALL
 from tests.nodes import PORT, two_nodes
+from tests.ranks import ROOT
 from utils.errors import UserError
 
 STRANGERS = Path(__file__).with_name("strangers.py")
@@ -268,3 +269,57 @@ def test_two_machines_meet_with_all_strangers_at_the_port(tmp_path):
     assert told.startswith("error: Node 0 (10.0.0.1:29500) has another token than this machine: ")
     assert told.count("\n") == 1
     assert said.endswith("here\n") and "Traceback" not in said and heard.endswith("here\n")
+
+
+def closed(link):
+    """Whether the other end closes the connection, whatever it says before."""
+    link.settimeout(10)
+    with suppress(ConnectionResetError):
+        while link.recv(4096):
+            pass
+    return True
+
+
+def test_who_takes_long_for_a_hello_is_put_out(pool, port, monkeypatch):
+    monkeypatch.setattr("launch.meeting._HELLO", 0.5)
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    quiet, slow = connected(port), connected(port)
+    ended = pool.submit(closed, slow)
+    for byte in b'{"number": "' + b"0" * 40:
+        if ended.done():
+            break
+        with suppress(OSError):
+            slow.sendall(bytes([byte]))
+        time.sleep(0.1)
+    assert ended.done() and closed(quiet)
+    join(SECOND, HERE, port, TOKEN)
+    first.result(timeout=10)
+
+
+def test_a_crowd_puts_out_only_its_own(pool, port, monkeypatch):
+    monkeypatch.setattr("launch.meeting._GUESTS", 8)
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    connected(port).close()
+    other = socket.create_connection((HERE, port), source_address=("127.0.0.3", 0))
+    crowd = [socket.create_connection((HERE, port), source_address=("127.0.0.2", 0)) for _ in range(30)]
+    assert all(closed(link) for link in crowd[:20])
+    assert len(other.recv(4096)) > 64  # node 0's number ...
+    other.settimeout(0.2)
+    with pytest.raises(TimeoutError):  # ... and it is still there
+        other.recv(1)
+    join(SECOND, HERE, port, TOKEN)
+    first.result(timeout=10)
+
+
+def test_few_open_files_are_enough(port):
+    """Node 0 with hardly more than Python itself needs, and strangers who take all of them."""
+    script = (
+        "import resource, sys\nfrom launch.meeting import gather\nfrom launch.nodes import Place\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))\n"
+        f"gather(Place(0, 2, 1), {port}, {TOKEN!r})\n"
+    )
+    first = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    crowd = [connected(port) for _ in range(60)]
+    join(SECOND, HERE, port, TOKEN)
+    assert first.communicate(timeout=30)[1] == "" and first.returncode == 0
+    assert len(crowd) == 60
