@@ -74,7 +74,7 @@ class Nodes(Others):
         """Raises ValueError unless the launcher of node `source` may say it: node 0 speaks for all, others for one."""
         known = any(has_fields(message, rules) for rules in (_FAILED, _ENDED))
         node = message.get("node")
-        if not known or node >= self._place.nnodes or (source != 0 and node != source) or node == self._place.node:
+        if not known or node >= self._place.nnodes or source not in (0, node):
             raise ValueError("it says what no launcher says")
 
     def _take(self, message: dict, source: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from launch.meeting import gather, join
 from launch.nodes import Place
 from launch.rendezvous import free_port
-from launch.wire import Wire
+from launch.wire import Wire, WrongSealError
 from tests.launch.strangers import ALL
 from tests.nodes import PORT, two_nodes
 from tests.ranks import ROOT
@@ -169,7 +169,7 @@ def answered(listener, said):
 ])  # fmt: skip
 def test_statuses_are_those_that_a_process_can_end_with_and_never_0(pool, port, status, kept):
     nodes, others = meet(pool, port)
-    others.tell_failure(status, "its \x1b[2Jend")
+    others._wires[0].send({"node": 1, "status": status, "failed": "its \x1b[2Jend"})
     until(nodes.failures)
     assert [(one.who, one.status, one.sentence) for one in nodes.failures()] == [("node 1", kept, "its ?[2Jend")]
     assert nodes.running()
@@ -233,7 +233,7 @@ def test_the_token_never_goes_over_the_network(pool, port):
         first = pool.submit(gather, FIRST, port, TOKEN)
         join(SECOND, HERE, listener.getsockname()[1], TOKEN)
         first.result(timeout=10)
-    said = b"".join(heard)
+    said = b"".join(text for _, text in heard)
     assert b"nproc" in said and b"rank_port" in said
     assert TOKEN not in said
 
@@ -241,13 +241,45 @@ def test_the_token_never_goes_over_the_network(pool, port):
 def pass_on(listener, port, heard):
     near, far = listener.accept()[0], connected(port)
 
-    def copy(source, target):
+    def copy(who, source, target):
         while data := source.recv(4096):
-            heard.append(data)
+            heard.append((who, data))
             target.sendall(data)
 
-    threading.Thread(target=copy, args=(far, near), daemon=True).start()
-    copy(near, far)
+    threading.Thread(target=copy, args=("node 0", far, near), daemon=True).start()
+    copy("node 1", near, far)
+
+
+def test_who_heard_a_meeting_cannot_stand_in_for_node_0(pool, port):
+    """What node 0 said once, said again to a launcher that comes later."""
+    heard = []
+    with socket.create_server((HERE, 0)) as listener:
+        pool.submit(pass_on, listener, port, heard)
+        first = pool.submit(gather, FIRST, port, TOKEN)
+        join(SECOND, HERE, listener.getsockname()[1], TOKEN)
+        first.result(timeout=10)
+    said = b"".join(text for who, text in heard if who == "node 0")
+    assert b"welcome" in said and b"rank_port" in said
+    with socket.create_server((HERE, 0)) as listener:
+        answer = pool.submit(answered, listener, said)
+        with pytest.raises(UserError, match="has another token"):
+            join(SECOND, HERE, listener.getsockname()[1], TOKEN)
+        answer.result().close()
+
+
+def test_a_line_is_not_taken_by_the_side_that_sent_it():
+    """Who sends lines back to whom they came from is not taken for the other."""
+    with socket.create_server((HERE, 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far = listener.accept()[0]
+    wire = Wire(near, HERE, first=True)
+    wire.seal(TOKEN, {"number": "0" * 64})
+    wire.send({"node": 1})
+    far.sendall(far.recv(4096))
+    with pytest.raises(WrongSealError):
+        wire.wait(5)
+    far.close()
+    wire.close()
 
 
 def test_two_machines_meet_with_all_strangers_at_the_port(tmp_path):
