@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from utils.errors import UserError
 from utils.failures import note_failure, shortage
