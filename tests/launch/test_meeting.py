@@ -282,6 +282,7 @@ def test_a_line_is_not_taken_by_the_side_that_sent_it():
     wire.close()
 
 
+@pytest.mark.timeout(280)  # strangers take the cores too
 def test_two_machines_meet_with_all_strangers_at_the_port(tmp_path):
     """The launchers themselves, with strangers on both machines and one who has another token."""
     script = tmp_path / "rank.py"
@@ -294,9 +295,9 @@ def test_two_machines_meet_with_all_strangers_at_the_port(tmp_path):
         first = nodes.launch(0, str(script))
         time.sleep(2)
         wrong = nodes.launch(1, str(script), MASTER_TOKEN="not-the-token-of-node-0")
-        told = wrong.communicate(timeout=30)[0]
+        told = wrong.communicate(timeout=80)[0]
         second = nodes.launch(1, str(script))
-        said, heard = (process.communicate(timeout=30)[0] for process in (first, second))
+        said, heard = (process.communicate(timeout=80)[0] for process in (first, second))
     assert (wrong.returncode, first.returncode, second.returncode) == (2, 0, 0)
     assert told.startswith("error: Node 0 (10.0.0.1:29500) has another token than this machine: ")
     assert told.count("\n") == 1
