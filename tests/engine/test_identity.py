@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.identity import check_same_run, learned_from, run_identity
+from engine.identity import check_same_run, learned_from, phase_of, run_identity
 from engine.phase import make_phases
 from engine.phase_step import trained_with
 from utils.config import load_config
@@ -77,3 +77,9 @@ def test_another_dataset_on_purpose():
 def test_another_run_is_refused(before, now, words):
     with pytest.raises(UserError, match=words):
         note([before], [now])
+
+
+@pytest.mark.parametrize(("about", "number"), [({"phase": 0}, 0), ({"phase": 1}, 1), ({"phase": 7}, 1), ({}, 1)])
+def test_at_the_end_of_a_phase_the_checkpoint_says_which_one_wrote_it(about, number):
+    phases = [SimpleNamespace(number=0, first=0, stop=4), SimpleNamespace(number=1, first=4, stop=9)]
+    assert phase_of({"step": 4, **about}, phases).number == number

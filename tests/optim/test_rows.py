@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from optim import list_optimizers, make_optimizer
+from optim import configured_head_optimizer, list_optimizers, make_optimizer
 from tests.optim.formulas import OPTIMIZERS
+from utils.config import load_config
 
 ROW_WISE = [name for name in list_optimizers() if make_optimizer(name).row_wise]
 
@@ -33,3 +34,10 @@ def test_a_gradient_of_almost_nothing_is_divided_by_eps_too(name):
     found, _ = rule.update(w, (np.zeros((1, 2)), np.zeros((1, 2))), gradient.copy(), 1.0, 0)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_allclose(found, -0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("own", "wanted"), [("None", 0.1), ("0.3", 0.3), ("0.0", 0.0)])
+def test_class_centers_have_a_weight_decay_of_their_own_if_they_want(own, wanted):
+    data = ["synthetic=True", "num_classes=10", "num_image=960"]
+    cfg = load_config("base", [*data, "weight_decay=0.1", f"head_weight_decay={own}"])
+    assert configured_head_optimizer(cfg).weight_decay == wanted
