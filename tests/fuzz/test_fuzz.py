@@ -40,6 +40,7 @@ EXEMPT = {
     "preparation.inspect.dataset": _OWN_WORK,
     "utils.config.grammar": _SYSTEM,
     "utils.cpu": _SYSTEM,
+    "utils.environment": _SYSTEM,
     "utils.cpu_wait": _SYSTEM,
 }
 

@@ -13,7 +13,7 @@ _MODULES = {
     "results": ("embeddings", "embeddings_about", "gallery", "result", "thresholds"),
     "models": ("model", "model_about", "checkpoint", "checkpoint_unsealed", "safetensors", "mxnet", "mapped"),
     "onnx_models": ("onnx", "onnx_layers", "detector", "yunet", "scrfd"),
-    "runs": ("run", "model_card", "notes", "token"),
+    "runs": ("insightface", "run", "model_card", "notes", "token"),
 }
 
 

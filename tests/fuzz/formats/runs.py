@@ -23,6 +23,7 @@ from tracking.records import Records
 from tracking.run_ids import keep_id, known_id
 from tracking.run_page import run_page
 from tracking.series import read_curves
+from utils.config import load_config
 from utils.errors import UserError
 
 _COUNTS = {"records": 3}
@@ -116,7 +117,23 @@ def read_damaged_token(folder: Path) -> str:
     return ""
 
 
+def make_insightface(folder: Path) -> None:
+    counts = {"num_classes": 5, "num_records": 500}
+    (folder / "dataset.json").write_text(json.dumps(counts))
+    keys = {"network": "r50", "rec": str(folder), "dali": False, "num_classes": 7, "num_image": 400, "batch_size": 8}
+    lines = [f"config.{key} = {value!r}" for key, value in keys.items()]
+    (folder / "theirs.py").write_text("\n".join(["from easydict import EasyDict", "config = EasyDict()", *lines]))
+
+
+def read_insightface(folder: Path) -> str:
+    """Counts of a dataset take the place of a file's, if they can be counts."""
+    cfg = load_config(folder / "theirs.py", require_data=False)
+    assert all(isinstance(value, int | None) for value in (cfg.num_classes, cfg.num_image))
+    return ""
+
+
 FORMATS = (
+    Format("insightface", ("utils.config.insightface",), make_insightface, ("dataset.json",), read_insightface),
     Format(
         "run",
         ("tracking.facts", "tracking.run_ids", "tracking.run_page"),
