@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--out_path {out} must end in .onnx")
 
     choose_blas_kernels(os.environ)
-    # OneFlow takes seconds to import, so a mistake in the command is told before.
+    # OneFlow takes seconds to import, so a mistake in the command is reported before.
     from deploy.embedder import load_backbone_embedder, model_digest
     from deploy.images import drawn_faces, read_images
     from deploy.model_card import WEIGHTS_KEY, write_card

@@ -142,7 +142,7 @@ new_venv() {
 make_venv() {
     local uv
     uv=$(find_uv)
-    # What was being unpacked when a set-up was interrupted looks installed to uv: begin anew, from uv's cache.
+    # What was being unpacked when a set-up was interrupted looks installed to uv: begin again, from uv's cache.
     if [[ ! -x .venv/bin/python || (-f $stamp && $(<"$stamp") == unfinished) ]]; then
         new_venv "$uv"
     elif is_python310 .venv/bin/python; then

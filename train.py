@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> int:
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
     wait_for_first_rank(os.environ)
-    # OneFlow takes seconds to import, so a mistake in the config is told before.
+    # OneFlow takes seconds to import, so a mistake in the config is reported before.
     from engine.checkpoint import Checkpoint, check_shared
     from engine.epoch_stop import STOP_FILE
     from engine.facts import best_model, run_facts

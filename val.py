@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
         raise UserError("there is nothing to verify on; set val_targets and val_path, the folder of the .bin sets")
 
     choose_blas_kernels(os.environ)
-    # OneFlow takes seconds to import, so a mistake in the config is told before.
+    # OneFlow takes seconds to import, so a mistake in the config is reported before.
     from evaluation.about import about_evaluation
     from evaluation.embed import describe, embed
     from evaluation.pairs import read_bin, read_pairs

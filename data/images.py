@@ -1,4 +1,4 @@
-"""Which stored images the native reader survives, told from their headers, and the repair of those it does not.
+"""Which stored images the native reader survives, read from their headers, and the repair of those it does not.
 
 OneFlow's decoder ends the process on anything but a JPEG and gives silently wrong pixels for a grayscale one, so every
 image is judged before it is stored, and at next to no cost: libjpeg dies of headers, never of entropy-coded data, so

@@ -23,7 +23,7 @@ from utils.files import digest_of, show_size, write_whole
 
 CARD = "README.md"
 WEIGHTS_KEY = "weights_sha256"  # of the metadata of exported models
-_OURS = "<!-- Written by export.py, which writes it anew; remove this line to keep what you change. -->"
+_OURS = "<!-- Written by export.py, which replaces it; remove this line to keep what you change. -->"
 _PIECE = 1 << 20  # bytes
 _NO_LICENSE = "unknown"
 _CHOOSE = "Nobody has chosen one yet: give `--license` when exporting. "

@@ -27,7 +27,7 @@ class Card:
 
     @property
     def refusal(self) -> str:
-        """What a user with this card is told."""
+        """What a user with this card reads."""
         major, minor = self.capability
         return (
             f"{self.name} (compute capability {major}.{minor}) is left out: OneFlow 0.9.0 has kernels for compute "

@@ -26,9 +26,9 @@ from pathlib import Path
 from launch.epoch_signal import hold_epoch_signal
 from launch.gpu import usable_cards
 from launch.meeting import gather, join
-from launch.nodes import Nodes, Place
+from launch.nodes import Nodes, NodeSpec
 from launch.process import Process
-from launch.processes import Patience, run_together
+from launch.processes import Grace, run_together
 from launch.rendezvous import free_port
 from launch.token import read_token
 from utils.errors import UserError
@@ -74,10 +74,10 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     common = {"OMP_NUM_THREADS": str(threads_per_rank(layout.nproc)), "OMP_WAIT_POLICY": "passive", **public}
     if refused:
         common["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in usable)
-    patience = Patience(failed=options.grace, stopped=options.stop_grace)
+    grace = Grace(failed=options.grace, stopped=options.stop_grace)
     if options.prepare:
         prepare = Process(options.prepare, [sys.executable, options.prepare], public)
-        status = run_together([prepare], patience)
+        status = run_together([prepare], grace)
         if status != 0:
             return status
     try:
@@ -97,21 +97,21 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
             own["FAILURE_NOTE"] = str(note)
             name = f"rank {own['RANK']}"
             ranks.append(Process(name, command, common | own, prefixed=local_rank > 0, note=note))
-        return run_together(ranks, patience, others)
+        return run_together(ranks, grace, others)
 
 
 def meet(layout: Layout, environ: Mapping[str, str]) -> tuple[Nodes | None, Layout]:
     """Waits until the launchers of all nodes are there. The layout with the port at which the ranks will meet."""
     if layout.nnodes == 1:
         return None, layout
-    place = Place(layout.node_rank, layout.nnodes, layout.nproc)
-    token, said = read_token(environ, place.node, layout.master_addr)
+    spec = NodeSpec(layout.node_rank, layout.nnodes, layout.nproc)
+    token, said = read_token(environ, spec.node, layout.master_addr)
     if said:
         print(said, file=sys.stderr, flush=True)
-    if place.node == 0:
-        others, rank_port = gather(place, layout.master_port, token)
+    if spec.node == 0:
+        others, rank_port = gather(spec, layout.master_port, token)
     else:
-        others, rank_port = join(place, layout.master_addr, layout.master_port, token)
+        others, rank_port = join(spec, layout.master_addr, layout.master_port, token)
     return others, replace(layout, master_port=rank_port)
 
 
@@ -126,12 +126,12 @@ def _parse(arguments: list[str], environ: Mapping[str, str]) -> argparse.Namespa
     ):
         variable = name.upper()
         parser.add_argument(f"--{name}", default=environ.get(variable, ""), help=f"{meaning} (or ${variable})")
-    patience = Patience()
+    grace = Grace()
     parser.add_argument(
-        "--grace", type=float, default=patience.failed, help="seconds the others have when a rank fails (%(default)s)"
+        "--grace", type=float, default=grace.failed, help="seconds the others have when a rank fails (%(default)s)"
     )
     parser.add_argument(
-        "--stop_grace", type=float, default=patience.stopped, help="seconds to end after a signal (%(default)s)"
+        "--stop_grace", type=float, default=grace.stopped, help="seconds to end after a signal (%(default)s)"
     )
     parser.add_argument("--prepare", metavar="SCRIPT", help="a program run once before the ranks")
     parser.add_argument("script")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from launch.nodes import Nodes, Place
+from launch.nodes import Nodes, NodeSpec
 from launch.rendezvous import free_port
 from launch.wire import Wire, WrongSealError
 from utils.errors import UserError
@@ -31,7 +31,7 @@ _PORT = {"rank_port": lambda value: is_count(value) and 0 < value < 1 << 16}
 _REFUSED = {"refused": lambda value: isinstance(value, str)}
 
 
-def gather(place: Place, port: int, token: bytes) -> tuple[Nodes, int]:
+def gather(spec: NodeSpec, port: int, token: bytes) -> tuple[Nodes, int]:
     """On node 0: waits for all others at `port`; also the port at which the ranks will meet, which it tells them.
 
     Raises UserError, on all nodes, if one was started with another NNODES or NPROC.
@@ -40,21 +40,21 @@ def gather(place: Place, port: int, token: bytes) -> tuple[Nodes, int]:
         listener = socket.create_server(("", port), backlog=1024)
     except OSError as error:
         raise UserError(f"MASTER_PORT={port} cannot be used ({error.strerror}): choose another.") from error
-    with _Door(place, listener, token) as door:
+    with _Door(spec, listener, token) as door:
         wires = door.meet()
     rank_port = free_port()
     for wire in wires.values():
         with suppress(OSError):  # that it has gone is noticed when the ranks are watched
             wire.send({"rank_port": rank_port})
-    return Nodes(place, wires), rank_port
+    return Nodes(spec, wires), rank_port
 
 
-def join(place: Place, addr: str, port: int, token: bytes) -> tuple[Nodes, int]:
+def join(spec: NodeSpec, addr: str, port: int, token: bytes) -> tuple[Nodes, int]:
     """On the others: connects to node 0; also the port at which the ranks will meet. Raises UserError as `gather`."""
     begin, said = time.monotonic(), False
     while True:
         try:
-            wire = _enter(place, addr, port, token)
+            wire = _enter(spec, addr, port, token)
             break
         except (OSError, EOFError) as error:
             if not said and time.monotonic() - begin > _WAIT:
@@ -69,10 +69,10 @@ def join(place: Place, addr: str, port: int, token: bytes) -> tuple[Nodes, int]:
         raise UserError(f"What node 0 ({addr}:{port}) said was changed on the way; start the run again.") from None
     if not has_fields(answer, _PORT):
         _raise_refusal(answer)
-    return Nodes(place, {0: wire}), answer["rank_port"]
+    return Nodes(spec, {0: wire}), answer["rank_port"]
 
 
-def _enter(place: Place, addr: str, port: int, token: bytes) -> Wire:
+def _enter(spec: NodeSpec, addr: str, port: int, token: bytes) -> Wire:
     """A connection to node 0, which has seated this one and knows the token. Raises UserError, OSError and EOFError."""
     end = time.monotonic() + _HELLO
     with ExitStack() as stack:
@@ -81,7 +81,7 @@ def _enter(place: Place, addr: str, port: int, token: bytes) -> Wire:
         wire.say_number()
         try:
             wire.seal(token, wire.wait(end - time.monotonic()))
-            wire.send(vars(place))
+            wire.send(vars(spec))
             answer = wire.wait(end - time.monotonic())
         except WrongSealError:
             raise UserError(
@@ -114,13 +114,13 @@ class _Guest:
 class _Door:
     """Node 0's end of the meeting. No guest is waited for: a slow one delays nobody, and a crowd only itself."""
 
-    def __init__(self, place: Place, listener: socket.socket, token: bytes) -> None:
-        self._place, self._listener, self._token = place, listener, token
+    def __init__(self, spec: NodeSpec, listener: socket.socket, token: bytes) -> None:
+        self._spec, self._listener, self._token = spec, listener, token
         self._guests: dict[int, _Guest] = {}  # by their numbers of open files, the oldest first
         self._seats: dict[int, Wire] = {}
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = _GUESTS if files == resource.RLIM_INFINITY else min(_GUESTS, files // 2)  # OpenSSL needs some too
-        self._told: set[str] = set()  # addresses whose wrong tokens were named
+        self._named: set[str] = set()  # addresses whose wrong tokens were named
         self._say_at = time.monotonic() + _WAIT  # when it is said who is waited for
         self._selector = selectors.DefaultSelector()
         listener.setblocking(False)
@@ -140,7 +140,7 @@ class _Door:
 
     def meet(self) -> dict[int, Wire]:
         """The connections of all other nodes. Raises UserError if one does not belong to this run."""
-        while missing := sorted(set(range(1, self._place.nnodes)) - self._seats.keys()):
+        while missing := sorted(set(range(1, self._spec.nnodes)) - self._seats.keys()):
             ready = self._selector.select(self._pause())
             for key, _ in ready:
                 if key.fileobj is self._listener:
@@ -208,20 +208,20 @@ class _Door:
         """For one that has shown that it knows the token. Raises UserError if it does not belong to this run."""
         if not has_fields(message, _PLACE):
             raise ValueError("it is of another version")
-        other = Place(message["node"], message["nnodes"], message["nproc"])
-        if (other.nnodes, other.nproc) != (self._place.nnodes, self._place.nproc) or other.node >= self._place.nnodes:
+        other = NodeSpec(message["node"], message["nnodes"], message["nproc"])
+        if (other.nnodes, other.nproc) != (self._spec.nnodes, self._spec.nproc) or other.node >= self._spec.nnodes:
             sentence = (
                 f"Node {other.node} ({wire.address}) has NNODES={other.nnodes} and NPROC={other.nproc}, but node 0 "
-                f"has NNODES={self._place.nnodes} and NPROC={self._place.nproc}: start all with the same."
+                f"has NNODES={self._spec.nnodes} and NPROC={self._spec.nproc}: start all with the same."
             )
             _refuse([wire, *self._seats.values()], sentence)
             raise UserError(sentence)
         wire.send({"welcome": True})
         if other.node in self._seats:  # started again, or two of the same number
-            told = (
+            said = (
                 f"Another launcher ({wire.address}) has connected as NODE_RANK={other.node}: give each machine its own."
             )
-            self._empty_seat(other.node, told)
+            self._empty_seat(other.node, said)
         del self._guests[number]
         self._seats[other.node] = wire
 
@@ -251,8 +251,8 @@ class _Door:
     def _tell_of_token(self, wire: Wire) -> None:
         with suppress(OSError):
             wire.send({"refused": ""})  # under our token: to the other a wrong seal
-        if wire.address not in self._told and len(self._told) < _TOLD:
-            self._told.add(wire.address)
+        if wire.address not in self._named and len(self._named) < _TOLD:
+            self._named.add(wire.address)
             _say(f"{wire.address} has another token and was not let in; node 0 goes on waiting.")
 
 

@@ -7,14 +7,14 @@ closes its connection; a machine that vanishes is noticed by TCP's probes.
 from contextlib import suppress
 from dataclasses import dataclass
 
-from launch.processes import Failure, Others
+from launch.processes import Failure, OtherNodes
 from launch.wire import Wire
 from utils.printable import printable
 from utils.reading.json_file import has_fields, is_count
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeSpec:
     """Which launcher this is, and what all of them must agree on."""
 
     node: int
@@ -26,15 +26,15 @@ _FAILED = {"node": is_count, "status": lambda value: type(value) is int, "failed
 _ENDED = {"node": is_count, "ended": lambda value: value is True}
 
 
-class Nodes(Others):
+class Nodes(OtherNodes):
     """The other nodes' launchers, as this one's sees them."""
 
     look = 0.2
 
-    def __init__(self, place: Place, wires: dict[int, Wire]) -> None:
+    def __init__(self, spec: NodeSpec, wires: dict[int, Wire]) -> None:
         """wires: connections to the others on node 0, to node 0 alone on the others."""
-        self._place, self._wires = place, dict(wires)
-        self._running = set(range(place.nnodes)) - {place.node}
+        self._spec, self._wires = spec, dict(wires)
+        self._running = set(range(spec.nnodes)) - {spec.node}
         self._failures: list[Failure] = []
 
     def failures(self) -> list[Failure]:
@@ -46,10 +46,10 @@ class Nodes(Others):
         return bool(self._running)
 
     def tell_failure(self, status: int, sentence: str) -> None:
-        self._tell({"node": self._place.node, "status": status, "failed": printable(sentence)})
+        self._tell({"node": self._spec.node, "status": status, "failed": printable(sentence)})
 
     def tell_end(self) -> None:
-        self._tell({"node": self._place.node, "ended": True})
+        self._tell({"node": self._spec.node, "ended": True})
 
     def _tell(self, message: dict, but: int | None = None) -> None:
         for node, wire in self._wires.items():
@@ -74,7 +74,7 @@ class Nodes(Others):
         """Raises ValueError unless the launcher of node `source` may say it: node 0 speaks for all, others for one."""
         known = any(has_fields(message, rules) for rules in (_FAILED, _ENDED))
         node = message.get("node")
-        if not known or node >= self._place.nnodes or source not in (0, node):
+        if not known or node >= self._spec.nnodes or source not in (0, node):
             raise ValueError("it says what no launcher says")
 
     def _take(self, message: dict, source: int) -> None:
@@ -84,7 +84,7 @@ class Nodes(Others):
             self._failures.append(Failure(f"node {message['node']}", status, printable(message["failed"])))
         else:
             self._running.discard(message["node"])
-        if self._place.node == 0:
+        if self._spec.node == 0:
             self._tell(message, but=source)
 
     def _lose(self, node: int, why: str) -> None:
@@ -92,5 +92,5 @@ class Nodes(Others):
         if node in self._running:
             self._take({"node": node, "status": 1, "failed": why}, node)
             self._take({"node": node, "ended": True}, node)
-        if self._place.node != 0:
+        if self._spec.node != 0:
             self._running.clear()  # of them nothing is heard any more

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Exit statuses whose reason the process has told itself.
+# Exit statuses whose reason the process has reported itself.
 USER_ERROR, STOPPED = 2, 128 + signal.SIGINT
 ABORTED = 128 + signal.SIGABRT  # how OneFlow ends a rank that finds another one gone
 

@@ -16,11 +16,13 @@ _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @dataclass(frozen=True)
-class Patience:
+class Grace:
     """Seconds."""
 
     failed: float = 10.0  # from SIGTERM to SIGKILL, for the others when one has failed
-    told: float = 5.0  # before that SIGTERM, where the first to fail has told why: the others are about to end as well
+    reported: float = (
+        5.0  # before that SIGTERM, where the first to fail has said why: the others are about to end as well
+    )
     stopped: float = 60.0  # from a signal that was passed on to SIGKILL: a checkpoint may be being written
 
 
@@ -33,7 +35,7 @@ class Failure:
     sentence: str
 
 
-class Others:
+class OtherNodes:
     """Those elsewhere that run and end together with our processes. Here: nobody; on several nodes: `launch.nodes`."""
 
     look: float | None = None  # seconds between two looks at them
@@ -51,22 +53,22 @@ class Others:
         """That none of ours is running any more."""
 
 
-def run_together(processes: list[Process], patience: Patience, others: Others | None = None) -> int:
+def run_together(processes: list[Process], grace: Grace, others: OtherNodes | None = None) -> int:
     """Runs them to their end, and to that of the others elsewhere. The status of the first that failed, or 0."""
-    return _Watch(processes, patience, others or Others()).run()
+    return _Watch(processes, grace, others or OtherNodes()).run()
 
 
 class _Watch:
-    def __init__(self, processes: list[Process], patience: Patience, others: Others):
-        self.processes, self.patience, self.others = processes, patience, others
+    def __init__(self, processes: list[Process], grace: Grace, others: OtherNodes):
+        self.processes, self.grace, self.others = processes, grace, others
         self.running: list[Process] = []
         self.status = 0
-        self.reason: str | None = None  # of a failure that nobody has told
-        self.told = ""  # the user's error that a process has told
+        self.reason: str | None = None  # of a failure that nobody has reported
+        self.reported = ""  # the user's error that a process has reported
         self.others_failed = False
         self.left = False  # the others, by a signal
         self.stopped_at: float | None = None  # when a signal to stop was passed on
-        self.deadline: float | None = None  # when patience ends with those still running ...
+        self.deadline: float | None = None  # when grace ends with those still running ...
         self.at_deadline: Callable[[], None] | None = None  # ... and what is done to them then
 
     def run(self) -> int:
@@ -103,7 +105,7 @@ class _Watch:
         return readers
 
     def _show_errors(self) -> None:
-        """Of the others, unless the first process has told its own: a mistake in a config is every rank's."""
+        """Of the others, unless the first process has reported its own: a mistake in a config is every rank's."""
         if self.processes[0].status != USER_ERROR:
             for process in self.processes:
                 os.write(sys.stderr.fileno(), b"".join(process.errors))
@@ -117,7 +119,7 @@ class _Watch:
         for failure in self.others.failures():
             if failure.status == ABORTED and self.status != ABORTED:
                 continue
-            known = self.stopped_at is not None if failure.status == STOPPED else failure.sentence == self.told
+            known = self.stopped_at is not None if failure.status == STOPPED else failure.sentence == self.reported
             if not known:  # a mistake in a config is every node's
                 _say(f"{failure.who}: {failure.sentence}.")
 
@@ -144,7 +146,7 @@ class _Watch:
             for process in self.running:
                 process.signal(number)
             if self.deadline is None:
-                self._later(self.patience.stopped, self._give_up)
+                self._later(self.grace.stopped, self._give_up)
         elif time.monotonic() - self.stopped_at > 1:  # sooner it is the same one again: timeout(1) sends it twice
             self._kill()
 
@@ -153,18 +155,18 @@ class _Watch:
         for process in sorted(ended, key=lambda process: process.status == ABORTED):  # the reason first
             self.running.remove(process)
             if process.status == USER_ERROR:
-                self.told = self.told or process.noted
+                self.reported = self.reported or process.noted
             if process.status != 0 and self.status == 0:
                 self.status = process.status
                 self._first_failure(process)
 
     def _first_failure(self, process: Process) -> None:
-        told = process.status in (USER_ERROR, STOPPED)
-        sentence = (process.noted if told else "") or process.end
+        reported = process.status in (USER_ERROR, STOPPED)
+        sentence = (process.noted if reported else "") or process.end
         self.others.tell_failure(process.status, sentence)
         if self.stopped_at is not None:
             return
-        if told:
+        if reported:
             self._others_are_about_to_end(process.status)
             return
         self.reason = process.end + ("; the others were ended." if self.running else ".")
@@ -185,18 +187,18 @@ class _Watch:
 
     def _others_are_about_to_end(self, status: int) -> None:
         if status == STOPPED:  # the ranks have agreed on it, and may be writing a checkpoint
-            self._later(self.patience.stopped, self._give_up)
+            self._later(self.grace.stopped, self._give_up)
         else:
-            self._later(self.patience.told, self._terminate)
+            self._later(self.grace.reported, self._terminate)
 
     def _terminate(self) -> None:
         for process in self.running:
             process.signal(signal.SIGTERM)
-        self._later(self.patience.failed, self._kill)
+        self._later(self.grace.failed, self._kill)
 
     def _give_up(self) -> None:
         names = ", ".join(process.name for process in self.running)
-        _say(f"{names} did not end within {self.patience.stopped:g} s: killed.")
+        _say(f"{names} did not end within {self.grace.stopped:g} s: killed.")
         self._kill()
 
     def _kill(self) -> None:

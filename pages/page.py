@@ -19,7 +19,7 @@ _HINT = (
 
 
 def page(title: str, parts: Iterable[str], charts: Sequence[Chart] = (), state: str = "") -> bytes:
-    """One file of HTML that loads nothing: not even what its parts might try to, which the browser is told to refuse.
+    """One file of HTML that loads nothing: not even what its parts might try to, which the browser is to refuse.
 
     parts: pieces of HTML, among them each chart's `html()`. state: a word that `style.css` has a color for.
     """

@@ -13,7 +13,7 @@ _MOST = 2**40  # classes; more than anyone has
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryLimit:
     """Bytes that each rank may take on the host, and on its card."""
 
     host: int
@@ -37,12 +37,12 @@ class Planner:
             self._job = read_job(cfg, self.ranks, self.device)
         return predict(cfg, num_classes, self.ranks, self.device, self._job)
 
-    def most_classes(self, room: Room, **head) -> int:
+    def most_classes(self, limit: MemoryLimit, **head) -> int:
         """The largest number of identities that fits, to 0.1 percent; 0 where none does."""
         fits = {}
 
         def holds(count: int) -> bool:
-            fits[count] = count <= _MOST and room.holds(self.predict(count, **head))
+            fits[count] = count <= _MOST and limit.holds(self.predict(count, **head))
             return fits[count]
 
         if holds(_MOST):

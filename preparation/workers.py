@@ -43,7 +43,7 @@ def worker_pool(workers: int, start: str = "fork") -> Iterator[Executor]:
                 process.kill()
             if isinstance(error, BrokenProcessPool):
                 raise UserError(
-                    "A worker was killed, probably for want of memory; run the command again with fewer --workers."
+                    "A worker was killed, probably for lack of memory; run the command again with fewer --workers."
                 ) from None
             raise
 

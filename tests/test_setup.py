@@ -142,7 +142,7 @@ def test_a_failure_leaves_the_sourcing_shell_alive(clone):
     assert (status, out) == (2, "")
 
 
-def test_an_interrupted_set_up_is_done_anew(clone):
+def test_an_interrupted_set_up_is_done_again(clone):
     status, _, _ = clone.run(FAKE_KILL="1")
     assert status == -signal.SIGKILL
     clone.calls()

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
     ]
     overrides = [*args.overrides, *([f"batch_size={args.batch_size}"] if args.batch_size else [])]
     runs = [[*overrides, f"num_classes={point['classes']}", f"sample_rate={point['sample_rate']}"] for point in grid]
-    for run in runs:  # a mistake is told before the first run
+    for run in runs:  # a mistake is reported before the first run
         cfg = load_config(args.config, [*run, "synthetic=True", "num_image=100000000"])
     limit = parse_bytes(args.memory) if args.memory else None
 

@@ -58,7 +58,7 @@ def _add_subset(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--min_images", type=int, default=1, help="identities with fewer go (1)")
     parser.add_argument("--num_identities", type=int, metavar="N", help="so many identities stay, drawn (all)")
     parser.add_argument("--max_images", type=int, help="of an identity so many stay, drawn (all)")
-    parser.add_argument("--keep_labels", action="store_true", help="do not number the identities anew")
+    parser.add_argument("--keep_labels", action="store_true", help="keep the identities' numbers")
 
 
 def _add_merge(commands: argparse._SubParsersAction) -> None:
@@ -75,7 +75,7 @@ def _add_split(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("source", type=Path, metavar="DIR", help="a dataset (dataset.json and parts)")
     parser.add_argument("--hold_out", type=int, required=True, metavar="N", help="identities of two or more images")
     parser.add_argument("--pairs", type=int, metavar="P", help=f"also write {TRAIN_NAME}/{BIN_NAME} of so many pairs")
-    parser.add_argument("--keep_labels", action="store_true", help="do not number the identities anew")
+    parser.add_argument("--keep_labels", action="store_true", help="keep the identities' numbers")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, run: object, about: str) -> argparse.ArgumentParser:

@@ -89,7 +89,7 @@ def _embed_share(
 ) -> None:
     """This rank's share of the images; all of them where there is one."""
     opened = images()
-    digest = opened.digest()  # a missing file is told before OneFlow takes seconds to import
+    digest = opened.digest()  # a missing file is reported before OneFlow takes seconds to import
     choose_blas_kernels(os.environ)
     with interrupts_kept():
         from deploy.embedder import load_embedder, model_digest

@@ -90,7 +90,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if not args.model_path and not args.embeddings:
         raise UserError("there is nothing to evaluate; give --model_path, or --embeddings made before")
     if args.force and not args.model_path:
-        raise UserError("--force embeds anew, which takes a --model_path")
+        raise UserError("--force embeds again, which takes a --model_path")
     return args
 
 

@@ -45,11 +45,11 @@ def main(arguments: list[str]) -> None:
     os.environ.setdefault("GLOG_minloglevel", "3")
     from launch.gpu import usable_cards
     from planning.measure import OutOfMemory, measure
-    from planning.options import Planner, Room
+    from planning.options import MemoryLimit, Planner
     from planning.search import largest
 
     on_cards = cfg.device != "cpu" and bool(usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))[0])
-    planned = None if on_cards else Planner(cfg, args.ranks, "cpu").most_classes(Room(limit, 0))
+    planned = None if on_cards else Planner(cfg, args.ranks, "cpu").most_classes(MemoryLimit(limit, 0))
 
     def holds(classes: int) -> bool:
         found = measure(

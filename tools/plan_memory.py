@@ -40,10 +40,10 @@ def main(arguments: list[str]) -> None:
 
     os.environ.setdefault("GLOG_minloglevel", "3")
     from data.manifest import Manifest
-    from planning.options import Planner, Room
+    from planning.options import MemoryLimit, Planner
 
     classes = cfg.num_classes or Manifest.load(Path(cfg.ofrecord_path)).num_classes
-    planner, room = Planner(cfg, ranks, device), Room(host // ranks, card)
+    planner, limit = Planner(cfg, ranks, device), MemoryLimit(host // ranks, card)
     found = planner.predict(classes)
     where = f"{ranks} {device} rank(s), {cfg.batch_size} images each"
     print(f"{cfg.network}, {classes:,} identities, sample_rate={cfg.sample_rate}, {where}\n")
@@ -54,14 +54,14 @@ def main(arguments: list[str]) -> None:
         print(f"In files that all ranks share: {show_bytes(found.files)}\n")
 
     per_rank = f"{show_bytes(card)} of each card and " if device == "cuda" else ""
-    print(f"With {per_rank}{show_bytes(room.host)} of host memory for each rank there is room for")
-    print(f"  {planner.most_classes(room):>17,} identities as configured")
+    print(f"With {per_rank}{show_bytes(limit.host)} of host memory for each rank there is room for")
+    print(f"  {planner.most_classes(limit):>17,} identities as configured")
     suggested = None
     for head in planner.options():
-        fits = room.holds(planner.predict(classes, **head))
+        fits = limit.holds(planner.predict(classes, **head))
         suggested = suggested or (head if fits else None)
         words = " ".join(f"{key}={value}" for key, value in head.items())
-        print(f"  {planner.most_classes(room, **head):>17,} identities with {words}")
+        print(f"  {planner.most_classes(limit, **head):>17,} identities with {words}")
     if suggested:
         print(f"\nSuggested for {classes:,}: " + " ".join(f"{key}={value}" for key, value in suggested.items()))
         files = planner.predict(classes, **suggested).files

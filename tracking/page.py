@@ -57,7 +57,7 @@ class RunPage(Writer):
         try:
             return read_facts(self._output)
         except UserError:
-            return {}  # of a disk that was full, say: the page begins anew
+            return {}  # of a disk that was full, say: the page begins again
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         self._curves.add(step, values)

@@ -23,7 +23,7 @@ def choose_blas_kernels(
 
     OneFlow 0.9.0 bundles an OpenBLAS that takes kernels of 2007 for any CPU newer than itself, several times slower
     than its AVX2 ones, and has none for AVX-512. It calls `cblas_sgemm` by name, so that the OpenBLAS in scipy's wheel
-    serves it when loaded first. Where that is not there (`libraries`: the folder scipy.libs), OneFlow's own is told to
+    serves it when loaded first. Where that is not there (`libraries`: the folder scipy.libs), OneFlow's own is made to
     use AVX2. Both read OPENBLAS_CORETYPE when they are loaded; a value that is set already stays.
     """
     flags = set()

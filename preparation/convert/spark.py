@@ -134,7 +134,7 @@ def _reason(error: Exception) -> str:
     """What Spark says, in a line: the last of a task's Python traceback where there is one."""
     text = str(getattr(error, "java_exception", None) or error)
     if "An error occurred while calling" in text and not hasattr(error, "java_exception"):
-        return "its Java has ended, perhaps for want of memory"
+        return "its Java has ended, perhaps for lack of memory"
     if "JAVA_GATEWAY_EXITED" in text:
         return "its Java ended at once, for the reason that it has printed above"
     traceback, found, _ = text.partition("\n\n\tat ")

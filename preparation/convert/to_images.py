@@ -1,7 +1,7 @@
 """MXNet recordio -> images in files of their own and `label.txt`, in the layout of PLSC's tool of that name.
 
 https://github.com/PaddlePaddle/PLSC: images/00000001.jpg is the record 1, and its line is `images/00000001.jpg<TAB>0`.
-PLSC's tool decodes and encodes anew; here the bytes are the record's.
+PLSC's tool decodes and encodes again; here the bytes are the record's.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def write_subset(
 
     Args:
         drop, identities: files for the rules of these names (`lists`).
-        keep_labels: identities without images stay; else the labels are numbered anew from 0, in the old order.
+        keep_labels: identities without images stay; else the labels are numbered again from 0, in the old order.
 
     Raises:
         UserError: anything that the user can put right.

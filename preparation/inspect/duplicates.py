@@ -1,4 +1,4 @@
-"""One picture under several identities: exact copies by digest, and copies that were encoded, scaled or lit anew.
+"""One picture under several identities: exact copies by digest, and copies that were encoded, scaled or relit.
 
 A copy is looked for by a perceptual hash of 64 bits (pHash: Zauner, Implementation and Benchmarking of Perceptual
 Image Hash Functions, 2010), the signs of the low frequencies of a cosine transform against their median. Hashes within

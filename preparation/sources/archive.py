@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from preparation.sources.archive_members import NOTHING, Member, Place, read_members, read_place
+from preparation.sources.archive_members import NOTHING, Extent, Member, read_extent, read_members
 from preparation.sources.files import FileReader, FileSource
 from preparation.sources.folder import folder_in_folder, is_image, loose_image
 from preparation.sources.source import stamps
 from utils.errors import UserError
 
 SUFFIXES = (".tar", ".zip", ".tgz", ".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")  # refused ones too
-_PLACES, _MEMBER_NAMES = "places.npy", "members"
+_EXTENTS, _MEMBER_NAMES = "extents.npy", "members"
 _LINKS_FOLLOWED = 40  # as Linux
 
 
@@ -57,7 +57,7 @@ class ArchiveSource(FileSource):
             for name in sorted(last):
                 order.append(last[name])
                 yield name, label
-        np.save(self._scratch / _PLACES, found.places[np.array(order, np.int64)])
+        np.save(self._scratch / _EXTENTS, found.extents[np.array(order, np.int64)])
 
     def fingerprint(self) -> dict[str, object]:
         return stamps([self.path])
@@ -76,7 +76,7 @@ class ArchiveSource(FileSource):
             name = found.name(member)
             person, *below = name.removeprefix(prefix).split(b"/")
             path = f"{os.fsdecode(name)} in {self.path}"
-            if not below and member in found.links and found.places[member, 0] == NOTHING:
+            if not below and member in found.links and found.extents[member, 0] == NOTHING:
                 raise UserError(f"{path} is a link beside the person folders; pack what it leads to, or leave it out.")
             if not below and is_image(person):
                 raise loose_image(path)
@@ -90,32 +90,34 @@ class ArchiveSource(FileSource):
 
 @dataclass(frozen=True)
 class ArchiveReader(FileReader):
-    """Reads members of the archive `root` by their places in the list that is kept in `scratch`."""
+    """Reads members of the archive `root` by their extents in the list that is kept in `scratch`."""
 
     def contents(self, keys: Iterable[int]) -> Iterator[bytes | None]:
-        places = np.load(self.scratch / _PLACES, mmap_mode="r")
+        extents = np.load(self.scratch / _EXTENTS, mmap_mode="r")
         with open(self.root, "rb", buffering=0) as file:
             for key in keys:
-                yield read_place(file.fileno(), Place(*places[key].tolist()))
+                yield read_extent(file.fileno(), Extent(*extents[key].tolist()))
 
 
 class _Found:
     """All members of an archive by their numbers; the names are in the file `path`.
 
-    places: (members, 5) int64, a `Place` each; links: what each link leads to.
+    extents: (members, 5) int64, an `Extent` each; links: what each link leads to.
     """
 
     def __init__(self, path: Path, members: Iterable[Member]) -> None:
-        places, self._ends = array("q"), array("q", [0])
+        extents, self._ends = array("q"), array("q", [0])
         self.links: dict[int, bytes] = {}
         with open(path, "wb") as file:
-            for number, (name, place, target) in enumerate(members):
+            for number, (name, extent, target) in enumerate(members):
                 file.write(name)
                 self._ends.append(self._ends[-1] + len(name))
-                places.extend(place)
+                extents.extend(extent)
                 if target is not None:
                     self.links[number] = target
-        self.places = np.frombuffer(places, np.int64).reshape(-1, len(Place._fields)) if places else np.empty((0, 5))
+        self.extents = (
+            np.frombuffer(extents, np.int64).reshape(-1, len(Extent._fields)) if extents else np.empty((0, 5))
+        )
         with open(path, "rb") as file:
             self._names = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self._ends[-1] else b""
 
@@ -141,7 +143,7 @@ class _Found:
         return tops.pop() + b"/" if deepest > 1 else b""
 
     def follow_links(self) -> None:
-        """Give each link the place of the member that it leads to, through other links too."""
+        """Give each link the extent of the member that it leads to, through other links too."""
         wanted = set(self.links.values())
         named = ((self.name(member), member) for member in range(len(self))) if wanted else ()
         numbers = {name: member for name, member in named if name in wanted}
@@ -152,4 +154,4 @@ class _Found:
                     break
                 target = self.links[member]
             if member is not None and member not in self.links:
-                self.places[link] = self.places[member]
+                self.extents[link] = self.extents[member]

@@ -34,7 +34,7 @@ _AT_ONCE = 1 << 20
 _MAX_LINK = 1 << 12  # bytes of a path, on Linux
 
 
-class Place(NamedTuple):
+class Extent(NamedTuple):
     """Where a member lies: how, its first byte (STORED, DEFLATED: its local header's), and bytes there and unpacked."""
 
     kind: int
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     """name: as it is in the archive, without a leading `./`; target: of a link, the name of what it leads to."""
 
     name: bytes
-    place: Place
+    extent: Extent
     target: bytes | None = None
 
 
@@ -66,14 +66,14 @@ def read_members(archive: Path) -> Iterator[Member]:
         if packer:
             raise UserError(
                 f"{archive} is compressed as a whole ({packer}), so that no image in it can be read by itself; unpack "
-                "it, or pack it anew as .tar or .zip."
+                "it, or pack it again as .tar or .zip."
             )
         yield from _read_zip(archive, file) if start.startswith(b"PK") else _read_tar(archive, file)
 
 
-def read_place(file: int, place: Place) -> bytes | None:
+def read_extent(file: int, extent: Extent) -> bytes | None:
     """A member's bytes from the archive that is open as `file`; None where they are damaged, or nothing is there."""
-    kind, offset, stored, size, crc32 = place
+    kind, offset, stored, size, crc32 = extent
     if kind == NOTHING or max(stored, size) > limits().image_bytes:
         return None
     if not 0 <= offset < os.fstat(file).st_size or min(stored, size) < 0:
@@ -111,11 +111,11 @@ def _read_tar(archive: Path, file: BinaryIO) -> Iterator[Member]:
                 continue
             name = _clean(archive, member.name.encode("utf-8", "surrogateescape"))
             plain = member.isreg() and not member.issparse()
-            place = Place(PLAIN, member.offset_data, member.size, member.size) if plain else Place(NOTHING)
+            extent = Extent(PLAIN, member.offset_data, member.size, member.size) if plain else Extent(NOTHING)
             link = member.linkname.encode("utf-8", "surrogateescape")
             if member.issym():
                 link = os.path.join(os.path.dirname(name), link)
-            yield Member(name, place, os.path.normpath(link) if member.issym() or member.islnk() else None)
+            yield Member(name, extent, os.path.normpath(link) if member.issym() or member.islnk() else None)
         end = tar.offset
     # tarfile takes a damaged header for the end.
     file.seek(end)
@@ -137,24 +137,24 @@ def _read_zip(archive: Path, file: BinaryIO) -> Iterator[Member]:
             if kind is None or member.flag_bits & _ENCRYPTED:
                 raise UserError(
                     f"{archive} holds {os.fsdecode(name)} encrypted, or compressed otherwise than by deflate; pack it "
-                    "anew as .zip or .tar."
+                    "again as .zip or .tar."
                 )
-            place = Place(kind, member.header_offset, member.compress_size, member.file_size, member.CRC)
+            extent = Extent(kind, member.header_offset, member.compress_size, member.file_size, member.CRC)
             mode = stat.S_IFMT(member.external_attr >> 16)  # 0 where no Unix made it
             if mode == stat.S_IFLNK:
                 # A link is the content of its member; what is too long to be one leads nowhere.
-                short = max(place.stored, place.size) <= _MAX_LINK
-                link = read_place(file.fileno(), place) if short else None
+                short = max(extent.stored, extent.size) <= _MAX_LINK
+                link = read_extent(file.fileno(), extent) if short else None
                 target = os.path.normpath(os.path.join(os.path.dirname(name), link)) if link else None
-                yield Member(name, Place(NOTHING), target)
+                yield Member(name, Extent(NOTHING), target)
             else:
-                yield Member(name, place if mode in (0, stat.S_IFREG) else Place(NOTHING))
+                yield Member(name, extent if mode in (0, stat.S_IFREG) else Extent(NOTHING))
 
 
 def _clean(archive: Path, name: bytes) -> bytes:
     words = [word for word in name.split(b"/") if word not in (b"", b".")]
     if name.startswith(b"/") or b".." in words or not words:
         raise UserError(
-            f"{archive} holds {os.fsdecode(name)!r}, a name that leads out of it; pack the folder anew by its own name."
+            f"{archive} holds {os.fsdecode(name)!r}, a name that leads out of it; pack the folder by its own name."
         )
     return b"/".join(words)

@@ -47,7 +47,7 @@ class ListSource(FileSource):
                 label = int(identity[:_MAX_DIGITS])  # enough to see that it is too large
                 highest, lowest = max(highest, label), min(lowest, label)
         if max(highest, -lowest) > _MAX_LABEL:
-            raise UserError(f"{list_file} has an identity beyond {_MAX_LABEL}, where labels end; number them anew.")
+            raise UserError(f"{list_file} has an identity beyond {_MAX_LABEL}, where labels end; number them from 0.")
         if not number:
             self.class_names = sorted(identities)
             self._labels = {name: label for label, name in enumerate(self.class_names)}

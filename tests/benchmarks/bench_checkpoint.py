@@ -41,7 +41,7 @@ def memory() -> dict[str, float]:
 @contextmanager
 def measured(found: dict):
     """Puts seconds and MB of what happens inside into `found`."""
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins again
     stop, highest = threading.Event(), [0.0]
 
     def watch() -> None:

@@ -119,13 +119,13 @@ def test_damage_is_named_and_the_one_before_is_taken(tmp_path, damage):
         else:
             content[len(content) // 2] ^= 1
             file.write_bytes(content if damage == "flip" and name != "checkpoint.json" else content[:-20])
-        told = []
-        found = newest_checkpoint(folder, OneRank(), told.append)
+        messages = []
+        found = newest_checkpoint(folder, OneRank(), messages.append)
         assert found.about["step"] == 1
-        assert len(told) == 1 and name in told[0] and "step-00000002" in told[0]
+        assert len(messages) == 1 and name in messages[0] and "step-00000002" in messages[0]
         (folder / "step-00000001" / "checkpoint.json").unlink()
         with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
-            newest_checkpoint(folder, OneRank(), told.append)
+            newest_checkpoint(folder, OneRank(), messages.append)
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_other_folders_are_no_checkpoints(tmp_path):
 def test_a_deep_description_does_not_hide_the_one_before(tmp_path):
     save(tmp_path, 1)
     (save(tmp_path, 2) / "checkpoint.json").write_text("[" * 200_000)
-    told = []
-    assert newest_checkpoint(tmp_path, OneRank(), told.append).about["step"] == 1
-    assert "nested too deeply" in told[0]
+    messages = []
+    assert newest_checkpoint(tmp_path, OneRank(), messages.append).about["step"] == 1
+    assert "nested too deeply" in messages[0]
 
 
 def test_a_run_that_starts_earlier_sets_later_checkpoints_aside(tmp_path):
@@ -211,9 +211,9 @@ def test_killed_at_any_moment_the_newest_is_whole(tmp_path):
         time.sleep(rng.uniform(0, 0.15))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        told = []
-        found = newest_checkpoint(tmp_path, OneRank(), told.append)
-        assert told == []  # nothing half-written is taken for whole
+        messages = []
+        found = newest_checkpoint(tmp_path, OneRank(), messages.append)
+        assert messages == []  # nothing half-written is taken for whole
         step = found.about["step"] if found else 0
         assert step >= reached  # nothing is lost
         reached = step

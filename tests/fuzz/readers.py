@@ -1,4 +1,4 @@
-"""Which modules here read files, told from their text."""
+"""Which modules here read files, read from their text."""
 
 import ast
 

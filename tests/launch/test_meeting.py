@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from launch.meeting import gather, join
-from launch.nodes import Place
+from launch.nodes import NodeSpec
 from launch.rendezvous import free_port
 from launch.wire import Wire, WrongSealError
 from tests.launch.strangers import ALL
@@ -22,7 +22,7 @@ from utils.errors import UserError
 
 STRANGERS = Path(__file__).with_name("strangers.py")
 TOKEN, OTHER_TOKEN = b"the-token-of-tests", b"another-token-of-tests"
-FIRST, SECOND = Place(0, 2, 1), Place(1, 2, 1)
+FIRST, SECOND = NodeSpec(0, 2, 1), NodeSpec(1, 2, 1)
 HERE = "127.0.0.1"
 
 pytestmark = pytest.mark.timeout(60)
@@ -109,25 +109,25 @@ def test_a_launcher_with_another_token_is_refused_in_a_sentence_and_the_pair_mee
 
 
 def test_of_two_with_the_same_number_the_first_is_told(pool, port):
-    first = pool.submit(gather, Place(0, 3, 1), port, TOKEN)
-    early = pool.submit(join, Place(1, 3, 1), HERE, port, TOKEN)
+    first = pool.submit(gather, NodeSpec(0, 3, 1), port, TOKEN)
+    early = pool.submit(join, NodeSpec(1, 3, 1), HERE, port, TOKEN)
     time.sleep(1)
-    late = pool.submit(join, Place(1, 3, 1), HERE, port, TOKEN)
+    late = pool.submit(join, NodeSpec(1, 3, 1), HERE, port, TOKEN)
     with pytest.raises(UserError, match=rf"^Another launcher \({HERE}\) has connected as NODE_RANK=1: give each"):
         early.result(timeout=10)
-    join(Place(2, 3, 1), HERE, port, TOKEN)
+    join(NodeSpec(2, 3, 1), HERE, port, TOKEN)
     assert late.result(timeout=10)[1] == first.result(timeout=10)[1]
 
 
 def test_a_launcher_that_ended_before_all_were_there_has_no_seat(pool, port):
-    first = pool.submit(gather, Place(0, 3, 1), port, TOKEN)
+    first = pool.submit(gather, NodeSpec(0, 3, 1), port, TOKEN)
     wire, answer = enter(port, {"node": 1, "nnodes": 3, "nproc": 1})
     assert answer == {"welcome": True}
     wire.close()
-    join_2 = pool.submit(join, Place(2, 3, 1), HERE, port, TOKEN)
+    join_2 = pool.submit(join, NodeSpec(2, 3, 1), HERE, port, TOKEN)
     time.sleep(0.5)
     assert not first.done()
-    join(Place(1, 3, 1), HERE, port, TOKEN)
+    join(NodeSpec(1, 3, 1), HERE, port, TOKEN)
     assert join_2.result(timeout=10)[1] == first.result(timeout=10)[1]
 
 
@@ -347,9 +347,9 @@ def test_a_crowd_puts_out_only_its_own(pool, port, monkeypatch):
 def test_few_open_files_are_enough(port):
     """Node 0 with hardly more than Python itself needs, and strangers who take all of them."""
     script = (
-        "import resource, sys\nfrom launch.meeting import gather\nfrom launch.nodes import Place\n"
+        "import resource, sys\nfrom launch.meeting import gather\nfrom launch.nodes import NodeSpec\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))\n"
-        f"gather(Place(0, 2, 1), {port}, {TOKEN!r})\n"
+        f"gather(NodeSpec(0, 2, 1), {port}, {TOKEN!r})\n"
     )
     first = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     crowd = [connected(port) for _ in range(60)]

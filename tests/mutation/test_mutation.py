@@ -1,4 +1,4 @@
-"""The planting of faults: which there are, that one is planted at a time, and that what survives is told."""
+"""The planting of faults: which there are, that one is planted at a time, and that what survives is reported."""
 
 import ast
 import json

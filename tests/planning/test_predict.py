@@ -7,7 +7,7 @@ import pytest
 from backbones.registry import Sizes
 from backbones.vit import vit
 from planning.job import read_job
-from planning.options import Planner, Room
+from planning.options import MemoryLimit, Planner
 from utils.config import load_config
 from utils.pixels import ImageShape
 
@@ -60,12 +60,12 @@ def test_a_positive_sample_is_never_cut():
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_most_classes_are_those_that_just_fit(device):
-    plan, room = planner(2, device), Room(4 << 30, 8 << 30)
+    plan, limit = planner(2, device), MemoryLimit(4 << 30, 8 << 30)
     for head in plan.options():
-        most = plan.most_classes(room, **head)
-        assert room.holds(plan.predict(most, **head))
-        assert not room.holds(plan.predict(int(most * 1.002) + 2, **head))
-    assert plan.most_classes(Room(100 * MB, 100 * MB)) == 0
+        most = plan.most_classes(limit, **head)
+        assert limit.holds(plan.predict(most, **head))
+        assert not limit.holds(plan.predict(int(most * 1.002) + 2, **head))
+    assert plan.most_classes(MemoryLimit(100 * MB, 100 * MB)) == 0
 
 
 def test_on_a_card_tensors_share_memory_and_the_host_keeps_what_is_stored_there():

@@ -1,4 +1,4 @@
-"""tools/eval_ijb.py as a user calls it, from crops and a model to figures, and every mistake told in a sentence."""
+"""tools/eval_ijb.py as a user calls it, from crops and a model to figures, and every mistake reported in a sentence."""
 
 import csv
 import json
@@ -217,7 +217,7 @@ def test_results_are_beside_a_model_in_the_folder_one_is_in(small, model, monkey
         ((), "give --model_path, or --embeddings"),
         (("--embeddings", "x.npy", "--setting", "N1"), "the setting 'N1' is not possible"),
         (("--embeddings", "x.npy"), "there is no folder"),
-        (("--embeddings", "x.npy", "--force"), "--force embeds anew, which takes a --model_path"),
+        (("--embeddings", "x.npy", "--force"), "--force embeds again, which takes a --model_path"),
     ],
 )
 def test_arguments_that_cannot_be(tmp_path, arguments, sentence):

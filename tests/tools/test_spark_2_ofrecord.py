@@ -135,9 +135,9 @@ def test_faults_are_sentences(tmp_path, monkeypatch, name):
     words, expected = FAULTS[name]
     monkeypatch.chdir(tmp_path)
     as_folder(tmp_path / "people")
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         main(words)
-    assert expected in str(told.value) and "\n" not in str(told.value)
+    assert expected in str(raised.value) and "\n" not in str(raised.value)
     assert not list(tmp_path.glob("out/part-*"))
 
 

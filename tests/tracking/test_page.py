@@ -127,9 +127,11 @@ def test_a_resumed_run_goes_on_with_points_pictures_and_times(tmp_path):
         assert resumed.curves(key) == whole.curves(key)
     assert "resumed 1 time," in resumed.text and "Phase 1" in resumed.text and "Phase 2" in resumed.text
     assert [sitting["step"] for sitting in read_facts(output)["sittings"]] == [0, 20]
-    anew = run(output, 0, range(2, 6, 2))
+    again = run(output, 0, range(2, 6, 2))
     assert (
-        "resumed" not in anew.text and "Phase 2" not in anew.text and len(anew.curves("rate")["learning rate"][0]) == 2
+        "resumed" not in again.text
+        and "Phase 2" not in again.text
+        and len(again.curves("rate")["learning rate"][0]) == 2
     )
 
 

@@ -1,4 +1,4 @@
-"""How large an encoded image is, told from its header: decoders take the memory that it asks for, whatever its file.
+"""How large an encoded image is, read from its header: decoders take the memory that it asks for, whatever its file.
 
 JPEG, PNG, BMP and WebP are known, which are the formats that faces come in. The numbers are bounded by what the bytes
 of a file can hold: at best a pixel of a PNG takes 1/8 bit unpacked, and deflate packs 1032 bytes into one.

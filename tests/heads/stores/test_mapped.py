@@ -152,7 +152,7 @@ def test_files_of_another_head_are_refused(tmp_path):
         make_store("mmap", ROWS, (E,), sgd, folder)._open(0)
 
 
-def test_another_phase_keeps_weights_and_begins_other_slots_anew(tmp_path):
+def test_another_phase_keeps_weights_and_begins_other_slots_from_zero(tmp_path):
     store = made(tmp_path / "rows")
     list(train(store, 3, lr_of))
     weight, momentum = (store.arrays()[name].copy() for name in ("weight", "momentum"))

@@ -259,7 +259,7 @@ def test_a_store_that_fails_is_a_sentence(source, monkeypatch):
         convert(Settings(source, source / "out", num_part=1), inline)
 
 
-def test_a_source_that_changed_is_read_anew(source, tmp_path, monkeypatch):
+def test_a_source_that_changed_is_read_again(source, tmp_path, monkeypatch):
     interrupt(Settings(source, tmp_path / "out", num_part=4), monkeypatch)
     write_set(source, IMAGES[:9], LABELS[:9])
     convert(Settings(source, tmp_path / "out", num_part=4))

@@ -1,4 +1,4 @@
-"""Names and files of every kind: nothing is lost without being told."""
+"""Names and files of every kind: nothing is lost without being reported."""
 
 import csv
 import os

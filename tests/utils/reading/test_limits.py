@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evaluation.sources import read_image
-from preparation.sources.archive_members import read_members, read_place
+from preparation.sources.archive_members import read_extent, read_members
 from preparation.workers import worker_pool
 from tests.data.mxnet_sets import encode, picture
 from tests.ranks import ROOT, rank_environment
@@ -100,9 +100,9 @@ def test_archives(use, tmp_path):
         (member,) = read_members(tmp_path / name)
         with (tmp_path / name).open("rb") as file:
             use(image_bytes=999)
-            assert read_place(file.fileno(), member.place) is None
+            assert read_extent(file.fileno(), member.extent) is None
             use(image_bytes=1000)
-            assert len(read_place(file.fileno(), member.place)) == 1000
+            assert len(read_extent(file.fileno(), member.extent)) == 1000
         use()
 
 
