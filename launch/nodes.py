@@ -60,10 +60,12 @@ class Nodes(OtherNodes):
     def _listen(self) -> None:
         for node, wire in list(self._wires.items()):
             try:
-                while wire.fill():
+                come = True  # maybe with the last line of the meeting
+                while come:
                     while (message := wire.next()) is not None:
                         self._check(message, node)
                         self._take(message, node)
+                    come = wire.fill()
             except EOFError:
                 self._lose(node, f"its launcher at {wire.address} is gone")
             except (OSError, ValueError) as error:

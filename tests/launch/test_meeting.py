@@ -356,3 +356,16 @@ def test_few_open_files_are_enough(port):
     join(SECOND, HERE, port, TOKEN)
     assert first.communicate(timeout=30)[1] == "" and first.returncode == 0
     assert len(crowd) == 60
+
+
+def test_what_comes_with_the_last_line_of_the_meeting_is_heard(pool, port):
+    """Of a node 0 that has ended before the other looks."""
+    second = pool.submit(join, SECOND, HERE, port, TOKEN)
+    nodes, _ = gather(FIRST, port, TOKEN)
+    others = second.result(timeout=10)[0]
+    wire = others._wires[0]
+    nodes.tell_end()
+    nodes._wires[1].close()
+    time.sleep(0.3)
+    wire.fill()  # as the meeting does, if both have come by then
+    assert not others.running() and not others.failures()
