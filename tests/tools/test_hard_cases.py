@@ -133,7 +133,7 @@ def test_a_killed_worker_of_the_index_tool(sources, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ALL_OR_NOTHING)
 def test_killed_before_the_output_has_its_name(sources, straight, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(folders, "sync", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(folders, "sync_all", lambda _: os.kill(os.getpid(), signal.SIGKILL))
     process = multiprocessing.get_context("fork").Process(target=run, args=(name, sources, tmp_path / "out"))
     process.start()
     process.join()
