@@ -12,7 +12,10 @@ from utils.tensor_file import read_rows, tensor_shape, tensor_type
 
 
 def read_shards(shards: list[Path], name: str, start: int, stop: int) -> np.ndarray | None:
-    """Rows [start, stop) of an array whose parts lie in the files of all ranks, in order; None if no file has it."""
+    """Rows [start, stop) of an array whose parts lie in the files of all ranks, in order; None if no file has it.
+
+    Raises UserError if the files do not fit together, or hold fewer rows.
+    """
     rows, first = None, 0
     for path in shards:
         shape = tensor_shape(path, name)
@@ -20,10 +23,14 @@ def read_shards(shards: list[Path], name: str, start: int, stop: int) -> np.ndar
             continue
         if rows is None:
             rows = np.empty((stop - start, *shape[1:]), tensor_type(path, name))
+        if (shape[1:], tensor_type(path, name)) != (rows.shape[1:], rows.dtype):
+            raise UserError(f"{path} is damaged: its {name} is of another kind than that of the ranks before it")
         lo, hi = max(start, first), min(stop, first + shape[0])
         if lo < hi:
             read_rows(path, name, lo - first, rows[lo - start : hi - start])
         first += shape[0]
+    if rows is not None and first < stop:
+        raise UserError(f"{shards[0].parent} is damaged: it holds {first} rows of {name}, and {stop} are needed")
     return rows
 
 
@@ -58,10 +65,14 @@ class SavedCenters:
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of all classes, in the type they were stored in.
 
-        Those that live in files of their own are mapped, not read; changes to the array do not reach the files.
+        Those that live in files of their own are mapped, not read; changes to the array do not reach the files. Raises
+        UserError if there are fewer.
         """
         if self._files:
-            return map_array(self._mapped(name), "is damaged", mode="c")[start:stop]
+            rows = map_array(self._mapped(name), "is damaged", mode="c")
+            if len(rows) < stop:
+                raise UserError(f"{self._mapped(name)} is damaged: it holds {len(rows)} rows, and {stop} are needed")
+            return rows[start:stop]
         return read_shards(self._shards, self._saved_name(name), start, stop)
 
     def _saved_name(self, name: str) -> str | None:

@@ -28,7 +28,8 @@ class _Sgd(ctypes.Structure):
 class CenterLoops:
     """vectors: of each class, of `width` numbers; unit: how many of those, from the first on, steps see at length 1.
 
-    All arrays are float32 in one piece. The kernels have to be loaded.
+    All arrays are float32 in one piece. The kernels have to be loaded. Methods raise ValueError for other arrays, and
+    for rows that are not there: nothing below them would notice.
     """
 
     def __init__(self, vectors: int, width: int, unit: int) -> None:
@@ -37,8 +38,9 @@ class CenterLoops:
         self._library, self._centers = library, _Centers(vectors, width, unit)
 
     def take(self, weight: np.ndarray, rows: np.ndarray | slice, out: np.ndarray) -> None:
-        """Writes rows as steps see them into out, (count, vectors, width). rows: (count,) int64, or a slice from 0."""
-        index, count = _index(rows)
+        """Writes rows as steps see them into out, (count, vectors, width). rows: (count,) int64, or a slice."""
+        weight, index, count = _chosen(weight, rows)
+        self._check(count, out)
         self._library.native_take_centers(
             ctypes.byref(self._centers), _pointer(weight), index, ctypes.c_int64(count), _pointer(out)
         )
@@ -55,9 +57,10 @@ class CenterLoops:
         """A step of rows, by the gradient of what steps see of them, (count, vectors, width). rows: (count,) int64, or
         a slice. out: overwritten by the trained rows as `take` gives them.
         """
-        if isinstance(rows, slice):
-            weight, momentum = weight[rows], None if momentum is None else momentum[rows]
-        index, count = _index(rows)
+        if momentum is not None:
+            momentum, _, _ = _chosen(momentum, rows)
+        weight, index, count = _chosen(weight, rows)
+        self._check(count, gradient, *([] if out is None else [out]))
         self._library.native_train_centers(
             ctypes.byref(self._centers),
             ctypes.byref(_Sgd(*sgd)),
@@ -69,11 +72,27 @@ class CenterLoops:
             _pointer(out),
         )
 
+    def _check(self, count: int, *arrays: np.ndarray) -> None:
+        size = count * self._centers.vectors * self._centers.width
+        if any(array.size != size for array in arrays):
+            raise ValueError(f"arrays of {[array.shape for array in arrays]} for {count} rows, {size} numbers")
 
-def _index(rows: np.ndarray | slice) -> tuple[ctypes.c_void_p, int]:
-    return (_pointer(None), rows.stop - rows.start) if isinstance(rows, slice) else (_pointer(rows), len(rows))
+
+def _chosen(array: np.ndarray, rows: np.ndarray | slice) -> tuple[np.ndarray, ctypes.c_void_p, int]:
+    """What the loops begin at, which rows of it, and how many. Raises ValueError if some are not there."""
+    if isinstance(rows, slice):
+        part = array[rows]
+        if len(part) != rows.stop - rows.start:
+            raise ValueError(f"rows {rows.start} to {rows.stop} of {len(array)}")
+        return part, _pointer(None), len(part)
+    if rows.dtype != np.int64 or (len(rows) and not 0 <= rows.min() <= rows.max() < len(array)):
+        raise ValueError(f"rows of {rows.dtype}, {rows.min()} to {rows.max()}, of {len(array)}")
+    return array, _pointer(rows, np.int64), len(rows)
 
 
-def _pointer(array: np.ndarray | None) -> ctypes.c_void_p:
-    assert array is None or array.flags.c_contiguous
-    return ctypes.c_void_p(None if array is None else array.ctypes.data)
+def _pointer(array: np.ndarray | None, dtype: type = np.float32) -> ctypes.c_void_p:
+    if array is None:
+        return ctypes.c_void_p(None)
+    if array.dtype != dtype or not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(f"an array of {array.dtype} {array.shape} that is not {np.dtype(dtype)} in one piece")
+    return ctypes.c_void_p(array.ctypes.data)

@@ -10,6 +10,7 @@ from heads.stores.store import RowStore, Share, blocks
 from native.centers import CenterLoops
 from optim.optimizer import Optimizer
 from utils.cpu import numpy_blas
+from utils.errors import UserError
 
 _BLOCK_BYTES = 1 << 19  # of rows worked on at a time, so that they stay in the cache
 _EPS = 1e-12  # as nn.functional.normalize
@@ -60,6 +61,8 @@ class HostRows(RowStore):
         if not self._arrays:
             self._arrays = self._allocate()
         held = self._arrays[name]
+        if rows.shape != held.shape:
+            raise UserError(f"{name} of the class centers has the shape {rows.shape}, and {held.shape} is needed")
         if rows.dtype == held.dtype:
             self._take_over(name, rows)
             return
@@ -76,7 +79,7 @@ class HostRows(RowStore):
 
     def _take_over(self, name: str, rows: np.ndarray) -> None:
         # An array in memory is not copied: there may be no room for two.
-        self._arrays[name] = np.array(rows) if isinstance(rows, np.memmap) else rows
+        self._arrays[name] = np.array(rows, order="C") if isinstance(rows, np.memmap) else np.ascontiguousarray(rows)
 
     def take(self, rows: np.ndarray | slice, out: np.ndarray, step: int, lr: float) -> None:
         if loops := self._loops():

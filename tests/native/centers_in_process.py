@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from heads.stores.store import RowShape
-from native.centers import CenterLoops
+from native.centers import CenterLoops, SgdSettings
 from native.library import load_kernels
 from optim import make_optimizer
 from tests.heads.stores.made import lr_of, make_store, train
@@ -95,3 +95,31 @@ def test_rows_of_another_shape(tmp_path, used):
         list(train(store, 2, lr_of))
     assert used == ["take", "train"] * 4
     check_equal(*stores)
+
+
+ARRAYS = {
+    "rows of another type": {"rows": np.array([1, 2, 3], np.int32)},
+    "a row that is not there": {"rows": np.array([1, 2, ROWS])},
+    "a row below 0": {"rows": np.array([1, 2, -1])},
+    "a slice beyond the end": {"rows": slice(ROWS - 2, ROWS + 1)},
+    "a gradient in half": {"gradient": np.ones((3, 6), np.float16)},
+    "a gradient of fewer rows": {"gradient": np.ones((2, 6), np.float32)},
+    "columns first": {"weight": np.asfortranarray(np.ones((ROWS, 6), np.float32))},
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_arrays_that_do_not_fit_are_refused(case):
+    arrays = {
+        "weight": np.ones((ROWS, 6), np.float32), "momentum": np.zeros((ROWS, 6), np.float32),
+        "rows": np.array([1, 2, 3]), "gradient": np.ones((3, 6), np.float32),
+    }  # fmt: skip
+    with pytest.raises(ValueError):
+        CenterLoops(1, 6, 6).train(SgdSettings(0.1, 0.9, 0.0, False), **(arrays | ARRAYS[case]))
+    assert (arrays["weight"] == 1).all()
+
+
+def test_a_slice_may_begin_anywhere():
+    weight, out = np.arange(1.0, 7.0, dtype=np.float32).reshape(6, 1), np.empty((2, 1), np.float32)
+    CenterLoops(1, 1, 0).take(weight, slice(3, 5), out)
+    assert out.ravel().tolist() == [4, 5]

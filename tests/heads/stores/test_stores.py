@@ -12,6 +12,7 @@ from heads.stores.store import RowShape
 from optim import list_optimizers, make_optimizer
 from tests.heads.stores.made import lr_of, make_store, train
 from tests.optim.formulas import OPTIMIZERS
+from utils.errors import UserError
 
 ROWS, E = 40, 6
 KINDS = ["host", "device", "mmap"]
@@ -229,3 +230,9 @@ def test_parameters_of_another_phase_begin_at_their_first_value(kind, tmp_path):
         assert not store.arrays()["momentum"].any()
     store.change(RowShape((E + 1,), False), make_optimizer("sgd"), False, 3)  # and back to a bias
     np.testing.assert_array_equal(store.arrays()["weight"], np.pad(vectors, ((0, 0), (0, 1))))
+
+
+def test_rows_of_another_shape_are_refused():
+    store = made("host", None)
+    with pytest.raises(UserError, match=r"shape \(4, 6\), and \(40, 6\) is needed"):
+        store.load("weight", np.ones((4, E), "f"))

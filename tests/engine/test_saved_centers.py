@@ -1,0 +1,36 @@
+"""Class centers in the files of a checkpoint's ranks."""
+
+import numpy as np
+import pytest
+
+from engine.saved_centers import read_shards
+from utils.errors import UserError
+from utils.tensor_file import write_tensors
+
+
+def shards(folder, *arrays):
+    paths = [folder / f"rank-{number}" for number in range(len(arrays))]
+    for path, array in zip(paths, arrays, strict=True):
+        write_tensors(path, {"centers": array})
+    return paths
+
+
+def test_rows_of_any_ranks_are_found_in_the_files_of_others(tmp_path):
+    rows = np.arange(20, dtype=np.float32).reshape(10, 2)
+    paths = shards(tmp_path, rows[:3], rows[3:4], rows[4:])
+    for start, stop in ((0, 10), (2, 5), (9, 10)):
+        assert np.array_equal(read_shards(paths, "centers", start, stop), rows[start:stop])
+    assert read_shards(paths, "others", 0, 10) is None
+
+
+def test_missing_rows_are_not_made_up(tmp_path):
+    paths = shards(tmp_path, np.ones((3, 2), np.float32), np.ones((3, 2), np.float32))
+    with pytest.raises(UserError, match="is damaged: it holds 6 rows of centers, and 10 are needed"):
+        read_shards(paths, "centers", 0, 10)
+
+
+@pytest.mark.parametrize("other", [np.ones((7, 3), np.float32), np.ones((7, 2), np.float16)])
+def test_files_that_do_not_fit_together_are_refused(tmp_path, other):
+    paths = shards(tmp_path, np.ones((3, 2), np.float32), other)
+    with pytest.raises(UserError, match="rank-1 is damaged: its centers is of another kind"):
+        read_shards(paths, "centers", 0, 10)
