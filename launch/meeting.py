@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from launch.nodes import Nodes, NodeSpec
 from launch.rendezvous import free_port
+from launch.token import stretch
 from launch.wire import Wire, WrongSealError
 from utils.errors import UserError
 from utils.reading.json_file import has_fields, is_count, is_positive
@@ -36,11 +37,12 @@ def gather(spec: NodeSpec, port: int, token: bytes) -> tuple[Nodes, int]:
 
     Raises UserError, on all nodes, if one was started with another NNODES or NPROC.
     """
+    secret = stretch(token)
     try:
         listener = socket.create_server(("", port), backlog=1024)
     except OSError as error:
         raise UserError(f"MASTER_PORT={port} cannot be used ({error.strerror}): choose another.") from error
-    with _Door(spec, listener, token) as door:
+    with _Door(spec, listener, secret) as door:
         wires = door.meet()
     rank_port = free_port()
     for wire in wires.values():
@@ -51,10 +53,10 @@ def gather(spec: NodeSpec, port: int, token: bytes) -> tuple[Nodes, int]:
 
 def join(spec: NodeSpec, addr: str, port: int, token: bytes) -> tuple[Nodes, int]:
     """On the others: connects to node 0; also the port at which the ranks will meet. Raises UserError as `gather`."""
-    begin, said = time.monotonic(), False
+    secret, begin, said = stretch(token), time.monotonic(), False
     while True:
         try:
-            wire = _enter(spec, addr, port, token)
+            wire = _enter(spec, addr, port, secret)
             break
         except (OSError, EOFError) as error:
             if not said and time.monotonic() - begin > _WAIT:
@@ -72,7 +74,7 @@ def join(spec: NodeSpec, addr: str, port: int, token: bytes) -> tuple[Nodes, int
     return Nodes(spec, {0: wire}), answer["rank_port"]
 
 
-def _enter(spec: NodeSpec, addr: str, port: int, token: bytes) -> Wire:
+def _enter(spec: NodeSpec, addr: str, port: int, secret: bytes) -> Wire:
     """A connection to node 0, which has seated this one and knows the token. Raises UserError, OSError and EOFError."""
     end = time.monotonic() + _HELLO
     with ExitStack() as stack:
@@ -80,7 +82,7 @@ def _enter(spec: NodeSpec, addr: str, port: int, token: bytes) -> Wire:
         wire = Wire(link, addr, first=False)
         wire.say_number()
         try:
-            wire.seal(token, wire.wait(end - time.monotonic()))
+            wire.seal(secret, wire.wait(end - time.monotonic()))
             wire.send(vars(spec))
             answer = wire.wait(end - time.monotonic())
         except WrongSealError:
@@ -114,8 +116,8 @@ class _Guest:
 class _Door:
     """Node 0's end of the meeting. No guest is waited for: a slow one delays nobody, and a crowd only itself."""
 
-    def __init__(self, spec: NodeSpec, listener: socket.socket, token: bytes) -> None:
-        self._spec, self._listener, self._token = spec, listener, token
+    def __init__(self, spec: NodeSpec, listener: socket.socket, secret: bytes) -> None:
+        self._spec, self._listener, self._secret = spec, listener, secret
         self._guests: dict[int, _Guest] = {}  # by their numbers of open files, the oldest first
         self._seats: dict[int, Wire] = {}
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -194,7 +196,7 @@ class _Door:
                 if guest.sealed:
                     self._seat(number, guest.wire, message)
                     return
-                guest.wire.seal(self._token, message)
+                guest.wire.seal(self._secret, message)
                 guest.sealed = True
         except UserError:
             raise
@@ -250,7 +252,7 @@ class _Door:
 
     def _tell_of_token(self, wire: Wire) -> None:
         with suppress(OSError):
-            wire.send({"refused": ""})  # under our token: to the other a wrong seal
+            wire.refuse_seal()
         if wire.address not in self._named and len(self._named) < _TOLD:
             self._named.add(wire.address)
             _say(f"{wire.address} has another token and was not let in; node 0 goes on waiting.")

@@ -1,8 +1,8 @@
 """A connection between two launchers: a JSON object a line, sealed with the token once both have said a number.
 
-Each side sends a random number. From both and the token follows a key, and every line after that carries an HMAC of its
-place and its text under it: who knows no token can neither make, change, repeat nor leave out a line, and the token
-itself is never sent. The lines are not encrypted.
+Each side sends a random number. From both and the stretched token follows a key, and every line after that carries an
+HMAC of its place and its text under it: who knows no token can neither make, change, repeat nor leave out a line, and
+the token itself is never sent. The lines are not encrypted.
 """
 
 import hashlib
@@ -59,13 +59,16 @@ class Wire:
         """Raises OSError."""
         self._link.sendall(json.dumps({"number": self._number}).encode() + b"\n")
 
-    def seal(self, token: bytes, message: dict) -> None:
-        """From now on lines are sealed; message: what the other has said in `say_number`. Raises ValueError."""
+    def seal(self, secret: bytes, message: dict) -> None:
+        """From now on lines are sealed; message: what the other has said in `say_number`. Raises ValueError.
+
+        secret: the token as `launch.token.stretch` gives it.
+        """
         other = message.get("number")
         if not isinstance(other, str) or not _NUMBER.fullmatch(other):
             raise ValueError("its number is none")
         first, second = (self._number, other) if self._side == b"first" else (other, self._number)
-        self._key = hmac.digest(token, f"meeting {first} {second}".encode(), "sha256")
+        self._key = hmac.digest(secret, f"meeting {first} {second}".encode(), "sha256")
 
     def send(self, message: dict) -> None:
         """Raises OSError."""
@@ -73,6 +76,10 @@ class Wire:
         seal = self._seal_of(text, self._side, self._sent)
         self._sent += 1
         self._link.sendall(seal + text + b"\n")
+
+    def refuse_seal(self) -> None:
+        """Answers a wrong seal. Without one, by which a stranger could try out tokens at home. Raises OSError."""
+        self._link.sendall(b'{"refused": "its seal"}\n')
 
     def fill(self) -> bool:
         """Takes up some of what has come, without waiting; False if nothing has. Raises EOFError, OSError."""

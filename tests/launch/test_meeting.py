@@ -14,6 +14,7 @@ import pytest
 from launch.meeting import gather, join
 from launch.nodes import NodeSpec
 from launch.rendezvous import free_port
+from launch.token import stretch
 from launch.wire import Wire, WrongSealError
 from tests.launch.strangers import ALL
 from tests.nodes import PORT, two_nodes
@@ -61,11 +62,11 @@ def meet(pool, port, first=FIRST, second=SECOND, token=TOKEN):
     return nodes, others
 
 
-def enter(port, message, token=TOKEN):
-    """The connection of one who has a token and says `message`, and what node 0 answers."""
+def enter(port, message, secret=None):
+    """The connection of one who has the token, or another secret, and says `message`, and what node 0 answers."""
     wire = Wire(connected(port), HERE, first=False)
     wire.say_number()
-    wire.seal(token, wire.wait(5))
+    wire.seal(secret or stretch(TOKEN), wire.wait(5))
     wire.send(message)
     return wire, wire.wait(5)
 
@@ -106,6 +107,27 @@ def test_a_launcher_with_another_token_is_refused_in_a_sentence_and_the_pair_mee
     join(SECOND, HERE, port, TOKEN)
     first.result(timeout=10)
     assert capsys.readouterr().err == f"{HERE} has another token and was not let in; node 0 goes on waiting.\n"
+
+
+def test_node_0_answers_a_wrong_seal_with_nothing_that_depends_on_the_token(pool, port):
+    """Or a stranger could try out tokens at home."""
+    said, first = [], pool.submit(gather, FIRST, port, TOKEN)
+    for _ in range(2):
+        with connected(port) as link:
+            link.sendall(b'{"number": "%s"}\n%s{}\n' % (b"0" * 64, b"0" * 64))
+            said.append(b"".join(iter(lambda link=link: link.recv(4096), b"")).splitlines())
+    assert len(said[0]) == 2 and said[0][1] == said[1][1]
+    join(SECOND, HERE, port, TOKEN)
+    first.result(timeout=10)
+
+
+def test_a_seal_by_the_token_itself_is_a_wrong_one(pool, port):
+    """It takes long to make one, so that tokens cannot be tried out fast."""
+    first = pool.submit(gather, FIRST, port, TOKEN)
+    with pytest.raises(WrongSealError):
+        enter(port, {"node": 1, "nnodes": 2, "nproc": 1}, secret=TOKEN)
+    join(SECOND, HERE, port, TOKEN)
+    first.result(timeout=10)
 
 
 def test_of_two_with_the_same_number_the_first_is_told(pool, port):
