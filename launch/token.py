@@ -4,12 +4,13 @@ import hashlib
 import os
 import secrets
 import string
+import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.files import sync
 
 _FILE = Path(__file__).resolve().parents[1] / ".master_token"
 _LETTERS = frozenset(string.ascii_letters + string.digits + string.punctuation)
@@ -51,16 +52,16 @@ def stretch(token: bytes) -> bytes:
 
 def _make(path: Path) -> bool:
     """A file that is whole from its first moment, and that nobody else can read; False if another was quicker."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
-        with suppress(FileExistsError):
-            os.link(unfinished, path)
-            return True
-        return False
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            return False
+    sync(path.parent)
+    return True
 
 
 def _read(path: Path, wait: float) -> bytes:

@@ -39,6 +39,26 @@ def test_runs_that_begin_at_once_make_one(tmp_path):
     assert os.listdir(tmp_path) == ["token"]
 
 
+def test_a_file_that_another_is_making_is_left_to_it(tmp_path):
+    """Of a process with the same number in another container."""
+    theirs = tmp_path / f"token.{os.getpid()}"
+    theirs.write_text("theirs")
+    _, said = read_token({"MASTER_TOKEN_FILE": str(tmp_path / "token")}, 0, "a")
+    assert said.startswith("Made ") and theirs.read_text() == "theirs"
+    assert sorted(os.listdir(tmp_path)) == ["token", theirs.name]
+
+
+def test_it_is_on_the_disk_before_it_is_used(tmp_path, monkeypatch):
+    """Machines keep copies of it: it must not be another one, or empty, after a power cut."""
+    done, fsync, link = [], os.fsync, os.link
+    synced = lambda handle: (done.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))  # noqa: E731
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", lambda old, new: (done.append(("link", old)), link(old, new)))
+    read_token({"MASTER_TOKEN_FILE": str(tmp_path / "token")}, 0, "a")
+    unfinished = done[0]
+    assert done == [unfinished, ("link", unfinished), str(tmp_path)]
+
+
 def test_the_variable_comes_before_the_file(tmp_path):
     environ = {"MASTER_TOKEN": "x" * 16, "MASTER_TOKEN_FILE": str(tmp_path / "token")}
     assert read_token(environ, 0, "a") == (b"x" * 16, "")
