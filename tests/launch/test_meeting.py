@@ -116,9 +116,9 @@ def test_node_0_answers_a_wrong_seal_with_nothing_that_depends_on_the_token(pool
         with connected(port) as link:
             link.sendall(b'{"number": "%s"}\n%s{}\n' % (b"0" * 64, b"0" * 64))
             said.append(b"".join(iter(lambda link=link: link.recv(4096), b"")).splitlines())
-    assert len(said[0]) == 2 and said[0][1] == said[1][1]
     join(SECOND, HERE, port, TOKEN)
     first.result(timeout=10)
+    assert len(said[0]) == 2 and said[0][1] == said[1][1]
 
 
 def test_a_seal_by_the_token_itself_is_a_wrong_one(pool, port):
