@@ -98,13 +98,14 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
     Raises UserError where it cannot be written.
     """
     from engine.checkpoint import set_aside_later
+    from utils.files import write_whole
     from utils.folders import hold_folder
     from utils.logging import add_file
 
     try:
         output.mkdir(parents=True, exist_ok=True)
         hold_folder(output)
-        (output / "config.py").write_text(dump_config(cfg))
+        write_whole(output / "config.py", dump_config(cfg).encode())
         add_file(logger, output / "training.log")
         aside = set_aside_later(output / "checkpoints", step)
         if step == 0 and (output / "best").exists():
