@@ -8,10 +8,10 @@ import numpy as np
 
 from evaluation.bin_set import write_bin
 from evaluation.pairs import read_bin
-from evaluation.pictures import png
 from evaluation.report import write_report
 from evaluation.results import read_result
 from evaluation.verify_pairs import verify_pairs
+from pages.figure import png
 from tests.data.mxnet_sets import jpegs
 from tests.faults.writer import Writer
 from tests.fuzz.judge import digest
