@@ -38,6 +38,7 @@ from utils.tensor_file import open_tensors, read_tensors, write_tensors
 
 _PREFIX, _PARTIAL, _ABOUT, _OPTIMIZER = "step-", ".partial", "checkpoint.json", "optimizer.safetensors"
 _NAME = re.compile(f"{_PREFIX}[0-9]{{1,18}}")
+_BEGUN = re.compile(r".*\.setting_aside-([0-9]{1,18})")  # after which step
 _STATISTICS = "statistics."
 _APPEARS = 30.0  # seconds until a file that one machine wrote must be seen by another; NFS remembers that long
 
@@ -55,17 +56,41 @@ def set_aside_later(folder: Path, step: int) -> Path | None:
     """Moves checkpoints of after `step` out of the way of a run that starts there, in place of those moved before.
 
     They are of another course of training: a later `resume=True` must not take them for this one's. Returns where
-    they are now, or None where there were none.
+    they are now, or None where there were none. A move that was cut off goes on. Raises OSError.
     """
     later = [path for path in list_checkpoints(folder) if step_of(path) > step]
-    if not later:
+    collected, begun = folder.with_name(f"{folder.name}.setting_aside-{step}"), _begun_move(folder)
+    if begun:
+        begun.rename(collected)
+    elif not later:
         return None
+    for path in (folder, collected):
+        make_folder(path)
+    for path in reversed(later):
+        if (collected / path.name).exists():  # after a power cut on a disk that does not rename at once
+            shutil.rmtree(path)
+        else:
+            path.rename(collected / path.name)
+    sync(collected)
+    sync(folder)
     aside = folder.with_name(folder.name + ".previous")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    for path in later:
-        path.rename(aside / path.name)
+    if aside.exists():
+        shutil.rmtree(aside)
+    collected.rename(aside)
+    sync(folder.parent)
     return aside
+
+
+def _begun_move(folder: Path) -> Path | None:
+    """Where `set_aside_later` was collecting checkpoints of `folder` when it was cut off."""
+    found = folder.parent.glob(f"{folder.name}.setting_aside-*")
+    return next((path for path in found if _BEGUN.fullmatch(path.name)), None)
+
+
+def _finish_move(folder: Path, runtime: Runtime) -> None:
+    begun = _begun_move(folder) if runtime.is_main else None
+    if begun:
+        set_aside_later(folder, int(_BEGUN.fullmatch(begun.name)[1]))
 
 
 def check_shared(folder: Path, runtime: Runtime) -> None:
@@ -250,8 +275,11 @@ class Checkpoint:
 def newest_checkpoint(folder: Path, runtime: Runtime, warn: Callable[[str], None]) -> Checkpoint | None:
     """The newest whole checkpoint of a run; each damaged one on the way is reported by `warn(sentence)`. A collective.
 
-    Raises UserError if there are checkpoints and none is whole.
+    Before it looks, a `set_aside_later` that was cut off is finished. Raises UserError if that cannot be done, or if
+    there are checkpoints and none is whole.
     """
+    if error := _attempt(lambda: _finish_move(folder, runtime), runtime):
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}")
     found = list_checkpoints(folder)
     for path in reversed(found):
         try:

@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +187,44 @@ def test_a_run_that_starts_earlier_sets_later_checkpoints_aside(tmp_path):
     assert [p.name for p in list_checkpoints(folder)] == ["step-00000002"]
     assert [p.name for p in list_checkpoints(aside)] == ["step-00000004", "step-00000006"]
     assert set_aside_later(folder, 2) is None
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_a_start_killed_while_it_sets_checkpoints_aside_is_finished_by_the_next(tmp_path, monkeypatch, moves):
+    """With resume=True, or from the beginning."""
+    rename, done = Path.rename, []
+
+    def rename_until_killed(path, target):
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        done.append(target)
+        return rename(path, target)
+
+    for way in ("resume", "beginning"):
+        folder = tmp_path / way / "checkpoints"
+        for step in (2, 4, 6, 8):
+            save(folder, step, keep=9)
+        save(folder.with_name("checkpoints.previous"), 9)
+        done.clear()
+        with monkeypatch.context() as killing, pytest.raises(KeyboardInterrupt):
+            killing.setattr(Path, "rename", rename_until_killed)
+            set_aside_later(folder, 2)
+        if way == "resume":
+            assert newest_checkpoint(folder, OneRank(), pytest.fail).about["step"] == 2
+        aside = set_aside_later(folder, 2 if way == "resume" else 0) or folder.with_name("checkpoints.previous")
+        wanted = [4, 6, 8] if way == "resume" else [2, 4, 6, 8]
+        assert [step_of(path) for path in list_checkpoints(aside)] == wanted
+        assert {path.name for path in folder.parent.iterdir()} == {"checkpoints", "checkpoints.previous"}
+
+
+def test_who_resumes_from_a_later_one_after_such_a_kill_keeps_it(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for step in (2, 4):
+        save(folder, step)
+    save(tmp_path / "checkpoints.setting_aside-2", 6)
+    aside = set_aside_later(folder, 4)
+    assert [step_of(path) for path in list_checkpoints(folder)] == [2, 4]
+    assert [step_of(path) for path in list_checkpoints(aside)] == [6]
 
 
 def save_for_ever(folder, started):

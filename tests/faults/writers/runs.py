@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.weights import load_backbone, save_backbone
-from engine.checkpoint import newest_checkpoint, save_checkpoint
+from engine.checkpoint import list_checkpoints, newest_checkpoint, save_checkpoint, set_aside_later, step_of
 from tests.faults.writer import Writer
 from tests.fuzz.formats.models import OneRank
 from tests.fuzz.judge import digest
@@ -43,6 +43,27 @@ def make_two(folder: Path) -> None:
     description.write_text(description.read_text()[:-9])
 
 
+def make_later(folder: Path) -> None:
+    for step in (1, 2, 3):
+        save(folder / "checkpoints", step, 3)
+    save(folder / "checkpoints.previous", 9, 1)
+
+
+def set_aside(folder: Path) -> None:
+    """As train.py does."""
+    try:
+        set_aside_later(folder / "checkpoints", 1)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def newest_of_all(folder: Path) -> str:
+    """The step that a run goes on from; no checkpoint is lost."""
+    found = newest(folder / "checkpoints")
+    assert {step_of(path) for part in folder.iterdir() for path in list_checkpoints(part)} >= {1, 2, 3}
+    return found
+
+
 def save_model(folder: Path, network: str, number: float) -> None:
     """As `engine.hooks.Checkpoints` does."""
     try:
@@ -61,6 +82,7 @@ WRITERS = (
     # Only the newest is kept, so that there is no third one to fall back to.
     Writer("checkpoint", _CHECKPOINTS, lambda folder: save(folder, 1, 1), lambda folder: save(folder, 2, 1), newest),
     Writer("again", _CHECKPOINTS, make_two, lambda folder: save(folder, 2, 2), newest),
+    Writer("aside", _CHECKPOINTS, make_later, set_aside, newest_of_all),
     Writer(
         "model",
         ("deploy.weights",),
