@@ -1,6 +1,7 @@
 """A trained backbone on disk: `backbone.safetensors` with arcface_torch's tensor names, and `config.json` beside it."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from utils.tensor_file import SEAL, open_tensors, read_tensors, write_tensors
 
 _LARGEST_EMBEDDING = 1 << 16
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "config.json"
+_FAULT = "does not say network and embedding_size"
 
 
 def save_backbone(
@@ -60,26 +62,33 @@ def load_backbone(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         raise UserError(f"there is no model at {file}; train one first, or say where it is with --model")
     description = file.with_name(DESCRIPTION)
     try:
-        about = read_object(description, "does not say network and embedding_size")
+        about = read_object(description, _FAULT)
     except FileNotFoundError:
         raise UserError(f"{description} is missing; it must stand beside {file.name} and name its network") from None
-    check_fields(
-        description, about, "does not say network and embedding_size", {"network": is_text, "embedding_size": _is_size}
-    )
+    check_fields(description, about, _FAULT, _RULES)
     return read_tensors(file), _of_these(about, file)
 
 
 def _of_these(about: dict, file: Path) -> dict:
-    """The description, or what the weights say themselves if it is of others: of a model that was not written whole."""
+    """The description, or what the weights say themselves if it is of others: of a model that was not written whole.
+
+    Raises UserError if they do not say it.
+    """
     with open_tensors(file) as tensors:
         own = tensors.metadata() or {}
     if SEAL not in about or SEAL not in own or about[SEAL] == own[SEAL]:
         return about
-    return {**own, "embedding_size": int(own["embedding_size"])}
+    size = own.get("embedding_size", "")
+    said = {**own, "embedding_size": int(size) if re.fullmatch("[0-9]{1,9}", size) else None}
+    check_fields(file, said, _FAULT, _RULES, f"{DESCRIPTION} beside it is of other weights")
+    return said
 
 
 def _is_size(value: object) -> bool:
     return is_positive(value) and value <= _LARGEST_EMBEDDING
+
+
+_RULES = {"network": is_text, "embedding_size": _is_size}
 
 
 def input_of(about: Mapping, path: Path) -> InputFormat:

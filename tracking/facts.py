@@ -65,7 +65,7 @@ def _is_phase(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and all(is_count(value.get(key)) for key in ("first", "stop"))
-        and all(map(is_text, value.get("facts", {}).values()))
+        and _is_table(is_text)(value.get("facts", {}))
     )
 
 

@@ -66,5 +66,5 @@ def _step_of(line: bytes) -> float:
     """The step of a line; beyond all steps if it is none, as the last one of a killed run may be."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")

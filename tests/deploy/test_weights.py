@@ -12,6 +12,7 @@ from deploy.images import drawn_faces
 from deploy.weights import load_backbone, save_backbone
 from tests.deploy.models import make_model
 from utils.errors import UserError
+from utils.tensor_file import write_tensors
 
 
 @pytest.fixture
@@ -48,6 +49,16 @@ def test_weights_beside_the_description_of_others_say_themselves_what_they_are(t
     (tmp_path / "out" / "config.json").write_bytes(description.read_bytes())
     state, about = load_backbone(tmp_path / "out")
     assert (state["a"] == 1).all() and (about["network"], about["embedding_size"]) == ("r18", 512)
+
+
+@pytest.mark.parametrize("said", [{}, {"network": "r18"}, {"embedding_size": "8"}, *(
+    {"network": "r18", "embedding_size": size} for size in ("", "x", "-1", "0", "99999999999", "9" * 5000, "8.0")
+)])  # fmt: skip
+def test_weights_that_do_not_say_what_they_are_beside_the_description_of_others(tmp_path, said):
+    save_backbone(tmp_path, {"a": np.ones(3, np.float32)}, "r50", 64)
+    write_tensors(tmp_path / "backbone.safetensors", {"a": np.zeros(3, np.float32)}, said, sealed=True)
+    with pytest.raises(UserError, match=r"backbone\.safetensors does not say network and embedding_size: its "):
+        load_backbone(tmp_path)
 
 
 def test_embeddings_have_their_shape_and_do_not_depend_on_the_batch(model):

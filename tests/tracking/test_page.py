@@ -179,3 +179,11 @@ def test_facts_that_are_none_are_named(finished, tmp_path, change):
     (tmp_path / FACTS).write_text(json.dumps(json.loads((output / FACTS).read_text()) | change))
     with pytest.raises(UserError, match=f"its {next(iter(change))} is not what it can be"):
         read_facts(tmp_path)
+
+
+@pytest.mark.parametrize("facts", [[1], "x", None, {"loss": 1}])
+def test_facts_of_a_phase_of_another_type_are_one_sentence(tmp_path, facts):
+    run = {"name": "r", "state": "complete", "phases": [{"first": 0, "stop": 1, "facts": facts}]}
+    (tmp_path / FACTS).write_text(json.dumps(run))
+    with pytest.raises(UserError, match="is not of a run: its phases is not what it can be"):
+        read_facts(tmp_path)

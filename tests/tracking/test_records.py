@@ -71,6 +71,15 @@ def test_a_run_from_the_beginning_forgets_and_a_torn_line_goes(tmp_path):
     assert [record["step"] for record in history(tmp_path)] == [1]
 
 
+@pytest.mark.parametrize("step", ["9" * 400, '"x"', "[1]", "null", "1e999"])
+def test_a_line_whose_step_is_none_goes_at_a_resume(tmp_path, step):
+    write(tmp_path, 0, [1, 2])
+    with (tmp_path / HISTORY).open("a") as file:
+        file.write(f'{{"step": {step}, "train/loss": 1}}\n')
+    write(tmp_path, 2, [3])
+    assert [record["step"] for record in history(tmp_path)] == [1, 2, 3]
+
+
 def test_a_line_of_something_else_is_named(tmp_path):
     (tmp_path / HISTORY).write_text('{"step": 1}\nhello\n{"step": 2}\n')
     with pytest.raises(UserError, match="line 2 is not of a run's history"):
