@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz.mutate import mutated, mutated_json
+from tests.fuzz.mutate import mutated, mutated_header, mutated_json, mutated_lines
+
+_MUTATORS = {".json": mutated_json, ".jsonl": mutated_lines, ".safetensors": mutated_header}
 
 
 @dataclass(frozen=True)
@@ -26,4 +28,4 @@ class Format:
     after: Callable[[Path], None] = lambda folder: None
 
     def mutator(self, file: str) -> Callable:
-        return mutated_json if file.endswith(".json") else mutated
+        return _MUTATORS.get(Path(file).suffix, mutated)

@@ -20,7 +20,26 @@ _WORDS = (
         b'{"a":' * 3000,
     ),
 )
-_VALUES = (None, True, -1, 0, 10**12, 10**30, 1.5, 1e300, "", "x", "a\0b", "\ud800", [], {}, [[]], [None] * 3, {"a": 1})
+_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    10**12,
+    10**30,
+    10**400,
+    1.5,
+    1e300,
+    "",
+    "x",
+    "a\0b",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [None] * 3,
+    {"a": 1},
+)
 
 
 def mutated(rng: random.Random, data: bytes) -> bytes:
@@ -41,6 +60,27 @@ def mutated_json(rng: random.Random, data: bytes) -> bytes:
     for _ in range(rng.choice((1, 1, 2))):
         value = _change(rng, value)
     return json.dumps(value).encode()
+
+
+def mutated_lines(rng: random.Random, data: bytes) -> bytes:
+    """JSON on each line; that of one is another."""
+    lines = data.split(b"\n")
+    at = rng.randrange(len(lines))
+    return b"\n".join([*lines[:at], mutated_json(rng, lines[at]), *lines[at + 1 :]])
+
+
+def mutated_header(rng: random.Random, data: bytes) -> bytes:
+    """safetensors whose header, which is JSON, says something else; now and then other bytes are damaged."""
+    size = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + size])
+    except ValueError:
+        return mutated(rng, data)
+    if rng.random() < 0.5:
+        return mutated(rng, data)
+    header["__metadata__"] = _change(rng, header.get("__metadata__"))
+    said = json.dumps(header).encode()
+    return struct.pack("<Q", len(said)) + said + data[8 + size :]
 
 
 def _change(rng: random.Random, value: object) -> object:

@@ -11,7 +11,16 @@ _MODULES = {
     "images": ("images",),
     "lists": ("lists", "ijb"),
     "results": ("embeddings", "embeddings_about", "gallery", "result", "thresholds"),
-    "models": ("model", "model_about", "checkpoint", "checkpoint_unsealed", "safetensors", "mxnet", "mapped"),
+    "models": (
+        "model",
+        "model_about",
+        "model_mixed",
+        "checkpoint",
+        "checkpoint_unsealed",
+        "safetensors",
+        "mxnet",
+        "mapped",
+    ),
     "onnx_models": ("onnx", "onnx_layers", "detector", "yunet", "scrfd"),
     "runs": ("insightface", "run", "model_card", "notes", "token"),
 }

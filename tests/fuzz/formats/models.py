@@ -32,6 +32,13 @@ def make_model(folder: Path) -> None:
     save_backbone(folder, _state(), "r18", 8)
 
 
+def make_mixed_model(folder: Path) -> None:
+    """Weights that have to say themselves what they are: their description is of others."""
+    save_backbone(folder / "others", {"conv.weight": np.ones(3, np.float32)}, "r50", 16)
+    make_model(folder)
+    (folder / "others/config.json").replace(folder / "config.json")
+
+
 def read_model(folder: Path) -> str:
     state, about = load_backbone(folder)
     return digest(*(value for pair in sorted(state.items()) for value in pair), about["network"])
@@ -118,6 +125,7 @@ FORMATS = (
         "model", ("deploy.weights", "utils.tensor_file"), make_model, ("backbone.safetensors",), read_model, sealed=True
     ),
     Format("model_about", ("deploy.weights", "deploy.embedder"), make_model, ("config.json",), read_model),
+    Format("model_mixed", ("deploy.weights",), make_mixed_model, ("backbone.safetensors",), read_model),
     Format("checkpoint", ("engine.checkpoint",), make_checkpoint, _CHECKPOINT, read_checkpoint, sealed=True),
     Format(
         "checkpoint_unsealed",
