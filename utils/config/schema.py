@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from utils.config.passwords import has_password, hide_password
 from utils.errors import UserError
 
 AUGMENTATIONS = ("crop", "crop_pad", "color", "gray", "blur", "low_resolution", "jpeg", "cutout")  # data/augment
@@ -128,6 +129,7 @@ def _or_none(row: Row) -> Row:
 _FLAG = Row(_flag, "True or False")
 _PATH = _or_none(Row(_text, "a path", bool))
 _NAME = _or_none(Row(_text, "a name", bool))
+_OPEN_URI = "a URI without the password, which MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD are for"
 _ABOVE_ZERO = Row(_number, "a number above 0", lambda value: value > 0)
 _NOT_NEGATIVE = Row(_number, "a number, 0 or more", lambda value: value >= 0)
 _BELOW_ONE = Row(_number, "a number from 0 to below 1", lambda value: 0 <= value < 1)
@@ -244,7 +246,7 @@ SCHEMA: dict[str, Row] = {
     "wandb_resume": _FLAG,
     "suffix_run_name": _NAME,
     "using_mlflow": _FLAG,
-    "mlflow_tracking_uri": _NAME,
+    "mlflow_tracking_uri": _or_none(Row(_text, _OPEN_URI, lambda value: value and not has_password(value))),
     "mlflow_experiment": Row(_text, "a name", bool),
     "save_artifacts": _FLAG,
     "save_interval": _count(0),
@@ -293,4 +295,4 @@ def _first_that_fits(key: str, readings: list[Any], shown: str, place: str) -> A
             if row.check(value):
                 return value
             break
-    raise UserError(f"{key} = {shown} {place} is not possible: it must be {row.allowed}.")
+    raise UserError(f"{key} = {hide_password(shown)} {place} is not possible: it must be {row.allowed}.")

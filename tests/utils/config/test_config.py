@@ -412,6 +412,30 @@ def test_refused_override(override: str) -> None:
         load(override)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://me:hunter2@mlflow.example/",
+        "HTTPS://me:hun/@ter2@mlflow.example",
+        "https://hunter2@mlflow.example",
+        "postgresql+psycopg2://me:hunter2@host/faces",
+        "postgresql://host/faces?user=me&password=hunter2",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
+    words = "on the command line is not possible: .* MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    with pytest.raises(UserError, match=words) as refusal:
+        load(f"mlflow_tracking_uri={uri}")
+    assert "hunter2" not in str(refusal.value) and "ter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://host:5000", "sqlite:////home/a:b@c/mlflow.db", "postgresql://me@host/faces", "databricks"]
+)
+def test_an_address_without_a_password_is_taken(uri: str) -> None:
+    assert load(f"mlflow_tracking_uri={uri}").mlflow_tracking_uri == uri
+
+
 def test_refusal_names_the_file(write: WriteConfig) -> None:
     with pytest.raises(UserError, match=r"^sample_rate = 0 in .*mine\.py is not possible: it must be a number above 0"):
         load_config(write("config.sample_rate = 0"), require_data=False)
