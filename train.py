@@ -198,11 +198,13 @@ def main(arguments: list[str]) -> int:
             records.describe(run_facts(trainer))
             hooks.append(TrainingSamples(records))
         finished = trainer.fit(hooks)
+        lost = "" if saving.saved else f"step {trainer.step} could not be saved in {output}"
         if records:
-            records.close("complete" if finished else "stopped", model=best_model(trainer))
+            state = "failed" if lost else "complete" if finished else "stopped"
+            records.close(state, lost, best_model(trainer))
     runtime.wait_for_all()  # OneFlow aborts a rank that misses another, as while the main one still writes a model
-    if not saving.saved:
-        raise UserError(f"step {trainer.step} could not be saved in {output}; make room there, then use resume=True")
+    if lost:
+        raise UserError(f"{lost}; make room there, then use resume=True")
     if trainer.after_epoch and not finished:
         goes_on = "; the same command with resume=True goes on" if cfg.save_all_states else ""
         epoch = trainer.phase.epoch(trainer.step - 1)

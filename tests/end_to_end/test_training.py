@@ -217,6 +217,8 @@ def test_the_model_is_saved_even_where_checkpoints_cannot_be(config, tmp_path):
     printed = train(2, config, tmp_path, "num_epoch=1", "val_targets=()", status=2)
     assert "Could not save at step 6" in printed and "step 6 could not be saved" in printed
     assert read_tensors(tmp_path / "backbone.safetensors")
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["state"], facts["reason"]) == ("failed", f"step 6 could not be saved in {tmp_path}")
 
 
 def test_a_complete_run_is_not_run_again(run, config):
