@@ -4,6 +4,7 @@ import ctypes
 import glob
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,13 +78,14 @@ def show_size(count: int) -> str:
 def new_file(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to: at the end the file becomes `path`, or goes if the body raises an error.
 
-    What processes that were killed have left behind goes too. Raises OSError.
+    The name is one of its own each time, as threads may write the same file. What processes that were killed have left
+    behind goes too. Raises OSError.
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         pid = left.suffix.removeprefix(".")
         if pid.isdecimal() and not Path("/proc", pid).exists():
             left.unlink(missing_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{os.getpid()}")
     try:
         yield unfinished
         publish(unfinished, path)

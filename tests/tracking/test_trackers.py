@@ -5,11 +5,14 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tracking import run_ids
 from tracking.mlflow_run import MlflowRun
 from tracking.packages import check_trackers
 from tracking.records import Records
@@ -98,6 +101,22 @@ def test_a_package_that_is_missing_is_named(monkeypatch, key, package):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"{key}=True needs the package {package}; ./setup.sh trackers"):
         check_trackers(config(f"{key}=True"))
+
+
+def test_ids_are_kept_though_trackers_begin_at_once(tmp_path, monkeypatch):
+    def read_slowly(output):
+        found = read(output)
+        time.sleep(0.2)
+        return found
+
+    read = run_ids._read
+    monkeypatch.setattr(run_ids, "_read", read_slowly)
+    threads = [threading.Thread(target=keep_id, args=(tmp_path, name, name[:1])) for name in ("wandb", "mlflow")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (known_id(tmp_path, "wandb"), known_id(tmp_path, "mlflow")) == ("w", "m")
 
 
 def test_ids_are_kept_by_tracker(tmp_path):
