@@ -1,4 +1,5 @@
 """The figures of a run on their way to those who look at them: a file, TensorBoard, its page, W&B, MLflow.
 
-Nothing here is waited for by a training step, nothing reads from the device, and nothing that fails ends a run.
+A training step writes its line of `history.jsonl` and waits for no other writer; nothing reads from the device, and
+nothing that fails ends a run.
 """

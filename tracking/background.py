@@ -3,8 +3,10 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from tracking.writer import Writer
 
@@ -19,42 +21,36 @@ class Background:
     """
 
     def __init__(self, writer: Writer, logger: logging.Logger) -> None:
+        self.name = writer.name
         self._writer, self._logger, self._complained = writer, logger, False
-        self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name=f"writes {writer.name}", daemon=True)
         self._thread.start()
 
-    def call(self, method: str, *arguments) -> None:
-        """Returns at once."""
-        try:
-            self._waiting.put_nowait(partial(getattr(self._writer, method), *arguments))
-        except queue.Full:
+    def call(self, method: str, *arguments: Any) -> None:
+        """Returns at once. `close` is never dropped, and ends the thread."""
+        if method != "close" and self._waiting.qsize() >= _MOST_WAITING:
             self._complain("it is too slow")
-
-    def finish(self, seconds: float) -> None:
-        """Waits until all is written, but not longer than that."""
-        try:
-            self._waiting.put(None, timeout=seconds)
-        except queue.Full:
-            pass
         else:
-            self._thread.join(seconds)
-        if self._thread.is_alive():
-            self._complain(f"it has not finished within {seconds:g} s")
+            self._waiting.put((method, arguments))
+
+    def finish(self, deadline: float) -> bool:
+        """Waits until `close` is done, but not beyond the deadline, of `time.monotonic`; returns whether it is."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         if not self._try(self._writer.open):
             self._writer = Writer()
-        while True:
+        method = ""
+        while method != "close":
             try:
-                call = self._waiting.get(timeout=_PAUSE)
+                method, arguments = self._waiting.get(timeout=_PAUSE)
             except queue.Empty:
                 self._try(self._writer.flush)
                 continue
-            if call is None:
-                return
-            self._try(call)
-            if self._waiting.empty():
+            self._try(partial(getattr(self._writer, method), *arguments))
+            if self._waiting.empty() and method != "close":
                 self._try(self._writer.flush)
 
     def _try(self, call: Callable[[], None]) -> bool:
@@ -67,5 +63,5 @@ class Background:
 
     def _complain(self, reason: str) -> None:
         if not self._complained:
-            self._logger.warning(f"{self._writer.name} could not be written: {reason}. The run goes on.")
+            self._logger.warning(f"{self.name} could not be written: {reason}. The run goes on.")
         self._complained = True

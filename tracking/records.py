@@ -1,6 +1,7 @@
 """The figures of a run, handed on to all who write them down."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from tracking.background import Background
 from tracking.history import HistoryFile
 from tracking.writer import Writer
 
-_PATIENCE = {"failed": 10.0}  # seconds at the end of a run that others may wait for
-_USUAL_PATIENCE = 60.0
+# Seconds at the end of a run that all writers have together: the launcher ends a run a minute after Ctrl-C.
+_PATIENCE = {"complete": 60.0, "stopped": 20.0, "failed": 10.0}
 
 
 class Records:
@@ -51,7 +52,10 @@ class Records:
         self._call("pictures", name, step, images)
 
     def close(self, state: str, reason: str = "", model: Path | None = None) -> None:
-        """As `Writer.close`; only the first call counts. Waits for the writers, a minute at most."""
+        """As `Writer.close`; only the first call counts. Waits for the writers, a minute at most.
+
+        A warning names those that take longer, and are left behind.
+        """
         if self._closed:
             return
         self._closed = True
@@ -60,8 +64,10 @@ class Records:
         except OSError as error:
             self._complain(error)
         self._call("close", state, reason, model)
-        for writer in self._writers:
-            writer.finish(_PATIENCE.get(state, _USUAL_PATIENCE))
+        deadline = time.monotonic() + _PATIENCE[state]
+        if left := [writer.name for writer in self._writers if not writer.finish(deadline)]:
+            seconds = f"{_PATIENCE[state]:g} s"
+            self._logger.warning(f"Not finished {seconds} after the run, and left behind: {', '.join(left)}")
 
     def _call(self, method: str, *arguments: Any) -> None:
         for writer in self._writers:

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tracking import background as background_module
+from tracking.background import Background
 from tracking.history import HISTORY, read_history
 from tracking.records import Records
 from tracking.tensorboard import TensorBoard
@@ -134,6 +136,62 @@ def test_nobody_waits_for_a_slow_writer(tmp_path):
     release.set()
     records.close("complete")
     assert len([call for call in slow.calls if call[0] == "add"]) == 100
+
+
+class Held(Noted):
+    """Opens when it is let, and fails then if it is meant to."""
+
+    def __init__(self, fails=()):
+        super().__init__(fails)
+        self.release = threading.Event()
+
+    def open(self):
+        self.release.wait(30)
+        super().open()
+
+
+def end(writer, background):
+    background.call("close", "complete", "", None)
+    writer.release.set()
+    assert background.finish(time.monotonic() + 60)
+
+
+def test_a_writer_that_fails_to_open_gets_nothing_that_waited_for_it(caplog):
+    held = Held(["open"])
+    background = Background(held, LOGGER)
+    for step in range(3):
+        background.call("add", step, {})
+    end(held, background)
+    assert held.calls == [("open",)] and len(caplog.messages) == 1
+
+
+def test_a_writer_that_is_too_slow_is_closed_all_the_same(monkeypatch, caplog):
+    monkeypatch.setattr(background_module, "_MOST_WAITING", 3)
+    held = Held()
+    background = Background(held, LOGGER)
+    for step in range(5):
+        background.call("add", step, {})
+    end(held, background)
+    assert [call[0] for call in held.calls] == ["open", "add", "add", "add", "close"]
+    assert caplog.messages == ["the notes could not be written: it is too slow. The run goes on."]
+
+
+def test_all_writers_have_one_deadline_and_those_left_behind_are_named(tmp_path, monkeypatch, caplog):
+    deadlines = []
+    monkeypatch.setattr(Background, "finish", lambda self, deadline: deadlines.append(deadline))
+    records = Records(tmp_path, 0, [Noted(), Noted()], LOGGER)
+    records.close("stopped")
+    assert len(deadlines) == 2 and len(set(deadlines)) == 1 and deadlines[0] <= time.monotonic() + 20
+    assert caplog.messages == ["Not finished 20 s after the run, and left behind: the notes, the notes"]
+
+
+def test_a_writer_that_hangs_is_not_waited_for_beyond_the_deadline():
+    held = Held()
+    background = Background(held, LOGGER)
+    background.call("close", "complete", "", None)
+    assert not background.finish(time.monotonic() + 0.1)
+    held.release.set()
+    assert background.finish(time.monotonic() + 60) and held.calls[-1][0] == "close"
 
 
 def test_an_exception_is_the_reason_that_a_run_has_failed(tmp_path):
