@@ -17,6 +17,7 @@ from deploy.input_format import parse_input
 from deploy.onnx_check import Difference
 from deploy.onnx_ports import INPUT as INPUT_KEY
 from deploy.thresholds import Threshold, measured_thresholds
+from deploy.weights import trained_steps
 from tracking.facts import FACTS, changes_training, read_facts
 from utils.errors import UserError
 from utils.files import digest_of, show_size, write_whole
@@ -95,7 +96,7 @@ def write_card(
         "## Use",
         _use(of),
         "## Figures",
-        _figures(known, run, folder),
+        _figures(known, run, trained_steps(weights)),
         "## Data",
         _summary(run, ("data", "digest of the data", "images", "augmentation")),
         "## Recipe",
@@ -164,16 +165,16 @@ def _code(of: Exported) -> str:
     )
 
 
-def _figures(known: Sequence[Threshold], run: Mapping[str, Any] | None, folder: Path) -> str:
+def _figures(known: Sequence[Threshold], run: Mapping[str, Any] | None, step: int | None) -> str:
     if known:
         rows = [
             [each.name, f"{each.accuracy:.2%}", f"{each.cosine:.3f}", f"{2 - 2 * each.cosine:.3f}", f"{each.pairs:,}"]
             for each in known
         ]
         return _table(["set", "accuracy", "threshold (cosine)", "threshold (squared distance)", "pairs"], rows)
-    best = (run or {}).get("best") or {}
-    if best and "best" in (folder.name, folder.parent.name):
-        rows = [[name, f"{each['accuracy']:.2%}", f"{each['step']:,}"] for name, each in best.items()]
+    best = (run or {}).get("best") or {}  # of each set, each reached by weights of its own
+    rows = [[name, f"{each['accuracy']:.2%}", f"{step:,}"] for name, each in best.items() if each["step"] == step]
+    if rows:
         return "While it was trained:\n\n" + _table(["set", "best accuracy", "at step"], rows)
     return "These weights were not verified yet: `./val.sh` does, and exporting again writes its figures here."
 

@@ -25,11 +25,11 @@ def save_backbone(
     network: str,
     embedding_size: int,
     input_format: InputFormat = OWN,
-    **about: str,
+    **about: str | int,
 ) -> Path:
     """Writes weights and description into `folder`, each whole or not at all; returns the weights' path.
 
-    about: what else the description says.
+    about: what else the description says, such as the `step` that it was trained to (`trained_steps`).
     """
     make_folder(folder)
     about = {
@@ -82,6 +82,16 @@ def _of_these(about: dict, file: Path) -> dict:
     said = {**own, "embedding_size": int(size) if re.fullmatch("[0-9]{1,9}", size) else None}
     check_fields(file, said, _FAULT, _RULES, f"{DESCRIPTION} beside it is of other weights")
     return said
+
+
+def trained_steps(path: Path) -> int | None:
+    """The step that the weights, of a file or folder, were trained to; None if they do not say it.
+
+    Raises UserError where there are none.
+    """
+    with open_tensors(path / WEIGHTS if path.is_dir() else path) as tensors:
+        step = (tensors.metadata() or {}).get("step", "")
+    return int(step) if re.fullmatch("[0-9]{1,18}", step) else None
 
 
 def _is_size(value: object) -> bool:

@@ -201,7 +201,7 @@ def _write_shared(partial: Path, about: dict, backbone: dict, optimizer: dict) -
         raise OSError(f"{len(files)} of {about['ranks']} ranks wrote into {partial}; all nodes must share this folder")
     files[_OPTIMIZER] = write_tensors(partial / _OPTIMIZER, optimizer)
     taken = own_format(ImageShape(*about.get("image_shape", USUAL_SHAPE)))
-    save_backbone(partial, backbone, about["network"], about["embedding_size"], taken)
+    save_backbone(partial, backbone, about["network"], about["embedding_size"], taken, step=about["step"])
     files |= {name: _seal(partial / name) for name in (WEIGHTS, DESCRIPTION)}
     with open(partial / _ABOUT, "w") as file:
         file.write(sealed_description({**about, "files": files}))

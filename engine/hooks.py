@@ -202,7 +202,8 @@ class Checkpoints(Hook):
                 for folder in self._folders(trainer, weights):
                     place, cfg = trainer.output / folder, trainer.cfg
                     taken = own_format(image_shape(cfg))
-                    self._try(partial(save_backbone, place, state, cfg.network, cfg.embedding_size, taken), trainer)
+                    save = partial(save_backbone, place, state, cfg.network, cfg.embedding_size, taken)
+                    self._try(partial(save, step=trainer.step), trainer)
 
     def _folders(self, trainer: Trainer, weights: bool) -> list[str]:
         """Below the output, where the backbone of this step belongs."""

@@ -18,7 +18,7 @@ from tests.deploy.models import make_model
 FACTS = {
     "name": "my run",
     "state": "complete",
-    "best": {"lfw": {"accuracy": 0.98, "step": 7}},
+    "best": {"lfw": {"accuracy": 0.98, "step": 7}, "cfp_fp": {"accuracy": 0.91, "step": 9}},
     "summary": {"data": "faces: 10 images of 2 identities", "loss": "arcface", "network": "mbf_tiny"},
     "config": [["lr", "0.2", True], ["network", "'r|50'", True], ["seed", "1", False], ["output", "'x'", True]],
 }
@@ -31,7 +31,7 @@ def run(model, out, *options):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    folder = make_model(tmp_path_factory.mktemp("run") / "best", "mbf_tiny")
+    folder = make_model(tmp_path_factory.mktemp("run") / "best", "mbf_tiny", step=7)
     (folder.parent / "run.json").write_text(json.dumps(FACTS))
     return folder
 
@@ -56,6 +56,18 @@ def test_it_begins_with_the_hubs_fields_and_keeps_the_license(card):
     assert lines[:4] == ["---", 'license: "apache-2.0"', "library_name: onnx", "pipeline_tag: image-feature-extraction"]
     assert "model-index:" not in lines  # it was not verified yet
     assert "not verified yet" not in card[1] and "| lfw | 98.00% | 7 |" in card[1]  # but during training
+
+
+def test_no_figures_are_those_of_other_weights_of_the_run(card, tmp_path):
+    assert "cfp_fp" not in card[1]  # whose best are the weights of step 9
+    (tmp_path / "run.json").write_text(json.dumps(FACTS))
+    for name, about, wanted in [
+        ("cfp_fp", {"step": 9}, "| cfp_fp | 91.00% | 9 |"),
+        ("agedb_30", {"step": 8}, "not verified yet"),
+        ("old", {}, "not verified yet"),
+    ]:
+        text = run(make_model(tmp_path / "best" / name, "mbf_tiny", **about), tmp_path / f"{name}.onnx")
+        assert wanted in text and "| lfw |" not in text
 
 
 def test_data_and_recipe_are_the_runs(card):

@@ -117,7 +117,7 @@ def saved(monkeypatch, logger, tmp_path):
     monkeypatch.setattr(hooks, "own_format", lambda shape: None)
     monkeypatch.setattr(hooks, "save_run", lambda trainer, state: done.append("checkpoint"))
     monkeypatch.setattr(
-        hooks, "save_backbone", lambda folder, state, *_: done.append(str(folder.relative_to(tmp_path)))
+        hooks, "save_backbone", lambda folder, state, *_, **about: done.append(str(folder.relative_to(tmp_path)))
     )
 
     def saved(hook, step, **changed):
