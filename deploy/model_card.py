@@ -20,7 +20,7 @@ from deploy.thresholds import Threshold, measured_thresholds
 from deploy.weights import trained_steps
 from tracking.facts import FACTS, changes_training, read_facts
 from utils.errors import UserError
-from utils.files import digest_of, show_size, write_whole
+from utils.files import digest_of, show_name, show_size, write_whole
 
 CARD = "README.md"
 WEIGHTS_KEY = "weights_sha256"  # of the metadata of exported models
@@ -34,6 +34,7 @@ _LIMITS = (
     "have to be found and aligned as those it was trained on."
 )
 _ALIGNED = "eyes, nose and mouth at the places where InsightFace's `norm_crop` puts them"
+_ABSOLUTE = re.compile("""^/.*/|(?<=['"])/[^'"]*/""")  # the folders of a path that a text or a literal begins with
 _ABOVE = 2  # folders from a checkpoint or a best model up to its run
 
 
@@ -77,21 +78,23 @@ def write_card(
     license = license or (chosen[1] if chosen else _NO_LICENSE)
     run = _facts_of(weights)
     folder = weights if weights.is_dir() else weights.parent
-    name = run["name"] if run else folder.resolve().name
+    name = run["name"] if run else show_name(folder.resolve())
     found = (_read(path, weights_digest) for path in sorted(model.parent.glob("*.onnx")))
     exported = [each for each in found if each]
     known = measured_thresholds(weights, weights_digest)
     of = next(each for each in exported if each.file == model)
-    files = [[f"`{each.file.name}`", each.precision, each.size, f"`{each.digest}`"] for each in exported]
+    files = [[_span(show_name(each.file)), _text(each.precision), each.size, _span(each.digest)] for each in exported]
     parts = [
         _front_matter(name, of, known, license),
         _OURS,
-        f"# {name}",
+        f"# {_text(name)}",
         f"A network for face recognition: a face in, {of.embedding_size} numbers out, which are close for pictures of "
-        f"one person and far apart for pictures of two. {of.network}, trained with OneFlow and exported as ONNX.",
+        "one person and far apart for pictures of two. "
+        f"{_text(of.network)}, trained with OneFlow and exported as ONNX.",
         "## Files",
         _table(["file", "precision", "size", "SHA-256"], files),
-        f"From weights with SHA-256 `{weights_digest}`. `{model.name}` was compared with them on {source}:",
+        f"From weights with SHA-256 `{weights_digest}`. {_span(show_name(model))} was compared with them on "
+        f"{_text(_without_folders(source))}:",
         "\n".join(f"- {difference}" for difference in differences),
         "## Use",
         _use(of),
@@ -103,7 +106,7 @@ def write_card(
         _summary(run, ("network", "loss", "global batch", "length")),
         _config(run),
         "## License",
-        f"`{license}`. {_CHOOSE if license == _NO_LICENSE else ''}{_DATA_TOO}",
+        f"{_span(license)}. {_CHOOSE if license == _NO_LICENSE else ''}{_DATA_TOO}",
         "## Limits",
         _LIMITS,
     ]
@@ -143,7 +146,7 @@ def _use(of: Exported) -> str:
         "```python\n"
         "import numpy as np\n"
         "import onnxruntime\n\n"
-        f'session = onnxruntime.InferenceSession("{of.file.name}")\n'
+        f"session = onnxruntime.InferenceSession({json.dumps(show_name(of.file), ensure_ascii=False)})\n"
         f"{_code(of)}"
         "embeddings = session.run(None, {session.get_inputs()[0].name: pixels})[0]\n"
         "embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)\n"
@@ -168,12 +171,20 @@ def _code(of: Exported) -> str:
 def _figures(known: Sequence[Threshold], run: Mapping[str, Any] | None, step: int | None) -> str:
     if known:
         rows = [
-            [each.name, f"{each.accuracy:.2%}", f"{each.cosine:.3f}", f"{2 - 2 * each.cosine:.3f}", f"{each.pairs:,}"]
+            [
+                _text(each.name),
+                f"{each.accuracy:.2%}",
+                f"{each.cosine:.3f}",
+                f"{2 - 2 * each.cosine:.3f}",
+                f"{each.pairs:,}",
+            ]
             for each in known
         ]
         return _table(["set", "accuracy", "threshold (cosine)", "threshold (squared distance)", "pairs"], rows)
     best = (run or {}).get("best") or {}  # of each set, each reached by weights of its own
-    rows = [[name, f"{each['accuracy']:.2%}", f"{step:,}"] for name, each in best.items() if each["step"] == step]
+    rows = [
+        [_text(name), f"{each['accuracy']:.2%}", f"{step:,}"] for name, each in best.items() if each["step"] == step
+    ]
     if rows:
         return "While it was trained:\n\n" + _table(["set", "best accuracy", "at step"], rows)
     return "These weights were not verified yet: `./val.sh` does, and exporting again writes its figures here."
@@ -181,7 +192,7 @@ def _figures(known: Sequence[Threshold], run: Mapping[str, Any] | None, step: in
 
 def _summary(run: Mapping[str, Any] | None, names: Sequence[str]) -> str:
     known = (run or {}).get("summary") or {}
-    lines = [f"- {name}: {known[name]}" for name in names if known.get(name)]
+    lines = [f"- {name}: {_text(_without_folders(known[name]))}" for name in names if known.get(name)]
     return "\n".join(lines) or "Not known: there is no `run.json` of the run beside the weights."
 
 
@@ -191,7 +202,22 @@ def _config(run: Mapping[str, Any] | None) -> str:
     ]
     if not changed:
         return ""
-    return _table(["key", "value"], [[f"`{key}`", f"`{value}`"] for key, value in changed])
+    return _table(["key", "value"], [[_span(key), _span(_without_folders(value))] for key, value in changed])
+
+
+def _text(words: str) -> str:
+    """As Markdown that shows the words: neither HTML nor code, on one line."""
+    return " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "\\`")
+
+
+def _span(words: str) -> str:
+    """The words as code, which nothing in them ends."""
+    return f"`{' '.join(words.split()).replace('`', chr(39))}`"
+
+
+def _without_folders(words: str) -> str:
+    """What a card says goes out into the world: of an absolute path its last part."""
+    return _ABSOLUTE.sub("", words)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -44,7 +44,7 @@ def page(title: str, parts: Iterable[str], charts: Sequence[Chart] = (), state: 
             *(f"<script>{script}</script>\n" for script in scripts),
             "</body>\n</html>\n",
         ]
-    ).encode()
+    ).encode(errors="replace")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 from utils.config.file import BASE_FILE, REPO, run_config_file
 from utils.config.load import shown_value
 from utils.config.schema import SCHEMA
-from utils.files import write_whole
+from utils.files import show_name, write_whole
 from utils.pixels import SIDES
 from utils.reading.json_file import (
     check_fields,
@@ -36,7 +36,7 @@ STATES = ("training", "complete", "stopped", "failed")
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Raises UserError where it cannot be written."""
-    write_whole(folder / FACTS, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(folder / FACTS, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode(errors="replace"))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = read_object(path, "is not of a run", remedy)
     except FileNotFoundError:
-        return {"name": folder.resolve().name}
+        return {"name": show_name(folder.resolve())}
     check_fields(path, {key: facts.get(key) for key in _RULES}, "is not of a run", _RULES, remedy)
     return facts
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tracking.run_ids import keep_id, known_id
 from tracking.writer import Writer
+from utils.files import show_name
 
 _MOST = 100  # parameters in one call
 _LONGEST = 500  # characters of a parameter that every server takes
@@ -45,7 +46,7 @@ class MlflowRun(Writer):
                 if known
                 else self._client.create_experiment(experiment, artifact_location=artifacts)
             )
-            self._id = self._client.create_run(number, run_name=self._output.resolve().name).info.run_id
+            self._id = self._client.create_run(number, run_name=show_name(self._output.resolve())).info.run_id
         keep_id(self._output, "mlflow", self._id)
         shown = f"run {self._id} at {place}" if artifacts is None else f"mlflow ui --backend-store-uri {place}"
         self._logger.info(f"MLflow: {shown}")

@@ -15,7 +15,7 @@ from tracking.run_page import SAMPLES, run_page
 from tracking.series import Curves, gathered
 from tracking.writer import Writer
 from utils.errors import UserError
-from utils.files import write_whole
+from utils.files import show_name, write_whole
 
 PAGE, PICTURE = "report.html", "learning_curve.png"
 _LEAST_PAUSE = 5.0  # seconds between two versions of the page
@@ -43,7 +43,7 @@ class RunPage(Writer):
     def open(self) -> None:
         before = self._facts_of_before() if self._step else {}
         self._sittings = [*before.get("sittings", ()), {"start": _now(), "end": _now(), "step": self._step}]
-        self._facts: dict[str, Any] = {"name": self._output.resolve().name, "state": "training", "reason": ""}
+        self._facts: dict[str, Any] = {"name": show_name(self._output.resolve()), "state": "training", "reason": ""}
         self._facts |= {"best": before.get("best") or {}, "samples": before.get("samples") or {}}
         path = self._output / HISTORY
         records = read_history(path) if self._step and path.exists() else ()
@@ -89,18 +89,23 @@ class RunPage(Writer):
     def _write(self) -> None:
         start = time.monotonic()
         try:
-            self._sittings[-1]["end"] = _now()
-            self._facts |= {"step": self._curves.last_step or self._step, "sittings": self._sittings}
-            if start >= self._picture_due and "train/loss" in self._curves:
-                from tracking.learning_curve import learning_curve  # matplotlib takes a second to import
-
-                write_whole(self._output / PICTURE, learning_curve(self._facts["name"], self._curves))
-                self._picture_due = time.monotonic() + _PICTURE_PAUSE
-            write_facts(self._output, self._facts)
-            write_whole(self._output / PAGE, run_page(self._output, self._facts, self._curves))
+            try:
+                if start >= self._picture_due and "train/loss" in self._curves:
+                    self._draw()
+            finally:  # a picture that fails costs no page, which links to it
+                self._sittings[-1]["end"] = _now()
+                self._facts |= {"step": self._curves.last_step or self._step, "sittings": self._sittings}
+                write_facts(self._output, self._facts)
+                write_whole(self._output / PAGE, run_page(self._output, self._facts, self._curves))
         finally:
             end = time.monotonic()
             self._due = end + max(_LEAST_PAUSE, _COST * (end - start))
+
+    def _draw(self) -> None:
+        from tracking.learning_curve import learning_curve  # matplotlib takes a second to import
+
+        self._picture_due = time.monotonic() + _PICTURE_PAUSE
+        write_whole(self._output / PICTURE, learning_curve(self._facts["name"], self._curves))
 
 
 def _now() -> str:

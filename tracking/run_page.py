@@ -1,10 +1,12 @@
 """What a run's page says."""
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from html import escape
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 from urllib.parse import quote
 
@@ -227,16 +229,26 @@ def _models(output: Path, run: Mapping[str, Any]) -> str:
     found = []
     for path in [output / "best", *sorted((output / "best").glob("*/")), output]:
         weights = path / "backbone.safetensors"
-        if weights.is_file():
-            found.append((weights, _model_words(path.relative_to(output), best)))
+        found.append((weights, _model_words(path.relative_to(output), best)))
     found += [(path, "exported") for path in sorted(output.glob("*.onnx"))]
-    found += [(output / name, words) for name, words in _FILES.items() if (output / name).is_file()]
-    items = [
-        f"<li>{link(quote(str(path.relative_to(output))), str(path.relative_to(output)))} "
-        f"<small>{escape(words)}, {show_size(path.stat().st_size)}</small></li>\n"
-        for path, words in found
-    ]
+    found += [(output / name, words) for name, words in _FILES.items()]
+    items = (_item(output, path, words) for path, words in found)
     return f'<h2>Models and files</h2>\n<ul class="list">{"".join(items)}</ul>\n'
+
+
+def _item(output: Path, path: Path, words: str) -> str:
+    """The line of a file, or "" if there is none, or none any longer."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ""
+    if not S_ISREG(about.st_mode):
+        return ""
+    name = os.fsencode(path.relative_to(output))
+    return (
+        f"<li>{link(quote(name), name.decode(errors='replace'))} "
+        f"<small>{escape(words)}, {show_size(about.st_size)}</small></li>\n"
+    )
 
 
 def _model_words(folder: Path, best: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracking.run_ids import keep_id, known_id
 from tracking.writer import Writer
+from utils.files import show_name
 
 _SECONDS = 60  # until a server that does not answer is given up
 
@@ -35,7 +36,7 @@ class WandbRun(Writer):
             silent=True,
             init_timeout=_SECONDS,
         )
-        name, suffix = self._output.resolve().name, self._cfg["suffix_run_name"]
+        name, suffix = show_name(self._output.resolve()), self._cfg["suffix_run_name"]
         self._wandb = wandb
         self._run = wandb.init(
             entity=self._cfg["wandb_entity"],
@@ -67,7 +68,7 @@ class WandbRun(Writer):
 
     def close(self, state: str, reason: str, model: Path | None) -> None:
         if model and self._cfg["save_artifacts"]:
-            artifact = self._wandb.Artifact(f"{self._output.resolve().name}-backbone", "model")
+            artifact = self._wandb.Artifact(f"{show_name(self._output.resolve())}-backbone", "model")
             artifact.add_dir(str(model))
             self._run.log_artifact(artifact)
         self._run.finish(exit_code=1 if state == "failed" else 0)

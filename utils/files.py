@@ -74,6 +74,11 @@ def show_size(count: int) -> str:
     return f"{count} bytes"
 
 
+def show_name(path: Path) -> str:
+    """The last part of a path as text that any file can hold: bytes that are not UTF-8 become U+FFFD."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to: at the end the file becomes `path`, or goes if the body raises an error.

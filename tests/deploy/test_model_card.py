@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,25 @@ def test_figures_are_those_of_these_weights(tmp_path):
     assert 'license: "unknown"' in text and "give `--license`" in text and "there is no `run.json`" in text
     store_thresholds(model, "of other weights", {"lfw": result})
     assert "not verified yet" in run(model, tmp_path / "hub/model.onnx")
+
+
+def test_names_are_shown_as_they_are_and_no_folders_of_this_machine(tmp_path):
+    model = make_model(tmp_path / "best", "mbf_tiny", step=7)
+    facts = {
+        "name": "my <b>run</b>\n# `x`",
+        "best": {"<i>lfw": {"accuracy": 0.98, "step": 7}},
+        "summary": {"data": "/home/me/my faces/ms1mv3: 10 images of 2 identities"},
+        "config": [["ofrecord_path", "'/home/me/ms1mv3'", True], ["teacher", "'a`<b'", True]],
+    }
+    (tmp_path / "run.json").write_text(json.dumps(FACTS | facts))
+    out = tmp_path / "hub" / 'm"`<.onnx'
+    run(model, out)
+    shutil.copy(out, out.with_name(os.fsdecode(b"n\xe9.onnx")))
+    text = run(model, out)
+    assert "# my &lt;b>run&lt;/b> # \\`x\\`\n" in text and "| &lt;i>lfw | 98.00% | 7 |" in text
+    assert "- data: ms1mv3: 10 images" in text and "| `ofrecord_path` | `'ms1mv3'` |" in text
+    assert "| `teacher` | `'a'<b'` |" in text and "| `m\"'<.onnx` | fp32 |" in text
+    assert "| `n\ufffd.onnx` | fp32 |" in text and 'InferenceSession("m\\"`<.onnx")' in text and "/home" not in text
 
 
 def test_somebody_elses_readme_stays(model, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 
 from pages.charts import short
 from tests.pages.html import Page, loads_nothing
+from tracking import learning_curve
 from tracking.facts import FACTS, read_facts
 from tracking.page import PAGE, PICTURE, RunPage
 from tracking.records import Records
@@ -140,6 +142,28 @@ def test_damaged_facts_of_before_cost_them_alone(tmp_path):
     (tmp_path / FACTS).write_text("{")
     page = run(tmp_path, 20, range(22, 42, 2))
     assert page.curves("rate")["learning rate"][0] == list(range(2, 42, 2))
+
+
+def test_odd_files_and_names_beside_the_page_cost_nothing(tmp_path):
+    output = tmp_path / os.fsdecode(b"r\xe9sum")
+    output.mkdir()
+    (output / os.fsdecode(b"m\xe9.onnx")).write_bytes(b"x")
+    (output / "gone.onnx").symlink_to("/nonexistent")
+    (output / "folder.onnx").mkdir()
+    page = run(output, 0, [2])
+    assert page.attributes("a")[0]["href"] == "m%E9.onnx" and "m\ufffd.onnx" in page.text
+    assert "r\ufffdsum" in page.text and read_facts(output)["name"] == "r\ufffdsum"
+    assert "gone.onnx" not in page.text and "folder.onnx" not in page.text
+
+
+def test_a_picture_that_fails_costs_no_page(tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise ValueError("no font")
+
+    monkeypatch.setattr(learning_curve, "learning_curve", fail)
+    page = run(tmp_path, 0, [2])
+    assert page.attributes("body")[0] == {"data-state": "complete"} and not (tmp_path / PICTURE).exists()
+    assert caplog.messages == ["the run's page could not be written: no font. The run goes on."]
 
 
 def test_a_failed_run_says_why(tmp_path):
