@@ -17,12 +17,16 @@ _STATES = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class MlflowRun(Writer):
-    """cfg: of the run; step: where it begins. A resumed run goes on with MLflow's run of before."""
+    """cfg: of the run; step: where it begins.
+
+    A resumed run goes on with MLflow's run of before. If that has figures of later steps, which MLflow cannot forget,
+    it is a new one there, with the tag `resumed_from`.
+    """
 
     name = "MLflow"
 
     def __init__(self, output: Path, step: int, cfg: Mapping[str, Any], logger: logging.Logger) -> None:
-        self._output, self._cfg, self._logger = output, cfg, logger
+        self._output, self._step, self._cfg, self._logger = output, step, cfg, logger
         self._old_id = known_id(output, "mlflow") if step else None
 
     def open(self) -> None:
@@ -35,9 +39,11 @@ class MlflowRun(Writer):
             place = f"sqlite:///{self._output.resolve() / _DATABASE}"
             artifacts = (self._output / _ARTIFACTS).resolve().as_uri()
         self._client = MlflowClient(tracking_uri=place)
-        if self._old_id:
-            self._client.update_run(self._old_id, status="RUNNING")
-            self._id = self._old_id
+        old = self._old_id
+        self._goes_on = bool(old and not self._is_ahead(old))
+        if old and self._goes_on:
+            self._client.update_run(old, status="RUNNING")
+            self._id = old
         else:
             experiment = self._cfg["mlflow_experiment"]
             known = self._client.get_experiment_by_name(experiment)
@@ -46,10 +52,17 @@ class MlflowRun(Writer):
                 if known
                 else self._client.create_experiment(experiment, artifact_location=artifacts)
             )
-            self._id = self._client.create_run(number, run_name=show_name(self._output.resolve())).info.run_id
+            name, tags = show_name(self._output.resolve()), {"resumed_from": old} if old else None
+            self._id = self._client.create_run(number, run_name=name, tags=tags).info.run_id
         keep_id(self._output, "mlflow", self._id)
         shown = f"run {self._id} at {place}" if artifacts is None else f"mlflow ui --backend-store-uri {place}"
         self._logger.info(f"MLflow: {shown}")
+
+    def _is_ahead(self, run_id: str) -> bool:
+        """Whether a run has figures of steps after that where this one begins."""
+        names = self._client.get_run(run_id).data.metrics
+        histories = (self._client.get_metric_history(run_id, name) for name in names)
+        return any(each.step > self._step for history in histories for each in history)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
@@ -61,7 +74,7 @@ class MlflowRun(Writer):
         from mlflow.entities import Param
 
         settings = facts.get("config", ())
-        if self._old_id:
+        if self._goes_on:
             return  # parameters of a run are written once
         params = [Param(key, value[:_LONGEST]) for key, value, _ in settings]
         for first in range(0, len(params), _MOST):

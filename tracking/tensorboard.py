@@ -22,7 +22,7 @@ class TensorBoard(Writer):
     def open(self) -> None:
         from tensorboardX import SummaryWriter
 
-        self._events = SummaryWriter(str(self._folder), purge_step=self._step)
+        self._events = SummaryWriter(str(self._folder), purge_step=self._step + 1)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():

@@ -96,6 +96,17 @@ def test_tensorboard_gets_the_same(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 0.5), (2, 1.0)]
 
 
+def test_tensorboard_keeps_the_step_that_is_resumed_and_forgets_those_after_it(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    write(tmp_path, 0, range(1, 6), TensorBoard(tmp_path, 0))
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    events.rename(events.with_name("events.out.tfevents.1.before"))  # files are named by the second
+    write(tmp_path, 3, [4, 6], TensorBoard(tmp_path, 3))
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 6]
+
+
 def test_every_writer_gets_all_in_order_from_one_thread(tmp_path):
     first, second = Noted(), Noted()
     records = Records(tmp_path, 0, [first, second], LOGGER)

@@ -63,6 +63,22 @@ def test_mlflow_in_a_file(tmp_path, caplog):
     assert [each.path for each in files] == ["backbone/backbone.safetensors"]
 
 
+@with_mlflow
+def test_mlflow_has_no_step_twice_though_a_run_goes_back(tmp_path):
+    from mlflow import MlflowClient
+
+    cfg = config()
+    log(tmp_path, 0, MlflowRun(tmp_path, 0, cfg, LOGGER), [1, 2, 3], "failed")
+    old = known_id(tmp_path, "mlflow")
+    log(tmp_path, 2, MlflowRun(tmp_path, 2, cfg, LOGGER), [3, 4])
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    new = client.get_run(known_id(tmp_path, "mlflow"))
+    assert new.info.run_id != old and new.data.tags["resumed_from"] == old and new.data.params["lr"] == "0.1"
+    for run_id, steps in ((old, [1, 2, 3]), (new.info.run_id, [3, 4])):
+        assert [each.step for each in client.get_metric_history(run_id, "train/loss")] == steps
+    assert client.get_run(old).info.status == "FAILED"
+
+
 @with_wandb
 def test_wandb_offline(tmp_path):
     """In a process of its own: W&B starts another and changes this one's hooks."""
