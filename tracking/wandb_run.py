@@ -17,14 +17,17 @@ _SECONDS = 60  # until a server that does not answer is given up
 class WandbRun(Writer):
     """cfg: of the run, with InsightFace's keys of W&B; step: where it begins.
 
-    `wandb_resume` goes on with the run of before; else one that is resumed is a new one there.
+    `wandb_resume` goes on with the run of before; else one that is resumed is a new one there, whose config says
+    `resumed_from`.
     """
 
     name = "Weights & Biases"
 
     def __init__(self, output: Path, step: int, cfg: Mapping[str, Any], logger: logging.Logger) -> None:
         self._output, self._cfg, self._logger = output, cfg, logger
-        self._old_id = known_id(output, "wandb") if step and cfg["wandb_resume"] else None
+        before = known_id(output, "wandb") if step else None
+        self._old_id = before if cfg["wandb_resume"] else None
+        self._config = {"resumed_from": before} if before and not self._old_id else None
 
     def open(self) -> None:
         import wandb
@@ -43,6 +46,7 @@ class WandbRun(Writer):
             project=self._cfg["wandb_project"],
             name=f"{name}_{suffix}" if suffix else name,
             id=self._old_id,
+            config=self._config,
             resume="allow" if self._old_id else None,
             dir=str(self._output),
             settings=settings,

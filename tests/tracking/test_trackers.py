@@ -88,13 +88,14 @@ def test_wandb_offline(tmp_path):
         "logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stdout)\n"
         f"cfg, output = config('wandb_project=faces', 'suffix_run_name=x', 'wandb_key={KEY}'), Path(sys.argv[1])\n"
         "log(output, 0, WandbRun(output, 0, cfg, logging.getLogger('trackers')), [1, 2])\n"
+        "log(output, 1, WandbRun(output, 1, cfg, logging.getLogger('trackers')), [2, 3])\n"
     )
     environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path / "home")}
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0 and "could not be written" not in done.stdout, done.stdout + done.stderr
-    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    folder, resumed = sorted((tmp_path / "wandb").glob("offline-run-*"), key=os.path.getmtime)
     assert f"wandb sync {folder}" in done.stdout
     (data,) = folder.glob("*.wandb")
     content = data.read_bytes()
@@ -102,7 +103,10 @@ def test_wandb_offline(tmp_path):
         assert words in content
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert not kept
-    assert known_id(tmp_path, "wandb") == data.stem.removeprefix("run-")
+    first = data.stem.removeprefix("run-")
+    assert known_id(tmp_path, "wandb") not in (None, first)
+    (data,) = resumed.glob("*.wandb")
+    assert b"resumed_from" in data.read_bytes() and first.encode() in data.read_bytes()
 
 
 def test_no_file_shows_a_key():
