@@ -5,95 +5,18 @@ in one notice what became of each key that is not ours. Nothing here reads the d
 """
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.config.schema import LOSSES, SCHEMA
+from utils.config.insightface_keys import IGNORED, RENAMED, is_insightface, is_torch
+from utils.config.schema import LOSSES
 from utils.errors import UserError
 from utils.reading.json_file import read_object
 
-_PARTS = "dataset.json says which parts there are"
-_RANKS = "NPROC, NNODES, NODE_RANK and MASTER_ADDR say which ranks there are"
-_MODE = "train_graph_distributed.sh or train_ddp.sh decides"
-_ITS_OWN = "OneFlow's own value is used"
-_OTHER_WANDB = "using_wandb and the keys beside it in configs/base.py are all there is"
-_ALL_RANKS = "figures are of all ranks together"
-_DECAY = 'write lr_schedule = "multistep" and decay_epoch = (10, 16), in epochs'
-_VAL_PATH = "write val_path, the folder of the .bin sets"
-
-# Keys that change nothing here, and why.
-_IGNORED = {
-    "ofrecord_part_num": _PARTS,
-    "train_data_part_num": _PARTS,
-    "part_name_prefix": _PARTS,
-    "part_name_suffix_length": _PARTS,
-    "shuffle": "every epoch is shuffled, unless sampler says otherwise",
-    "dataset": "ofrecord_path says where the data are",
-    "dali": "num_workers threads per rank decode, without DALI",
-    "use_gpu_decode": "num_workers threads per rank decode",
-    "num_nodes": _RANKS,
-    "node_ips": _RANKS,
-    "device_num_per_node": _RANKS,
-    "nccl_fusion_threshold_mb": _ITS_OWN,
-    "nccl_fusion_max_ops": _ITS_OWN,
-    "is_global": _MODE,
-    "is_graph": _MODE,
-    "val_image_num": "each .bin file says its size",
-    "scale_grad": "gradients are averaged over the global batch",
-    "wandb_log_all": _ALL_RANKS,
-    "notes": "the config goes to Weights & Biases",
-}
-# Other names for keys of ours, whose values mean the same.
-_RENAMED = {
-    "use_synthetic_data": "synthetic",
-    "train_num": "num_image",
-    "learning_rate": "lr",
-    "head": "loss",
-    "val_frequence": "verbose",
-    "log_frequent": "frequent",
-}
-# Keys that need a person: what to write instead.
-_REPLACED = {
-    "eval_ofrecord_path": _VAL_PATH,
-    "val_dataset_dir": _VAL_PATH,
-    "fc_type": "write model_parallel and sample_rate",
-    "total_batch_size": "write batch_size, which counts the images of one rank",
-    "lr_steps": _DECAY,
-    "step": _DECAY,
-    "lr_func": _DECAY,
-    "warmup_step": "write warmup_epoch, which may be a fraction",
-    "total_step": "write num_epoch",
-    "model_load_dir": "write resume, which takes the path of a checkpoint",
-    "channel_last": 'write data_format = "NHWC"',
-    "network_kwargs": 'write options with the name, as network = "mobilenet_v2(width=0.5)", and dropout by itself',
-}
-# Keys that `translate` reads, and what to write instead of them on the command line.
-_READ = {
-    "rec": "convert the recordio with tools/mx_recordio_2_ofrecord.py and set ofrecord_path",
-    "dali_aug": 'write augment, such as augment = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}',
-    "partial_fc": "write sample_rate, the share of class centers in each step (1.0: all of them)",
-}
-FOREIGN_KEYS = {
-    **_READ,
-    **{key: f"{reason}; remove it" for key, reason in _IGNORED.items()},
-    **{key: f"write {ours}" for key, ours in _RENAMED.items()},
-    **_REPLACED,
-}
-_TORCH = ("rec", "dali", "dali_aug", "using_wandb", "suffix_run_name", "save_artifacts")
 _DALI_AUG = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}
 _SMALLEST_RATE = 1e-6  # of any number of classes fewer than a batch's, which a step always takes
 _ONEFLOW_IMAGES = 5179510  # of arcface_oneflow's base.py, whose loader puts it below every file
-
-
-def foreign_advice(key: str) -> str | None:
-    """What to write instead of a key that is InsightFace's and not ours; None if it is not."""
-    return FOREIGN_KEYS.get(key) or (f"{_OTHER_WANDB}; remove it" if _is_wandb(key) and key not in SCHEMA else None)
-
-
-def is_insightface(stated: Collection[str]) -> bool:
-    """Whether a file that states these keys is InsightFace's. Some of theirs state none but keys of ours."""
-    return any(foreign_advice(key) for key in stated)
 
 
 @dataclass
@@ -120,9 +43,8 @@ def translate(stated: dict, file: str, over: Mapping[str, object]) -> tuple[dict
     """
     layer, notice = dict(stated), Notice(file)
     theirs = is_insightface(layer)
-    torch = theirs and "ofrecord_path" not in layer and any(key in _TORCH or _is_wandb(key) for key in layer)
     _rename(layer, notice)
-    if torch:
+    if is_torch(stated):
         notice.meaning = " (arcface_torch): lr_power = 1, margin_gradient = straight_through, unless it says otherwise"
         _as_torch_means(layer, notice, over)
     elif theirs:
@@ -135,18 +57,14 @@ def translate(stated: dict, file: str, over: Mapping[str, object]) -> tuple[dict
     if theirs:
         _precision(layer, notice, over)
         _dataset(layer, notice, over, stated.get("rec"))
-    for key in [key for key in layer if key in _IGNORED or (_is_wandb(key) and key not in SCHEMA)]:
+    for key in [key for key in layer if key in IGNORED]:
         del layer[key]
-        notice.ignored.setdefault(_IGNORED.get(key, _OTHER_WANDB), []).append(key)
+        notice.ignored.setdefault(IGNORED[key], []).append(key)
     return layer, notice
 
 
-def _is_wandb(key: str) -> bool:
-    return key.startswith("wandb_")
-
-
 def _rename(layer: dict, notice: Notice) -> None:
-    for name, ours in _RENAMED.items():
+    for name, ours in RENAMED.items():
         if name in layer:
             value = layer.pop(name)
             layer.setdefault(ours, value)
@@ -173,7 +91,7 @@ def _recordio(layer: dict, notice: Notice) -> None:
         layer["synthetic"] = True
         notice.translated.append("rec = 'synthetic' -> synthetic = True")
     elif "ofrecord_path" in layer:
-        notice.ignored.setdefault(_IGNORED["dataset"], []).append("rec")
+        notice.ignored.setdefault(IGNORED["dataset"], []).append("rec")
     else:
         layer["ofrecord_path"] = _converted(str(rec))
         notice.translated.append(f"rec = {rec!r} -> ofrecord_path = {layer['ofrecord_path']!r}")

@@ -11,7 +11,8 @@ from typing import Any
 from easydict import EasyDict
 
 from utils.config.file import BASE_FILE, REPO, find_config, run_config_file, show_path
-from utils.config.insightface import is_insightface, translate
+from utils.config.insightface import translate
+from utils.config.insightface_keys import is_insightface
 from utils.config.phases import check_teacher, settle_phases
 from utils.config.rules import call_faults, check_key, contradictions, expand_loss, expand_old_keys, refusal
 from utils.config.schema import LOSSES, PATH_KEYS, SCHEMA, SECRETS, settle, settle_text

@@ -15,7 +15,7 @@ from utils.config.grammar import (
     read_signatures,
     registered_with,
 )
-from utils.config.insightface import foreign_advice
+from utils.config.insightface_keys import foreign_advice
 from utils.config.schema import AUGMENTATIONS, LOSSES, OLD_KEYS, SCHEMA
 from utils.errors import UserError
 

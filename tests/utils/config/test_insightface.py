@@ -110,7 +110,7 @@ def test_recordio_is_used_converted(tmp_path: Path) -> None:
         ({"rec": "x", "dali": False, "dali_aug": True}, {"augment": {}}, "only with dali = True"),
         ({"rec": "x", "num_image": "forget"}, {"num_image": None}, "'forget'"),
         ({"rec": "x", "using_wandb": True, "wandb_key": "k"}, {"using_wandb": True, "wandb_key": "k"}, "rec"),
-        ({"rec": "x", "wandb_log_all": True, "wandb_tags": "k"}, {}, "wandb_log_all: figures are of all ranks"),
+        ({"rec": "x", "wandb_log_all": True, "wandb_key": "k"}, {}, "wandb_log_all: figures are of all ranks"),
         ({"head": "cosface", "dataset": "a", "ofrecord_path": "x"}, {"loss": "cosface"}, "head -> loss = 'cosface'"),
         ({"partial_fc": 0, "sample_rate": 0.1, "ofrecord_path": "x"}, {"sample_rate": 1}, "partial_fc = False with"),
     ],
@@ -161,3 +161,23 @@ def test_all_findings_come_at_once(tmp_path: Path) -> None:
 
 def test_a_file_of_ours_has_no_notice(tmp_path: Path) -> None:
     assert read_config(write(tmp_path / "mine.py", {"lr": 0.5, "ofrecord_path": "x"})).notice == ""
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        *({"using_wandb": True}, {"suffix_run_name": "a"}, {"save_artifacts": True}, {"wandb_log_all": True}),
+        *({"notes": "mine"}, {"shuffle": True}, {"head": "cosface"}, {"learning_rate": 0.5}, {"num_nodes": 1}),
+    ],
+)
+def test_keys_of_anybodys_make_no_file_insightface_s(stray: dict, tmp_path: Path) -> None:
+    loaded = read_config(write(tmp_path / "mine.py", {"ofrecord_path": "x", "num_image": 5000, **stray}))
+    assert (loaded.cfg.lr_power, loaded.cfg.margin_gradient) == (2, "exact")
+    assert "InsightFace" not in loaded.notice
+
+
+def test_an_unknown_wandb_key_is_a_finding(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Unknown key wandb_projekt .*did you mean wandb_project\?"):
+        load_config(write(tmp_path / "mine.py", {"rec": "x", "wandb_projekt": "k"}))
+    with pytest.raises(UserError, match=r"Key step .* is not used here: write lr_schedule"):
+        load_config(write(tmp_path / "mine.py", {"ofrecord_path": "x", "step": [1]}))
