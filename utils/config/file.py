@@ -1,5 +1,6 @@
 """Finding a config file and executing it, apart from every other."""
 
+import ast
 import difflib
 import runpy
 import sys
@@ -66,6 +67,21 @@ def run_config_file(path: Path) -> dict:
         defaults = run_config_file(BASE_FILE)
         return {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
     return dict(config)
+
+
+def written_keys(path: Path) -> set[str] | None:
+    """The keys that a file assigns as `config.KEY = ...`, by its source alone; None if it has no `config`."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (OSError, ValueError, SyntaxError, MemoryError, RecursionError):  # of no Python, or of another version's
+        return None
+    assigned = [
+        node for node in nodes if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store)
+    ]
+    imported = {name.asname or name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names}
+    if "config" not in imported.union(node.id for node in assigned if isinstance(node, ast.Name)):
+        return None
+    return {node.attr for node in assigned if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "config"}
 
 
 @contextmanager

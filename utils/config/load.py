@@ -10,7 +10,7 @@ from typing import Any
 
 from easydict import EasyDict
 
-from utils.config.file import BASE_FILE, REPO, find_config, run_config_file, show_path
+from utils.config.file import BASE_FILE, REPO, find_config, run_config_file, show_path, written_keys
 from utils.config.insightface import translate
 from utils.config.insightface_keys import is_insightface
 from utils.config.phases import check_teacher, settle_phases
@@ -164,13 +164,15 @@ def _stated(file: Path) -> tuple[dict, dict[str, str]]:
     """What a file states, and where what it takes from elsewhere was stated.
 
     InsightFace's loaders put the `base.py` beside a file below it: so it is if the file, or that one, is InsightFace's.
+    What lies there may be anybody's, so it is read before it is executed.
     """
     stated, base = run_config_file(file), file.with_name(BASE_FILE.name)
     if not base.is_file() or base.samefile(file) or base.samefile(BASE_FILE):
         return stated, {}
-    below = run_config_file(base)
-    if not is_insightface([*stated, *below]):
+    written = written_keys(base)
+    if written is None or not (is_insightface(stated) or is_insightface(written)):
         return stated, {}
+    below = run_config_file(base)
     return {**below, **stated}, {key: f"in {show_path(base)}" for key in below if key not in stated}
 
 

@@ -138,6 +138,17 @@ def test_their_base_lies_below_their_file_and_ours_stays_alone(tmp_path: Path) -
     assert load_config(path, require_data=False).momentum == 0.9
 
 
+@pytest.mark.parametrize("text", ["", "def broken(\n", "config = {}\nclass Base: dali = 1\n", "self.dali = 1\n", "\0"])
+@pytest.mark.parametrize("rec", [False, True], ids=["ours", "theirs"])
+def test_a_base_of_anybodys_is_not_executed(text: str, rec: bool, tmp_path: Path) -> None:
+    path = write(tmp_path / "job.py", {"lr": 0.25, **({"rec": "x"} if rec else {})})
+    if rec and "config" in text:
+        text = text.replace("config", "settings")
+    (tmp_path / "base.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n{text}")
+    assert load_config(path, require_data=False).lr == 0.25
+    assert not (tmp_path / "ran").exists()
+
+
 def test_files_are_judged_after_they_ran(tmp_path: Path) -> None:
     path = tmp_path / "base.py"
     path.write_text(
