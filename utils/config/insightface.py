@@ -15,23 +15,29 @@ from utils.errors import UserError
 from utils.reading.json_file import read_object
 
 _DALI_AUG = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}
+_ONEFLOW_DEFAULTS = {"lr_power": 2.0, "margin_gradient": "exact", "clip_grad_norm": 0.0, "verbose": 600, "frequent": 50}
 _SMALLEST_RATE = 1e-6  # of any number of classes fewer than a batch's, which a step always takes
 _ONEFLOW_IMAGES = 5179510  # of arcface_oneflow's base.py, whose loader puts it below every file
 
 
 @dataclass
 class Notice:
-    """What became of a file's keys: `translated` into ours, or `ignored` (reason -> keys)."""
+    """What became of a file's keys: `translated` into ours, `ignored` (reason -> keys), or `missing` data."""
 
     file: str
-    meaning: str = ""  # of keys of ours that the file does not state, as the trainer it was written for has them
+    project: str = ""  # of InsightFace's, for which the file was written
+    defaults: dict[str, object] = field(default_factory=dict)  # of keys of ours it does not state, as they are there
     translated: list[str] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{self.file} is InsightFace's{self.meaning}."] if self.meaning else [f"{self.file}:"]
+        stated = ", ".join(f"{key} = {value}" for key, value in self.defaults.items())
+        head = f"{self.file} is an {self.project} config" + (f"; defaults as there: {stated}." if stated else ".")
+        lines = [head if self.project else f"{self.file}:"]
         lines += [f"  translated  {line}" for line in self.translated]
         lines += [f"  ignored     {', '.join(keys)}: {reason}" for reason, keys in self.ignored.items()]
+        lines += [f"  missing     {line}" for line in self.missing]
         return "\n".join(lines) if len(lines) > 1 else ""
 
 
@@ -42,17 +48,14 @@ def translate(stated: dict, file: str, over: Mapping[str, object]) -> tuple[dict
     of ours come back as they are, but for `warmup_epoch = -1` and a `decay_epoch` without a schedule.
     """
     layer, notice = dict(stated), Notice(file)
-    theirs = is_insightface(layer)
+    theirs, torch = is_insightface(layer), is_torch(layer)
     _rename(layer, notice)
-    if is_torch(stated):
-        notice.meaning = " (arcface_torch): lr_power = 1, margin_gradient = straight_through, unless it says otherwise"
-        _as_torch_means(layer, notice, over)
-    elif theirs:
-        notice.meaning = " (arcface_oneflow): lr_power = 2, margin_gradient = exact, unless it says otherwise"
     _recordio(layer, notice)
-    _partial_fc(layer, notice)
     _augmentation(layer, notice)
     _schedule(layer, notice)
+    if theirs:
+        notice.project = "arcface_torch" if torch else "arcface_oneflow"
+        (_as_torch if torch else _as_oneflow)(layer, notice, over)
     _images(layer, notice)
     if theirs:
         _precision(layer, notice, over)
@@ -71,15 +74,42 @@ def _rename(layer: dict, notice: Notice) -> None:
             notice.translated.append(f"{name} -> {ours} = {layer[ours]!r}")
 
 
-def _as_torch_means(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
-    layer.setdefault("lr_power", 1.0)
+def _as_torch(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
+    defaults: dict[str, object] = {"lr_power": 1.0}
     if over.get("loss", layer.get("loss")) in (None, *LOSSES):  # others have no such choice
-        layer.setdefault("margin_gradient", "straight_through")
+        defaults["margin_gradient"] = "straight_through"
+    _default(layer, notice, over, defaults)
+    if "partial_fc" in layer:
+        _whole_head(layer, notice, bool(layer.pop("partial_fc")), "partial_fc is off")
     if layer.get("sample_rate") == 0:
         layer["sample_rate"] = _SMALLEST_RATE
         notice.translated.append(
             f"sample_rate = 0 -> {_SMALLEST_RATE:g}: the classes of the global batch, and no more than its images"
         )
+
+
+def _as_oneflow(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
+    """Classes are sampled there only with both `partial_fc` and `model_parallel`, which are off unless stated."""
+    _default(layer, notice, over, _ONEFLOW_DEFAULTS)
+    both = bool(layer.pop("partial_fc", False)) and over.get("model_parallel", layer.get("model_parallel")) is True
+    _whole_head(layer, notice, both, "arcface_oneflow samples only with partial_fc and model_parallel")
+    if layer.get("warmup_epoch"):
+        notice.translated.append("warmup_epoch warms up here; arcface_oneflow computes a warm-up and does not use it")
+
+
+def _default(layer: dict, notice: Notice, over: Mapping[str, object], defaults: Mapping[str, object]) -> None:
+    """Their defaults for keys of ours that the file does not state."""
+    unused = {"lr_power"} if layer.get("lr_schedule", "polynomial") != "polynomial" else set()
+    known = {*layer, *over, *unused}
+    notice.defaults = {key: value for key, value in defaults.items() if key not in known}
+    layer.update({key: value for key, value in defaults.items() if key not in layer})
+
+
+def _whole_head(layer: dict, notice: Notice, sampled: bool, reason: str) -> None:
+    rate = layer.get("sample_rate", 1)
+    if not sampled and rate != 1:
+        layer["sample_rate"] = 1.0
+        notice.translated.append(f"sample_rate = {rate!r} -> 1.0: {reason}")
 
 
 def _recordio(layer: dict, notice: Notice) -> None:
@@ -101,17 +131,6 @@ def _converted(rec: str) -> str:
     """The folder of the set that was made from the recordio in `rec`; the usual one if there is none yet."""
     beside = (rec, f"{rec.rstrip('/')}/ofrecord", f"{rec.rstrip('/')}_ofrecord")
     return next((path for path in beside if Path(path, "dataset.json").exists()), beside[1])
-
-
-def _partial_fc(layer: dict, notice: Notice) -> None:
-    """arcface_oneflow samples classes only if `partial_fc` is on."""
-    if "partial_fc" not in layer:
-        return
-    on, rate = bool(layer.pop("partial_fc")), layer.get("sample_rate", 1.0)
-    if not on:
-        layer["sample_rate"] = 1.0
-    before = "" if on or rate == 1 else f" with sample_rate = {rate!r}"
-    notice.translated.append(f"partial_fc = {on}{before} -> sample_rate = {layer.get('sample_rate', 1.0)!r}")
 
 
 def _augmentation(layer: dict, notice: Notice) -> None:
@@ -138,7 +157,7 @@ def _images(layer: dict, notice: Notice) -> None:
     if layer.get("num_image") == "forget":
         layer["num_image"] = None
         notice.translated.append("num_image = 'forget' -> None: read from the dataset")
-    theirs = notice.meaning or notice.translated
+    theirs = notice.project or notice.translated
     if theirs and layer.get("synthetic") is True and layer.get("num_image") is None:
         layer["num_image"] = _ONEFLOW_IMAGES
         notice.translated.append(f"num_image is not stated -> {_ONEFLOW_IMAGES}, as arcface_oneflow's base.py has it")
@@ -164,7 +183,7 @@ def _dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: objec
         found = read_object(Path(path, "dataset.json"), "is damaged")
     except FileNotFoundError:
         if "ofrecord_path" not in over:
-            notice.translated.append(f"there is no dataset in {path} yet; {_making(path, rec, layer)}")
+            notice.missing.append(f"there is no dataset in {path} yet; {_making(path, rec, layer)}")
         return
     except (UserError, OSError):  # reported when the dataset is opened
         return
@@ -184,5 +203,5 @@ def _making(path: str, rec: object, layer: dict) -> str:
         return f"make it once: python tools/mx_recordio_2_ofrecord.py --data_dir {source} --out {out}"
     if any(Path(path).glob("part-*")):
         classes = f" --num_classes {layer['num_classes']}" if layer.get("num_classes") else ""
-        return f"make its parts one: python tools/index_ofrecord.py {out}{classes}"
+        return f"index its parts: python tools/index_ofrecord.py {out}{classes}"
     return f"make it once: python tools/prepare_dataset.py SOURCE --out {out}"

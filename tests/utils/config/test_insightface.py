@@ -52,10 +52,10 @@ def test_every_file_prints_its_config(
     printed, said = capsys.readouterr()
     stated, torch = CONFIGS[name], name in TORCH
     if not (apart and name.endswith("speed.py")):  # its own keys are all ours
-        assert f"InsightFace's (arcface_{'torch' if torch else 'oneflow'})" in said
+        assert f"is an arcface_{'torch' if torch else 'oneflow'} config" in said
     assert ("It cannot be trained as it is: ofrecord_path = None" in said) == (name == "arcface_torch/base.py")
     assert "Unknown key" not in said
-    for key in ("rec", "dali", "partial_fc", "ofrecord_part_num", "dataset"):
+    for key in ("rec", "dali", "ofrecord_part_num", "dataset"):
         assert key not in stated or key in said
     copy = tmp_path / "printed.py"
     copy.write_text(printed)
@@ -71,6 +71,9 @@ def test_every_file_prints_its_config(
         assert cfg.margin_list == tuple(stated["margin_list"])
     else:
         assert cfg.sample_rate == (stated["sample_rate"] if stated.get("partial_fc") else 1.0)
+        if not (apart and name.endswith("speed.py")):
+            assert (cfg.clip_grad_norm, cfg.verbose, cfg.frequent) == (0, 600, 50)
+            assert "clip_grad_norm = 0.0, verbose = 600, frequent = 50" in said
         assert cfg.margin_list == ((1.0, 0.0, 0.4) if stated["loss"] == "cosface" else (1.0, 0.5, 0.0))
 
 
@@ -112,11 +115,19 @@ def test_recordio_is_used_converted(tmp_path: Path) -> None:
         ({"rec": "x", "using_wandb": True, "wandb_key": "k"}, {"using_wandb": True, "wandb_key": "k"}, "rec"),
         ({"rec": "x", "wandb_log_all": True, "wandb_key": "k"}, {}, "wandb_log_all: figures are of all ranks"),
         ({"head": "cosface", "dataset": "a", "ofrecord_path": "x"}, {"loss": "cosface"}, "head -> loss = 'cosface'"),
-        ({"partial_fc": 0, "sample_rate": 0.1, "ofrecord_path": "x"}, {"sample_rate": 1}, "partial_fc = False with"),
+        ({"partial_fc": 0, "sample_rate": 0.1, "model_parallel": True}, {"sample_rate": 1}, "sample_rate = 0.1 -> 1.0"),
+        ({"partial_fc": 1, "sample_rate": 0.1}, {"sample_rate": 1}, "only with partial_fc and model_parallel"),
+        ({"dataset": "a", "sample_rate": 0.1}, {"sample_rate": 1}, "sample_rate = 0.1 -> 1.0"),
+        ({"partial_fc": 1, "sample_rate": 0.1, "model_parallel": True}, {"sample_rate": 0.1}, "= 2.0, margin_grad"),
+        ({"rec": "x", "partial_fc": 0, "sample_rate": 0.1}, {"sample_rate": 1}, "-> 1.0: partial_fc is off"),
+        ({"dataset": "a", "clip_grad_norm": 5, "frequent": 1}, {"clip_grad_norm": 5, "frequent": 1}, "verbose = 600"),
+        ({"dataset": "a", "lr_power": 2}, {}, "defaults as there: margin_gradient = exact, clip_grad_norm"),
+        ({"dataset": "a", "decay_epoch": [3]}, {"lr_power": 2}, "defaults as there: margin_gradient = exact, clip_"),
+        ({"dataset": "a", "warmup_epoch": 2}, {"warmup_epoch": 2}, "does not use it"),
     ],
 )  # fmt: skip
 def test_translations(stated: dict, expected: dict, sentence: str, tmp_path: Path) -> None:
-    stated = {"num_classes": 10, "num_image": 5000, **stated}
+    stated = {"num_classes": 10, "num_image": 5000, **({} if "rec" in stated else {"ofrecord_path": "x"}), **stated}
     loaded = read_config(write(tmp_path / "mine.py", stated))
     assert {key: loaded.cfg[key] for key in expected} == expected
     assert sentence in loaded.notice
