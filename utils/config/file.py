@@ -2,13 +2,16 @@
 
 import ast
 import difflib
+import os
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from utils.config.schema import PATH_KEYS
 from utils.errors import UserError
 
 REPO = Path(__file__).resolve().parents[2]
@@ -42,6 +45,21 @@ def show_path(path: Path) -> str:
         if path.is_relative_to(root):
             return str(path.relative_to(root))
     return str(path)
+
+
+def from_folder(layer: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The layer with its relative paths meant from `folder`; as they were written if the cwd is the repo."""
+    if Path.cwd() == REPO:
+        return dict(layer)
+    moved = {key: os.path.join(folder, layer[key]) for key in layer if key in PATH_KEYS and is_relative(layer[key])}
+    return {**layer, **moved}
+
+
+def is_relative(value: object) -> bool:
+    """Whether the value of a key that holds a path is a relative one."""
+    if not isinstance(value, str) or value in ("", "None", "True", "False", "synthetic"):
+        return False
+    return "://" not in value and not os.path.isabs(value)
 
 
 def run_config_file(path: Path) -> dict:

@@ -4,15 +4,15 @@ A file of theirs is executed as it is; then `translate` turns what it states int
 in one notice what became of each key that is not ours. Nothing here reads the dataset but its `dataset.json`.
 """
 
-import shlex
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.config.file import is_relative, show_path
+from utils.config.insightface_data import count_dataset, find_parts, find_recordio
 from utils.config.insightface_keys import IGNORED, RENAMED, is_insightface, is_torch
-from utils.config.schema import LOSSES
-from utils.errors import UserError
-from utils.reading.json_file import read_object
+from utils.config.notice import Notice
+from utils.config.schema import LOSSES, PATH_KEYS
 
 _DALI_AUG = {"low_resolution": 0.1, "blur": 0.2, "gray": 0.1}
 _ONEFLOW_DEFAULTS = {"lr_power": 2.0, "margin_gradient": "exact", "clip_grad_norm": 0.0, "verbose": 600, "frequent": 50}
@@ -20,50 +20,46 @@ _SMALLEST_RATE = 1e-6  # of any number of classes fewer than a batch's, which a 
 _ONEFLOW_IMAGES = 5179510  # of arcface_oneflow's base.py, whose loader puts it below every file
 
 
-@dataclass
-class Notice:
-    """What became of a file's keys: `translated` into ours, `ignored` (reason -> keys), or `missing` data."""
-
-    file: str
-    project: str = ""  # of InsightFace's, for which the file was written
-    defaults: dict[str, object] = field(default_factory=dict)  # of keys of ours it does not state, as they are there
-    translated: list[str] = field(default_factory=list)
-    ignored: dict[str, list[str]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        stated = ", ".join(f"{key} = {value}" for key, value in self.defaults.items())
-        head = f"{self.file} is an {self.project} config" + (f"; defaults as there: {stated}." if stated else ".")
-        lines = [head if self.project else f"{self.file}:"]
-        lines += [f"  translated  {line}" for line in self.translated]
-        lines += [f"  ignored     {', '.join(keys)}: {reason}" for reason, keys in self.ignored.items()]
-        lines += [f"  missing     {line}" for line in self.missing]
-        return "\n".join(lines) if len(lines) > 1 else ""
-
-
-def translate(stated: dict, file: str, over: Mapping[str, object]) -> tuple[dict, Notice]:
+def translate(stated: dict, file: Path, over: Mapping[str, object]) -> tuple[dict, Notice]:
     """The keys of ours for what a file states, and the notice of it. Keys that nobody knows stay.
 
-    file: as messages name it. over: what the command line sets, which needs no translation. Files that state only keys
+    over: what the command line sets, which needs no translation. Files that state only keys
     of ours come back as they are, but for `warmup_epoch = -1` and a `decay_epoch` without a schedule.
     """
-    layer, notice = dict(stated), Notice(file)
+    layer, notice = dict(stated), Notice(show_path(file))
     theirs, torch = is_insightface(layer), is_torch(layer)
     _rename(layer, notice)
-    _recordio(layer, notice)
+    if theirs:
+        _paths(layer, notice, file)
+    rec = layer.get("rec")
+    find_recordio(layer, notice)
     _augmentation(layer, notice)
     _schedule(layer, notice)
     if theirs:
         notice.project = "arcface_torch" if torch else "arcface_oneflow"
         (_as_torch if torch else _as_oneflow)(layer, notice, over)
     _images(layer, notice)
+    if theirs and not torch and "ofrecord_path" not in over:
+        find_parts(layer, notice)
     if theirs:
         _precision(layer, notice, over)
-        _dataset(layer, notice, over, stated.get("rec"))
+        count_dataset(layer, notice, over, rec)
     for key in [key for key in layer if key in IGNORED]:
         del layer[key]
         notice.ignored.setdefault(IGNORED[key], []).append(key)
     return layer, notice
+
+
+def _paths(layer: dict, notice: Notice, file: Path) -> None:
+    """Their programs are started in the folder that holds configs/, from which relative paths are meant."""
+    folder = Path(os.path.abspath(file)).parent
+    root = folder.parent if folder.name == "configs" else folder
+    for key in [key for key in layer if key in PATH_KEYS and is_relative(layer[key])]:
+        if key != "output":
+            layer[key] = os.path.normpath(root / layer[key])
+        elif Path(layer[key]).parts[:1] != ("work_dirs",):
+            layer[key] = os.path.join("work_dirs", layer[key])
+            notice.translated.append(f"output -> {layer[key]!r}")
 
 
 def _rename(layer: dict, notice: Notice) -> None:
@@ -112,27 +108,6 @@ def _whole_head(layer: dict, notice: Notice, sampled: bool, reason: str) -> None
         notice.translated.append(f"sample_rate = {rate!r} -> 1.0: {reason}")
 
 
-def _recordio(layer: dict, notice: Notice) -> None:
-    """`rec` is a folder of recordio, which is used converted."""
-    rec = layer.pop("rec", None)
-    if rec is None:
-        return
-    if rec == "synthetic":
-        layer["synthetic"] = True
-        notice.translated.append("rec = 'synthetic' -> synthetic = True")
-    elif "ofrecord_path" in layer:
-        notice.ignored.setdefault(IGNORED["dataset"], []).append("rec")
-    else:
-        layer["ofrecord_path"] = _converted(str(rec))
-        notice.translated.append(f"rec = {rec!r} -> ofrecord_path = {layer['ofrecord_path']!r}")
-
-
-def _converted(rec: str) -> str:
-    """The folder of the set that was made from the recordio in `rec`; the usual one if there is none yet."""
-    beside = (rec, f"{rec.rstrip('/')}/ofrecord", f"{rec.rstrip('/')}_ofrecord")
-    return next((path for path in beside if Path(path, "dataset.json").exists()), beside[1])
-
-
 def _augmentation(layer: dict, notice: Notice) -> None:
     """`dali_aug` counts only with `dali`."""
     if "dali_aug" not in layer:
@@ -170,38 +145,3 @@ def _precision(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
         layer["fp16"] = False
         stated = f"fp16 = True with gradient_acc = {accumulated}"
         notice.translated.append(f"{stated} -> fp16 = False: OneFlow 0.9.0 compiles only one of them")
-
-
-def _dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: object) -> None:
-    """The counts of the dataset, or the command that makes it. Files state those of the original sets, some of them off
-    by one; a converted set knows its own.
-    """
-    path = over.get("ofrecord_path", layer.get("ofrecord_path"))
-    if over.get("synthetic", layer.get("synthetic")) is True or not isinstance(path, str):
-        return
-    try:
-        found = read_object(Path(path, "dataset.json"), "is damaged")
-    except FileNotFoundError:
-        if "ofrecord_path" not in over:
-            notice.missing.append(f"there is no dataset in {path} yet; {_making(path, rec, layer)}")
-        return
-    except (UserError, OSError):  # reported when the dataset is opened
-        return
-    for key, counted in (("num_classes", found.get("num_classes")), ("num_image", found.get("num_records"))):
-        if layer.get(key) is not None and counted is not None and layer[key] != counted:
-            notice.translated.append(f"{key} = {layer[key]!r} -> {counted}, as the dataset has it")
-            layer[key] = counted
-
-
-def _making(path: str, rec: object, layer: dict) -> str:
-    """How a dataset gets into the folder `path`."""
-    out = shlex.quote(path)
-    if isinstance(rec, str):
-        source = shlex.quote(rec)
-        if Path(rec).is_dir() and not Path(rec, "train.rec").exists():
-            return f"make it once: python tools/prepare_dataset.py {source} --out {out}"
-        return f"make it once: python tools/mx_recordio_2_ofrecord.py --data_dir {source} --out {out}"
-    if any(Path(path).glob("part-*")):
-        classes = f" --num_classes {layer['num_classes']}" if layer.get("num_classes") else ""
-        return f"index its parts: python tools/index_ofrecord.py {out}{classes}"
-    return f"make it once: python tools/prepare_dataset.py SOURCE --out {out}"

@@ -1,6 +1,5 @@
 """The config of a run: `configs/base.py`, then the run's file, then the command line, validated before any work."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from typing import Any
 
 from easydict import EasyDict
 
-from utils.config.file import BASE_FILE, REPO, find_config, run_config_file, show_path, written_keys
+from utils.config.file import BASE_FILE, REPO, find_config, from_folder, run_config_file, show_path, written_keys
 from utils.config.insightface import translate
 from utils.config.insightface_keys import is_insightface
 from utils.config.phases import check_teacher, settle_phases
 from utils.config.rules import call_faults, check_key, contradictions, expand_loss, expand_old_keys, refusal
-from utils.config.schema import LOSSES, PATH_KEYS, SCHEMA, SECRETS, settle, settle_text
+from utils.config.schema import LOSSES, SCHEMA, SECRETS, settle, settle_text
 from utils.errors import UserError
 
 _COMMAND_LINE, _BASE = "on the command line", "in configs/base.py"
@@ -42,8 +41,8 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
 
     `path` is a file or a bare name (`ms1mv3_r50`), looked for in the cwd and then in the repo. With
     `require_data=False` (evaluation, export) nothing is asked for that only training needs. Files of InsightFace's
-    arcface_torch and arcface_oneflow mean what they mean there. Relative paths are meant from the repo in a file, and
-    from the cwd on the command line.
+    arcface_torch and arcface_oneflow mean what they mean there. Relative paths are meant from the repo in a file, from
+    the folder that holds configs/ in one of InsightFace's, and from the cwd on the command line.
 
     Raises UserError for a file that is missing or cannot be executed, and for all unknown keys, wrong types, impossible
     values and contradictions at once, each in one sentence saying what, where and what is allowed instead.
@@ -52,7 +51,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
     stated, place_of = _stated(file)
     typed = layers.split(overrides)
     over = {key: text for key, text in typed.items() if key in SCHEMA}
-    stated, notice = translate(from_folder(stated, REPO), show_path(file), _readable(from_folder(over, Path.cwd())))
+    stated, notice = translate(stated, file, _readable(from_folder(over, Path.cwd())))
     layers.add(run_config_file(BASE_FILE), {}, _BASE, settle, REPO)
     layers.add(stated, place_of, f"in {show_path(file)}", settle, REPO)
     layers.add(typed, {}, _COMMAND_LINE, settle_text, Path.cwd())
@@ -61,7 +60,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
     if layers.findings:
         raise refusal(layers.findings)
     if cfg.output is None:
-        cfg.output = _located(str(Path("work_dirs", file.stem)), REPO)
+        cfg.output = from_folder({"output": str(Path("work_dirs", file.stem))}, REPO)["output"]
     return Loaded(cfg, places, str(notice))
 
 
@@ -183,13 +182,3 @@ def _readable(typed: dict[str, str]) -> dict[str, Any]:
         with suppress(UserError):
             values[key] = settle_text(key, text, _COMMAND_LINE)
     return values
-
-
-def from_folder(layer: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The layer with its relative paths meant from `folder`; as they were written if the cwd is the repo."""
-    return {key: _located(value, folder) if key in PATH_KEYS else value for key, value in layer.items()}
-
-
-def _located(value: Any, folder: Path) -> Any:
-    written = isinstance(value, str) and value not in ("", "None", "True", "False", "synthetic") and "://" not in value
-    return os.path.join(folder, value) if written and Path.cwd() != REPO else value

@@ -135,7 +135,7 @@ def read_insightface(folder: Path) -> str:
 
 
 FORMATS = (
-    Format("insightface", ("utils.config.insightface",), make_insightface, ("dataset.json",), read_insightface),
+    Format("insightface", ("utils.config.insightface_data",), make_insightface, ("dataset.json",), read_insightface),
     Format(
         "run",
         ("tracking.facts", "tracking.run_ids", "tracking.run_page"),

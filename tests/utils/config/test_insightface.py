@@ -7,6 +7,7 @@ import pytest
 
 from tools.start_training import main
 from utils.config import load_config, read_config
+from utils.config.file import REPO
 from utils.errors import UserError
 
 # Keys and values of every file in the configs/ of both projects.
@@ -105,7 +106,7 @@ def test_recordio_is_used_converted(tmp_path: Path) -> None:
     ("stated", "expected", "sentence"),
     [
         ({"rec": "synthetic"}, {"synthetic": True}, "rec = 'synthetic' -> synthetic = True"),
-        ({"rec": "x", "ofrecord_path": "y"}, {"ofrecord_path": "y", "lr_power": 2}, "ignored     rec:"),
+        ({"rec": "x", "ofrecord_path": "/y"}, {"ofrecord_path": "/y", "lr_power": 2}, "ignored     rec:"),
         ({"rec": "x", "lr_power": 3.0, "margin_gradient": "exact"}, {"lr_power": 3, "margin_gradient": "exact"}, ""),
         ({"rec": "x", "loss": "adaface"}, {"margin_gradient": "exact"}, ""),
         ({"rec": "x", "fp16": True, "gradient_acc": 4}, {"fp16": False, "gradient_acc": 4}, "-> fp16 = False"),
@@ -118,7 +119,7 @@ def test_recordio_is_used_converted(tmp_path: Path) -> None:
         ({"partial_fc": 0, "sample_rate": 0.1, "model_parallel": True}, {"sample_rate": 1}, "sample_rate = 0.1 -> 1.0"),
         ({"partial_fc": 1, "sample_rate": 0.1}, {"sample_rate": 1}, "only with partial_fc and model_parallel"),
         ({"dataset": "a", "sample_rate": 0.1}, {"sample_rate": 1}, "sample_rate = 0.1 -> 1.0"),
-        ({"partial_fc": 1, "sample_rate": 0.1, "model_parallel": True}, {"sample_rate": 0.1}, "= 2.0, margin_grad"),
+        ({"partial_fc": 1, "sample_rate": 0.1, "model_parallel": True}, {"sample_rate": 0.1}, "lr_power = 2.0, m"),
         ({"rec": "x", "partial_fc": 0, "sample_rate": 0.1}, {"sample_rate": 1}, "-> 1.0: partial_fc is off"),
         ({"dataset": "a", "clip_grad_norm": 5, "frequent": 1}, {"clip_grad_norm": 5, "frequent": 1}, "verbose = 600"),
         ({"dataset": "a", "lr_power": 2}, {}, "defaults as there: margin_gradient = exact, clip_grad_norm"),
@@ -167,7 +168,7 @@ def test_files_are_judged_after_they_ran(tmp_path: Path) -> None:
         "if config.dataset == 'emore':\n    config.ofrecord_path, config.unknown = 'a', 1\n"
         "else:\n    config.ofrecord_path, config.num_image = 'b', 'forget'\n"
     )
-    assert load_config(path).ofrecord_path == "b"
+    assert load_config(path).ofrecord_path == str(tmp_path / "b")
 
 
 def test_all_findings_come_at_once(tmp_path: Path) -> None:
@@ -203,3 +204,38 @@ def test_an_unknown_wandb_key_is_a_finding(tmp_path: Path) -> None:
         load_config(write(tmp_path / "mine.py", {"rec": "x", "wandb_projekt": "k"}))
     with pytest.raises(UserError, match=r"Key step .* is not used here: write lr_schedule"):
         load_config(write(tmp_path / "mine.py", {"ofrecord_path": "x", "step": [1]}))
+
+
+def test_parts_lie_in_train_and_sets_beside_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", {"dataset": "a", "ofrecord_path": "faces/", "num_classes": 10})
+    train = tmp_path / "faces" / "train"
+    train.mkdir(parents=True)
+    (train / "part-0").touch()
+    loaded = read_config(path)
+    assert (loaded.cfg.ofrecord_path, loaded.cfg.val_path) == (str(train), str(tmp_path / "faces"))
+    assert f"index its parts: python tools/index_ofrecord.py {train} --num_classes 10" in loaded.notice
+    assert read_config(path, ["val_path=a", "ofrecord_path=b"]).cfg.ofrecord_path == "b"
+    (train / "dataset.json").write_text('{"num_classes": 12, "num_records": 4999}')
+    loaded = read_config(path)
+    assert loaded.cfg.num_classes == 12
+    assert "missing" not in loaded.notice
+    (tmp_path / "faces" / "part-0").touch()
+    assert load_config(path).ofrecord_path == str(tmp_path / "faces")
+
+
+@pytest.mark.parametrize("folder", [".", "configs"])
+def test_relative_paths_of_theirs_begin_where_they_start_programs(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stated = {"rec": "../faces", "pretrained": "a.safetensors", "output": "r50", "val_path": "/bins"}
+    path = write(tmp_path / "theirs" / folder / "mine.py", stated)
+    for cwd, tool, output in ((REPO, "tools", ""), (tmp_path, f"{REPO}/tools", f"{REPO}/")):
+        monkeypatch.chdir(cwd)
+        loaded = read_config(path)
+        assert loaded.cfg.ofrecord_path == f"{tmp_path}/faces/ofrecord"
+        assert loaded.cfg.pretrained == f"{tmp_path}/theirs/a.safetensors"
+        assert loaded.cfg.output == f"{output}work_dirs/r50"
+        assert loaded.cfg.val_path == "/bins"
+        assert f"python {tool}/mx_recordio_2_ofrecord.py --data_dir {tmp_path}/faces " in loaded.notice
+    write(path, {"rec": "x", "output": "work_dirs/a"})
+    assert load_config(path).output == f"{REPO}/work_dirs/a"
