@@ -1,11 +1,13 @@
 """The command line of programs that take a config: `[CONFIG] [key=value ...]`, and of training."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from utils.config.load import Loaded, read_config
 from utils.config.rules import NOT_EAGER
+from utils.config.schema import SCHEMA
 from utils.errors import UserError
 
 DEMO = "demo"  # the config of programs that are started without one
@@ -75,8 +77,9 @@ def add_config(parser: argparse.ArgumentParser, help: str, overrides: str) -> No
 
 
 def settle_config(args: argparse.Namespace) -> None:
-    """Without a CONFIG the first override was taken for it."""
-    if "=" in args.config:
+    """Without a CONFIG the first override was taken for it. A file may have a = in its name, too."""
+    key, equals, _ = args.config.partition("=")
+    if equals and (key in SCHEMA or (key.strip().isidentifier() and not os.path.isfile(args.config))):
         args.config, args.overrides = DEMO, [args.config, *args.overrides]
 
 

@@ -31,8 +31,11 @@ def find_config(name: str | Path) -> Path:
     if str(name) == file.stem:
         candidates.insert(0, BASE_FILE.parent / file)
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError as error:  # a closed folder, or a name that no file can have
+            raise UserError(f"The config file {name} cannot be looked for: {error.strerror}.") from None
     runs = sorted(path.stem for path in BASE_FILE.parent.glob("*.py") if path.stem not in ("__init__", "base"))
     near = difflib.get_close_matches(file.stem, runs, n=3, cutoff=0.5)
     known = f"the nearest names are {', '.join(near)}" if near else f"the names known are {', '.join(runs)}"
@@ -81,10 +84,11 @@ def run_config_file(path: Path) -> dict:
         raise UserError(
             f"{show_path(path)} has no config; it must hold the line `config = edict()`, and the keys after it."
         )
+    stated = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in config.items()}  # of NumPy
     if config is base:
         defaults = run_config_file(BASE_FILE)
-        return {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
-    return dict(config)
+        return {key: value for key, value in stated.items() if key not in defaults or value != defaults[key]}
+    return stated
 
 
 def written_keys(path: Path) -> set[str] | None:

@@ -66,7 +66,9 @@ def _rename(layer: dict, notice: Notice) -> None:
     for name, ours in RENAMED.items():
         if name in layer:
             value = layer.pop(name)
-            layer.setdefault(ours, value)
+            if layer.setdefault(ours, value) != value:
+                both = f"{name} = {value!r} and {ours} = {layer[ours]!r}"
+                notice.findings[ours] = f"{both} in {notice.file} disagree; keep {ours}."
             notice.translated.append(f"{name} -> {ours} = {layer[ours]!r}")
 
 
@@ -75,8 +77,7 @@ def _as_torch(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
     if over.get("loss", layer.get("loss")) in (None, *LOSSES):  # others have no such choice
         defaults["margin_gradient"] = "straight_through"
     _default(layer, notice, over, defaults)
-    if "partial_fc" in layer:
-        _whole_head(layer, notice, bool(layer.pop("partial_fc")), "partial_fc is off")
+    _sampling(layer, notice, True, "partial_fc is off")
     if layer.get("sample_rate") == 0:
         layer["sample_rate"] = _SMALLEST_RATE
         notice.translated.append(
@@ -87,8 +88,9 @@ def _as_torch(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
 def _as_oneflow(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
     """Classes are sampled there only with both `partial_fc` and `model_parallel`, which are off unless stated."""
     _default(layer, notice, over, _ONEFLOW_DEFAULTS)
-    both = bool(layer.pop("partial_fc", False)) and over.get("model_parallel", layer.get("model_parallel")) is True
-    _whole_head(layer, notice, both, "arcface_oneflow samples only with partial_fc and model_parallel")
+    split = over.get("model_parallel", layer.get("model_parallel")) is True
+    layer.setdefault("partial_fc", False)
+    _sampling(layer, notice, split, "arcface_oneflow samples only with partial_fc and model_parallel")
     if layer.get("warmup_epoch"):
         notice.translated.append("warmup_epoch warms up here; arcface_oneflow computes a warm-up and does not use it")
 
@@ -101,11 +103,15 @@ def _default(layer: dict, notice: Notice, over: Mapping[str, object], defaults: 
     layer.update({key: value for key, value in defaults.items() if key not in layer})
 
 
-def _whole_head(layer: dict, notice: Notice, sampled: bool, reason: str) -> None:
-    rate = layer.get("sample_rate", 1)
-    if not sampled and rate != 1:
+def _sampling(layer: dict, notice: Notice, possible: bool, otherwise: str) -> None:
+    """`sample_rate` counts only with `partial_fc`, if that is known of, and if it is possible."""
+    partial, rate = layer.pop("partial_fc", True), layer.get("sample_rate", 1)
+    if partial not in (False, True):
+        wrong = f"partial_fc = {partial!r} in {notice.file} is not possible"
+        notice.findings["sample_rate"] = f"{wrong}: it must be True or False."
+    elif not (partial and possible) and rate != 1:
         layer["sample_rate"] = 1.0
-        notice.translated.append(f"sample_rate = {rate!r} -> 1.0: {reason}")
+        notice.translated.append(f"sample_rate = {rate!r} -> 1.0: {otherwise}")
 
 
 def _augmentation(layer: dict, notice: Notice) -> None:

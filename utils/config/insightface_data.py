@@ -9,8 +9,9 @@ from pathlib import Path
 from utils.config.file import REPO
 from utils.config.insightface_keys import IGNORED
 from utils.config.notice import Notice
+from utils.config.schema import SCHEMA
 from utils.errors import UserError
-from utils.reading.json_file import read_object
+from utils.reading.json_file import is_positive, read_object
 
 
 def find_recordio(layer: dict, notice: Notice) -> None:
@@ -18,13 +19,16 @@ def find_recordio(layer: dict, notice: Notice) -> None:
     rec = layer.pop("rec", None)
     if rec is None:
         return
-    if rec == "synthetic":
+    if not isinstance(rec, str) or not rec:
+        wrong = f"rec = {rec!r} in {notice.file} is not possible"
+        notice.findings["ofrecord_path"] = f'{wrong}: it must be a path, or "synthetic".'
+    elif rec == "synthetic":
         layer["synthetic"] = True
         notice.translated.append("rec = 'synthetic' -> synthetic = True")
     elif "ofrecord_path" in layer:
         notice.ignored.setdefault(IGNORED["dataset"], []).append("rec")
     else:
-        layer["ofrecord_path"] = _converted(str(rec))
+        layer["ofrecord_path"] = _converted(rec)
         notice.translated.append(f"rec = {rec!r} -> ofrecord_path = {layer['ofrecord_path']!r}")
 
 
@@ -62,7 +66,10 @@ def count_dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: 
     except (UserError, OSError):  # reported when the dataset is opened
         return
     for key, counted in (("num_classes", found.get("num_classes")), ("num_image", found.get("num_records"))):
-        if layer.get(key) is not None and counted is not None and layer[key] != counted:
+        known = is_positive(counted) and SCHEMA[key].check(
+            counted
+        )  # if not, that is reported when the dataset is opened
+        if layer.get(key) is not None and known and layer[key] != counted:
             notice.translated.append(f"{key} = {layer[key]!r} -> {counted}, as the dataset has it")
             layer[key] = counted
 

@@ -11,7 +11,7 @@ from easydict import EasyDict
 
 from utils.config.file import BASE_FILE, REPO, find_config, from_folder, run_config_file, show_path, written_keys
 from utils.config.insightface import translate
-from utils.config.insightface_keys import is_insightface
+from utils.config.insightface_keys import RENAMED, is_insightface
 from utils.config.phases import check_teacher, settle_phases
 from utils.config.rules import call_faults, check_key, contradictions, expand_loss, expand_old_keys, refusal
 from utils.config.schema import LOSSES, SCHEMA, SECRETS, settle, settle_text
@@ -52,6 +52,8 @@ def read_config(path: str | Path, overrides: Sequence[str] = (), *, require_data
     typed = layers.split(overrides)
     over = {key: text for key, text in typed.items() if key in SCHEMA}
     stated, notice = translate(stated, file, _readable(from_folder(over, Path.cwd())))
+    for key, sentence in notice.findings.items():
+        layers.note((key,), sentence)
     layers.add(run_config_file(BASE_FILE), {}, _BASE, settle, REPO)
     layers.add(stated, place_of, f"in {show_path(file)}", settle, REPO)
     layers.add(typed, {}, _COMMAND_LINE, settle_text, Path.cwd())
@@ -135,7 +137,7 @@ class _Layers:
             self._try((key,), add_key, key)
         self._try(("lr_multipliers",), expand_old_keys, layer, place)
         for key, sentence in call_faults(layer, place).items():
-            self._note((key,), sentence)
+            self.note((key,), sentence)
         self._try(("loss", "margin_list"), expand_loss, layer, place)
         self.cfg.update(from_folder(layer, folder))
         self.places.update({key: place_of.get(key, place) for key in layer})
@@ -152,9 +154,10 @@ class _Layers:
         try:
             check(*arguments)
         except UserError as error:
-            self._note(keys, str(error))
+            self.note(keys, str(error))
 
-    def _note(self, keys: Sequence[str], sentence: str) -> None:
+    def note(self, keys: Sequence[str], sentence: str) -> None:
+        """Adds a finding on the keys."""
         self.findings.append(sentence)
         self._faulty.update(keys)
 
@@ -171,8 +174,9 @@ def _stated(file: Path) -> tuple[dict, dict[str, str]]:
     written = written_keys(base)
     if written is None or not (is_insightface(stated) or is_insightface(written)):
         return stated, {}
-    below = run_config_file(base)
-    return {**below, **stated}, {key: f"in {show_path(base)}" for key in below if key not in stated}
+    names = {RENAMED.get(key, key) for key in stated}
+    below = {key: value for key, value in run_config_file(base).items() if RENAMED.get(key, key) not in names}
+    return {**below, **stated}, dict.fromkeys(below, f"in {show_path(base)}")
 
 
 def _readable(typed: dict[str, str]) -> dict[str, Any]:

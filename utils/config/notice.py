@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Notice:
-    """What became of a file's keys: `translated` into ours, `ignored` (reason -> keys), or `missing` data."""
+    """What became of a file's keys: `translated` into ours, `ignored` (reason -> keys), or `missing` data.
+
+    findings: what is not possible, by the key of ours that it is about.
+    """
 
     file: str
     project: str = ""  # of InsightFace's, for which the file was written
@@ -13,6 +16,7 @@ class Notice:
     translated: list[str] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    findings: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         stated = ", ".join(f"{key} = {value}" for key, value in self.defaults.items())

@@ -239,3 +239,36 @@ def test_relative_paths_of_theirs_begin_where_they_start_programs(
         assert f"python {tool}/mx_recordio_2_ofrecord.py --data_dir {tmp_path}/faces " in loaded.notice
     write(path, {"rec": "x", "output": "work_dirs/a"})
     assert load_config(path).output == f"{REPO}/work_dirs/a"
+
+
+@pytest.mark.parametrize("rec", [["x"], 5, ""])
+def test_values_that_mean_nothing_are_findings(rec: object, tmp_path: Path) -> None:
+    stated = {"rec": rec, "partial_fc": "x", "sample_rate": 0.1, "learning_rate": 0.2, "lr": 0.1}
+    with pytest.raises(UserError) as refused:
+        load_config(write(tmp_path / "mine.py", stated))
+    first, *lines = str(refused.value).splitlines()
+    assert first == "3 things in this config are not possible:"
+    words = (f"rec = {rec!r} in", "partial_fc = 'x' in", "learning_rate = 0.2 and lr = 0.1 in")
+    assert [word for word in words if not any(word in line for line in lines)] == []
+
+
+def test_one_rate_by_two_names_is_possible(tmp_path: Path) -> None:
+    path = write(tmp_path / "job.py", {"rec": "x", "learning_rate": 0.25, "lr": 0.25})
+    assert load_config(path).lr == 0.25
+    write(tmp_path / "base.py", {"lr": 0.5})
+    write(path, {"rec": "x", "learning_rate": 0.25})
+    assert load_config(path).lr == 0.25
+
+
+def test_arrays_are_lists_of_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", {"dataset": "a", "ofrecord_path": "x"})
+    path.write_text(f"import numpy as np\n{path.read_text()}config.decay_epoch = np.array([10, 16])\n")
+    cfg = load_config(path)
+    assert (cfg.decay_epoch, cfg.lr_schedule) == ((10.0, 16.0), "multistep")
+
+
+@pytest.mark.parametrize("count", ["x", -1, 0, 1, None, [1], 1.5])
+def test_a_damaged_dataset_is_not_the_config_s_fault(count: object, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", {"rec": str(tmp_path), "num_classes": 10})
+    (tmp_path / "dataset.json").write_text(json.dumps({"num_classes": count, "num_records": 5000}))
+    assert load_config(path).num_classes == 10
