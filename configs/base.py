@@ -53,7 +53,7 @@ config.prefetch = 4  # batches kept ready per rank
 
 # --- optimizer and schedule ---
 config.batch_size = 128  # images per rank and micro-batch
-config.gradient_acc = 1  # micro-batches summed into one step
+config.gradient_acc = 1  # micro-batches of one step, over which gradients are averaged
 config.optimizer = "sgd"  # sgd sgdw adam adamw lamb (optim/), with parameters if need be: "adamw(beta2=0.95)"
 config.head_optimizer = None  # of the class centers; None: optimizer. Not lamb
 config.lr = 0.1  # peak learning rate

@@ -77,11 +77,21 @@ def _as_torch(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
     if over.get("loss", layer.get("loss")) in (None, *LOSSES):  # others have no such choice
         defaults["margin_gradient"] = "straight_through"
     _default(layer, notice, over, defaults)
+    _accumulation(layer, notice, over)
     _sampling(layer, notice, True, "partial_fc is off")
     if layer.get("sample_rate") == 0:
         layer["sample_rate"] = _SMALLEST_RATE
         notice.translated.append(
             f"sample_rate = 0 -> {_SMALLEST_RATE:g}: the classes of the global batch, and no more than its images"
+        )
+
+
+def _accumulation(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
+    count = over.get("gradient_acc", layer.get("gradient_acc"))
+    if isinstance(count, int) and count > 1:
+        notice.differs.append(
+            f"gradient_acc = {count}: gradients of micro-batches are averaged here and summed there, as if lr were "
+            f"{count} times as large; verbose and frequent count steps here and micro-batches there"
         )
 
 
@@ -92,7 +102,7 @@ def _as_oneflow(layer: dict, notice: Notice, over: Mapping[str, object]) -> None
     layer.setdefault("partial_fc", False)
     _sampling(layer, notice, split, "arcface_oneflow samples only with partial_fc and model_parallel")
     if layer.get("warmup_epoch"):
-        notice.translated.append("warmup_epoch warms up here; arcface_oneflow computes a warm-up and does not use it")
+        notice.differs.append("warmup_epoch warms up here; arcface_oneflow computes a warm-up and does not use it")
 
 
 def _default(layer: dict, notice: Notice, over: Mapping[str, object], defaults: Mapping[str, object]) -> None:

@@ -115,6 +115,7 @@ def test_recordio_is_used_converted(tmp_path: Path) -> None:
         ({"rec": "x", "num_image": "forget"}, {"num_image": None}, "'forget'"),
         ({"rec": "x", "using_wandb": True, "wandb_key": "k"}, {"using_wandb": True, "wandb_key": "k"}, "rec"),
         ({"rec": "x", "wandb_log_all": True, "wandb_key": "k"}, {}, "wandb_log_all: figures are of all ranks"),
+        ({"rec": "x", "gradient_acc": 4}, {"gradient_acc": 4}, "averaged here and summed there, as if lr were 4 times"),
         ({"head": "cosface", "dataset": "a", "ofrecord_path": "x"}, {"loss": "cosface"}, "head -> loss = 'cosface'"),
         ({"partial_fc": 0, "sample_rate": 0.1, "model_parallel": True}, {"sample_rate": 1}, "sample_rate = 0.1 -> 1.0"),
         ({"partial_fc": 1, "sample_rate": 0.1}, {"sample_rate": 1}, "only with partial_fc and model_parallel"),
@@ -137,6 +138,7 @@ def test_translations(stated: dict, expected: dict, sentence: str, tmp_path: Pat
 def test_the_command_line_needs_no_translation(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", {"rec": "x", "fp16": True, "gradient_acc": 4})
     assert load_config(path, ["gradient_acc=1"]).fp16
+    assert "averaged" not in read_config(path, ["gradient_acc=1"]).notice
     assert load_config(path, ["loss=adaface"]).margin_gradient == "exact"
 
 
