@@ -82,8 +82,19 @@ def _as_torch(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:
     if layer.get("sample_rate") == 0:
         layer["sample_rate"] = _SMALLEST_RATE
         notice.translated.append(
-            f"sample_rate = 0 -> {_SMALLEST_RATE:g}: the classes of the global batch, and no more than its images"
+            f"sample_rate = 0 -> {_SMALLEST_RATE:g}: each rank takes as many centers as the global batch has images"
+            f"{_share(layer, over)}; arcface_torch takes only those of the batch's own classes"
         )
+
+
+def _share(layer: dict, over: Mapping[str, object]) -> str:
+    """Which part of all centers a step takes if each rank takes as many as the global batch has images."""
+    known = {"batch_size": 128, "gradient_acc": 1, "num_classes": None, **layer, **over}
+    images, classes = known["batch_size"], known["num_classes"]
+    if not all(isinstance(value, int) and value > 0 for value in (images, classes, known["gradient_acc"])):
+        return ""
+    shares = ((ranks, min(1, images * known["gradient_acc"] * ranks**2 / classes)) for ranks in (1, 8))
+    return f" ({', '.join(f'{share:.1%} of all with NPROC={ranks}' for ranks, share in shares)})"
 
 
 def _accumulation(layer: dict, notice: Notice, over: Mapping[str, object]) -> None:

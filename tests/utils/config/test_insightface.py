@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from heads.sampling import ClassSampler
 from tools.start_training import main
 from utils.config import load_config, read_config
 from utils.config.file import REPO
@@ -274,3 +275,15 @@ def test_a_damaged_dataset_is_not_the_config_s_fault(count: object, tmp_path: Pa
     path = write(tmp_path / "mine.py", {"rec": str(tmp_path), "num_classes": 10})
     (tmp_path / "dataset.json").write_text(json.dumps({"num_classes": count, "num_records": 5000}))
     assert load_config(path).num_classes == 10
+
+
+def test_a_rate_of_0_says_how_many_centers_it_takes(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", {"rec": "x", "sample_rate": 0, "batch_size": 100, "num_classes": 100_000})
+    loaded = read_config(path)
+    for ranks, share in ((1, "0.1%"), (8, "6.4%")):
+        sampler = ClassSampler(100_000, ranks, 0, loaded.cfg.sample_rate, 100 * ranks, seed=0)
+        assert share == f"{sum(sampler.counts) / 100_000:.1%}"
+        assert f"{share} of all with NPROC={ranks}" in loaded.notice
+    few = read_config(path, ["num_classes=50"])
+    assert "(100.0% of all with NPROC=1, 100.0% of all with NPROC=8)" in few.notice
+    assert "as the global batch has images; " in read_config(path, ["num_classes=None"]).notice
