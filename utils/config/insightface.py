@@ -110,8 +110,12 @@ def _as_oneflow(layer: dict, notice: Notice, over: Mapping[str, object]) -> None
     """Classes are sampled there only with both `partial_fc` and `model_parallel`, which are off unless stated."""
     _default(layer, notice, over, _ONEFLOW_DEFAULTS)
     split = over.get("model_parallel", layer.get("model_parallel")) is True
-    layer.setdefault("partial_fc", False)
-    _sampling(layer, notice, split, "arcface_oneflow samples only with partial_fc and model_parallel")
+    _sampling(
+        layer,
+        notice,
+        split and "partial_fc" in layer,
+        "arcface_oneflow samples only with partial_fc and model_parallel",
+    )
     if layer.get("warmup_epoch"):
         notice.differs.append("warmup_epoch warms up here; arcface_oneflow computes a warm-up and does not use it")
 
@@ -125,7 +129,8 @@ def _default(layer: dict, notice: Notice, over: Mapping[str, object], defaults: 
 
 
 def _sampling(layer: dict, notice: Notice, possible: bool, otherwise: str) -> None:
-    """`sample_rate` counts only with `partial_fc`, if that is known of, and if it is possible."""
+    """`sample_rate` counts only if it is possible and `partial_fc`, if stated, is on."""
+    stated = "partial_fc" in layer
     partial, rate = layer.pop("partial_fc", True), layer.get("sample_rate", 1)
     if partial not in (False, True):
         wrong = f"partial_fc = {partial!r} in {notice.file} is not possible"
@@ -133,6 +138,8 @@ def _sampling(layer: dict, notice: Notice, possible: bool, otherwise: str) -> No
     elif not (partial and possible) and rate != 1:
         layer["sample_rate"] = 1.0
         notice.translated.append(f"sample_rate = {rate!r} -> 1.0: {otherwise}")
+    elif stated:
+        notice.translated.append(f"partial_fc = {bool(partial)} -> sample_rate = {rate!r}")
 
 
 def _augmentation(layer: dict, notice: Notice) -> None:
@@ -141,7 +148,9 @@ def _augmentation(layer: dict, notice: Notice) -> None:
         return
     if layer.pop("dali_aug") and layer.get("dali") and "augment" not in layer:
         layer["augment"] = dict(_DALI_AUG)
-        notice.translated.append(f"dali_aug = True -> augment = {_DALI_AUG}, the nearest that there is")
+        notice.translated.append(
+            f"dali_aug = True -> augment = {_DALI_AUG}, the nearest that there is; hue and saturation stay"
+        )
     else:
         notice.ignored.setdefault("it counts only with dali = True", []).append("dali_aug")
 

@@ -57,7 +57,7 @@ def test_every_file_prints_its_config(
         assert f"is an arcface_{'torch' if torch else 'oneflow'} config" in said
     assert ("It cannot be trained as it is: ofrecord_path = None" in said) == (name == "arcface_torch/base.py")
     assert "Unknown key" not in said
-    for key in ("rec", "dali", "ofrecord_part_num", "dataset"):
+    for key in ("rec", "dali", "partial_fc", "ofrecord_part_num", "dataset"):
         assert key not in stated or key in said
     copy = tmp_path / "printed.py"
     copy.write_text(printed)
@@ -111,7 +111,7 @@ def test_recordio_is_used_converted(tmp_path: Path) -> None:
         ({"rec": "x", "lr_power": 3.0, "margin_gradient": "exact"}, {"lr_power": 3, "margin_gradient": "exact"}, ""),
         ({"rec": "x", "loss": "adaface"}, {"margin_gradient": "exact"}, ""),
         ({"rec": "x", "fp16": True, "gradient_acc": 4}, {"fp16": False, "gradient_acc": 4}, "-> fp16 = False"),
-        ({"rec": "x", "dali": True, "dali_aug": True}, {"augment": AUGMENT}, "dali_aug"),
+        ({"rec": "x", "dali": True, "dali_aug": True}, {"augment": AUGMENT}, "hue and saturation stay"),
         ({"rec": "x", "dali": False, "dali_aug": True}, {"augment": {}}, "only with dali = True"),
         ({"rec": "x", "num_image": "forget"}, {"num_image": None}, "'forget'"),
         ({"rec": "x", "using_wandb": True, "wandb_key": "k"}, {"using_wandb": True, "wandb_key": "k"}, "rec"),
