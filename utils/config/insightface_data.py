@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from utils.config.file import REPO
 from utils.config.insightface_keys import IGNORED
@@ -19,7 +20,7 @@ def find_recordio(layer: dict, notice: Notice) -> None:
     rec = layer.pop("rec", None)
     if rec is None:
         return
-    if not isinstance(rec, str) or not rec:
+    if not _is_path(rec):
         wrong = f"rec = {rec!r} in {notice.file} is not possible"
         notice.findings["ofrecord_path"] = f'{wrong}: it must be a path, or "synthetic".'
     elif rec == "synthetic":
@@ -41,7 +42,7 @@ def _converted(rec: str) -> str:
 def find_parts(layer: dict, notice: Notice) -> None:
     """arcface_oneflow has the parts in `ofrecord_path`/train, and the .bin sets beside that folder."""
     path = layer.get("ofrecord_path")
-    if not isinstance(path, str) or _has_parts(path) or not _has_parts(os.path.join(path, "train")):
+    if not _is_path(path) or _has_parts(path) or not _has_parts(os.path.join(path, "train")):
         return
     layer["ofrecord_path"] = os.path.join(path, "train")
     notice.translated.append(f"ofrecord_path = {path!r} -> {layer['ofrecord_path']!r}, where its parts are")
@@ -55,7 +56,7 @@ def count_dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: 
     by one; a converted set knows its own.
     """
     path = over.get("ofrecord_path", layer.get("ofrecord_path"))
-    if over.get("synthetic", layer.get("synthetic")) is True or not isinstance(path, str):
+    if over.get("synthetic", layer.get("synthetic")) is True or not _is_path(path):
         return
     try:
         found = read_object(Path(path, "dataset.json"), "is damaged")
@@ -66,9 +67,8 @@ def count_dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: 
     except (UserError, OSError):  # reported when the dataset is opened
         return
     for key, counted in (("num_classes", found.get("num_classes")), ("num_image", found.get("num_records"))):
-        known = is_positive(counted) and SCHEMA[key].check(
-            counted
-        )  # if not, that is reported when the dataset is opened
+        # A count that none can be is reported when the dataset is opened.
+        known = is_positive(counted) and SCHEMA[key].check(counted)
         if layer.get(key) is not None and known and layer[key] != counted:
             notice.translated.append(f"{key} = {layer[key]!r} -> {counted}, as the dataset has it")
             layer[key] = counted
@@ -86,6 +86,10 @@ def _making(path: str, rec: object, layer: dict) -> str:
         classes = f" --num_classes {layer['num_classes']}" if layer.get("num_classes") else ""
         return f"index its parts: {_tool('index_ofrecord')} {out}{classes}"
     return f"make it once: {_tool('prepare_dataset')} SOURCE --out {out}"
+
+
+def _is_path(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value != "" and "\0" not in value
 
 
 def _has_parts(path: str) -> bool:

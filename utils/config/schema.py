@@ -127,7 +127,7 @@ def _or_none(row: Row) -> Row:
 
 
 _FLAG = Row(_flag, "True or False")
-_PATH = _or_none(Row(_text, "a path", bool))
+_PATH = _or_none(Row(_text, "a path", lambda value: value != "" and "\0" not in value))
 _NAME = _or_none(Row(_text, "a name", bool))
 _OPEN_URI = "a URI without the password, which MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD are for"
 _ABOVE_ZERO = Row(_number, "a number above 0", lambda value: value > 0)

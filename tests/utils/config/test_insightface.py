@@ -244,7 +244,7 @@ def test_relative_paths_of_theirs_begin_where_they_start_programs(
     assert load_config(path).output == f"{REPO}/work_dirs/a"
 
 
-@pytest.mark.parametrize("rec", [["x"], 5, ""])
+@pytest.mark.parametrize("rec", [["x"], 5, "", "/a\0b"])
 def test_values_that_mean_nothing_are_findings(rec: object, tmp_path: Path) -> None:
     stated = {"rec": rec, "partial_fc": "x", "sample_rate": 0.1, "learning_rate": 0.2, "lr": 0.1}
     with pytest.raises(UserError) as refused:
@@ -253,6 +253,12 @@ def test_values_that_mean_nothing_are_findings(rec: object, tmp_path: Path) -> N
     assert first == "3 things in this config are not possible:"
     words = (f"rec = {rec!r} in", "partial_fc = 'x' in", "learning_rate = 0.2 and lr = 0.1 in")
     assert [word for word in words if not any(word in line for line in lines)] == []
+
+
+@pytest.mark.parametrize("path", ["a\0b", 5])
+def test_a_path_that_none_can_be_is_a_finding(path: object, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ofrecord_path = .* is not possible: it must be a path, or None"):
+        load_config(write(tmp_path / "mine.py", {"dataset": "a", "ofrecord_path": path}))
 
 
 def test_one_rate_by_two_names_is_possible(tmp_path: Path) -> None:
