@@ -1,7 +1,9 @@
 """What libraries write to descriptor 2: what means nothing is dropped, and whatever else they say is seen."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ NO_CARD = (
 )
 REAL = b"F20261127 02:41:02.000000 24244 rpc_client.cpp:190] Check failed: no answer"
 BEGIN = """
-import os, sys, time, warnings
+import os, signal, sys, time, warnings
 from utils.errors import UserWarned
+from utils import quiet
 from utils.quiet import drain, quiet_terminal
 quiet_terminal(os.environ)
 noise = {noise!r}
@@ -51,6 +54,48 @@ def test_a_line_without_end_is_not_held_back():
     with subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stderr=subprocess.PIPE) as process:
         assert process.stderr.read(7) == b"waiting"
         process.kill()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2"])
+def test_a_signal_to_all_of_the_job_loses_nothing(name):
+    done = run(f"os.kill(quiet._filter[0], signal.{name}); time.sleep(0.2); os.write(2, b'still here')")
+    assert (done.returncode, done.stderr) == (0, b"still here")
+
+
+def test_a_full_terminal_that_does_not_block_is_waited_for():
+    code = BEGIN.format(noise=b"") + "os.write(2, b'x' * 300_000)"
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stderr=writing) as process:
+        os.close(writing)
+        time.sleep(0.5)
+        with open(reading, "rb") as end:
+            assert len(end.read()) == 300_000
+        assert process.wait(60) == 0
+
+
+def test_a_program_outlives_its_terminal():
+    code = BEGIN.format(noise=b"") + "[os.write(2, b'x' * 300_000 + b'\\n') for _ in range(3)]"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stderr=writing) as process:
+        os.close(writing)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("call", ["pipe", "fork"])
+def test_without_processes_or_descriptors_all_is_shown(call):
+    body = f"""
+def fail(): raise OSError(11, 'no more')
+quiet.drain()
+before = os.listdir('/proc/self/fd')
+os.{call} = fail
+quiet_terminal(os.environ)
+assert os.listdir('/proc/self/fd') == before
+os.write(2, noise)
+"""
+    done = run(body)
+    assert (done.returncode, done.stderr) == (0, IBVERBS + b"\n")
 
 
 def test_pythons_own_stderr_is_the_terminals():
