@@ -10,8 +10,8 @@ from utils.environment import enter_environment
 enter_environment()
 
 from utils.cli import add_model, image_size, run_cli
-from utils.config import load_config
-from utils.config.arguments import add_config, settle_config
+from utils.config import read_config
+from utils.config.arguments import add_config, settle_config, show_notice
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
@@ -31,7 +31,9 @@ _TRAINING_CONFIG = "config.py"  # as a run writes it into its output
 
 def main(arguments: list[str]) -> None:
     args = _parse(arguments)
-    cfg = load_config(args.config, args.overrides, require_data=False)
+    loaded = read_config(args.config, args.overrides, require_data=False)
+    show_notice(loaded)
+    cfg = loaded.cfg
     precision = "fp16" if args.fp16 else "int8" if args.int8 else "fp32"
     if args.int8 and not args.calibration:
         raise UserError("--int8 needs --calibration FOLDER, aligned faces such as the model will see")

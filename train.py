@@ -19,15 +19,17 @@ from launch.rendezvous import wait_for_first_rank
 from tracking.packages import check_trackers
 from utils.cli import run_cli
 from utils.config import dump_config, format_config
-from utils.config.arguments import parse_training
+from utils.config.arguments import Training, parse_training, show_notice
 from utils.config.rules import check_device, teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 
 
-def parse(arguments: list[str]):
+def read(training: Training):
     """The resolved config of the command line, and what there is to say about an InsightFace file."""
-    loaded = parse_training(arguments, "train.py").read()
+    loaded = training.read()
+    if "RANK" not in os.environ:  # else the script that started the ranks has shown it
+        show_notice(loaded)
     loaded.cfg.image_size = network_size(loaded.cfg)
     return loaded.cfg, loaded.notice
 
@@ -120,7 +122,13 @@ def start_output(output: Path, cfg, step: int, logger) -> None:
 def main(arguments: list[str]) -> int:
     fresh = "oneflow" not in sys.modules
     hold_epoch_signal()
-    cfg, notice = parse(arguments)
+    training = parse_training(arguments, "train.py")
+    if training.only_shows:
+        from tools.start_training import main as show
+
+        os.environ.update(NPROC=os.environ.get("WORLD_SIZE", "1"), NNODES="1", NODE_RANK="0")
+        return show(arguments)
+    cfg, notice = read(training)
     check_trackers(cfg)
     if cfg.cpu_kernels:
         choose_blas_kernels(os.environ)
@@ -172,7 +180,7 @@ def main(arguments: list[str]) -> int:
         logger.warning(card.refusal)
     if missing:
         logger.warning(f"Training is slower without the CPU kernels of native/: {missing}")
-    only_file = {"file_only": True}  # the script that started the ranks has shown the notice
+    only_file = {"file_only": True}  # the notice was shown before
     logger.info("\n".join([*notice.splitlines(), "Configuration:", format_config(cfg)]), extra=only_file)
     words = trained_with(trainer.phase.cfg)
     logger.info(f"{cfg.network}, {words['loss']}, {words['optimizer']}; the whole config is in {output / 'config.py'}")

@@ -15,8 +15,8 @@ import numpy as np
 
 from deploy.onnx_options import NOTHING_SAID, add_onnx_options, given_options
 from utils.cli import add_model, image_size, rate, run_cli
-from utils.config import load_config
-from utils.config.arguments import add_config, settle_config
+from utils.config import read_config
+from utils.config.arguments import add_config, settle_config, show_notice
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE
@@ -40,7 +40,9 @@ examples:
 
 def main(arguments: list[str]) -> None:
     args = _parse(arguments)
-    cfg = load_config(args.config, args.overrides, require_data=False)
+    loaded = read_config(args.config, args.overrides, require_data=False)
+    show_notice(loaded)
+    cfg = loaded.cfg
     folder = cfg.val_path or cfg.ofrecord_path
     if not args.pairs and (not cfg.val_targets or not folder):
         raise UserError("there is nothing to verify on; set val_targets and val_path, the folder of the .bin sets")

@@ -21,7 +21,7 @@ from launch.launcher import main as launch
 from tracking.packages import check_trackers
 from utils.cli import run_cli
 from utils.config import dump_config
-from utils.config.arguments import Training, parse_training
+from utils.config.arguments import Training, parse_training, show_notice
 from utils.config.file import REPO, find_config, show_path
 from utils.config.rules import check_device, refusal
 from utils.cpu import choose_blas_kernels
@@ -35,8 +35,7 @@ def main(arguments: list[str]) -> int:
     if training.print_config:
         return print_config(training)
     loaded = training.read()
-    if loaded.notice:
-        print(loaded.notice, file=sys.stderr, flush=True)
+    show_notice(loaded)
     demo = find_config(training.config).samefile(REPO / "configs/demo.py") and not loaded.cfg.synthetic
     if training.print_phases or training.dry_run:
         if demo and not Path(loaded.cfg.ofrecord_path, "dataset.json").exists():

@@ -59,15 +59,37 @@ def test_nonsense_in_the_environment_is_refused(monkeypatch, capfd):
     assert capfd.readouterr().err == "error: NPROC=many is not a whole number from 1 to 4096.\n"
 
 
-def test_a_notice_is_shown_once_and_before_the_ranks(started, tmp_path, capsys):
-    mine = tmp_path / "mine.py"
-    mine.write_text(
+@pytest.fixture
+def theirs(tmp_path):
+    """A config of arcface_torch."""
+    path = tmp_path / "theirs.py"
+    path.write_text(
         "from easydict import EasyDict as edict\nconfig = edict()\n"
         "config.rec, config.num_classes, config.num_image, config.warmup_epoch = 'synthetic', 9, 999, -1\n"
     )
-    assert start_training.main([str(mine)]) == 0
-    assert "warmup_epoch = -1 -> 0" in capsys.readouterr().err
+    return path
+
+
+def test_a_notice_is_shown_once_and_before_the_ranks(theirs, started, capsys):
+    assert start_training.main([str(theirs)]) == 0
+    assert capsys.readouterr().err.count("warmup_epoch = -1 -> 0") == 1
     assert len(started) == 1
+
+
+@pytest.mark.parametrize("program", ["train.py", "val.py", "export.py"])
+def test_programs_that_no_launcher_started_show_the_notice(program, theirs, tmp_path):
+    nothing = f"pretrained={tmp_path / 'no'}" if program == "train.py" else f"--model={tmp_path / 'no'}"
+    command = [sys.executable, str(REPO / program), str(theirs), nothing, "val_targets=lfw", "val_path=no"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("warmup_epoch = -1 -> 0") == 1
+
+
+@pytest.mark.parametrize(("option", "shown"), [("--print_config", "config.lr = "), ("--print_phases", ", 1 rank(s)")])
+def test_the_program_of_a_rank_shows_and_does_not_train_either(option, shown, tmp_path):
+    output = tmp_path / "run"
+    command = [sys.executable, str(REPO / "train.py"), "synthetic", option, f"output={output}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert shown in done.stdout and not output.exists()
 
 
 def test_paths_are_meant_from_where_the_user_stands(tmp_path):

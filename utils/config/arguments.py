@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,11 @@ class Training:
     print_phases: bool
     dry_run: bool
 
+    @property
+    def only_shows(self) -> bool:
+        """Whether nothing is to be trained."""
+        return self.print_config or self.print_phases or self.dry_run
+
     def read(self, require_data: bool = True) -> Loaded:
         """The config, with the mode that was given. Raises UserError."""
         loaded = read_config(self.config, self.typed, require_data=require_data)
@@ -68,6 +74,12 @@ class Training:
         if cfg.activation_checkpointing and not cfg.graph:
             raise UserError(f"activation_checkpointing with --eager is not possible: {NOT_EAGER}.")
         return loaded
+
+
+def show_notice(loaded: Loaded) -> None:
+    """What there is to say of an InsightFace file, on stderr."""
+    if loaded.notice:
+        print(loaded.notice, file=sys.stderr, flush=True)
 
 
 def add_config(parser: argparse.ArgumentParser, help: str, overrides: str) -> None:
