@@ -45,7 +45,7 @@ class Process:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if self.prefixed else None,
-            stderr=subprocess.STDOUT if self.prefixed else None,
+            stderr=subprocess.STDOUT if self.prefixed else sys.stderr,  # not the pipe to our filter (utils/quiet.py)
             start_new_session=True,
             preexec_fn=in_the_child,
         )

@@ -80,7 +80,7 @@ def test_a_notice_is_shown_once_and_before_the_ranks(theirs, started, capsys):
 def test_programs_that_no_launcher_started_show_the_notice(program, theirs, tmp_path):
     nothing = f"pretrained={tmp_path / 'no'}" if program == "train.py" else f"--model={tmp_path / 'no'}"
     command = [sys.executable, str(REPO / program), str(theirs), nothing, "val_targets=lfw", "val_path=no"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stderr.count("warmup_epoch = -1 -> 0") == 1
 
 

@@ -130,3 +130,18 @@ def test_the_launcher_kills_no_last_words(rank, name, tmp_path):
     environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO)}
     done = subprocess.run(command, cwd=REPO, env=environ, capture_output=True, timeout=60)
     assert name + REAL in done.stderr.splitlines()
+
+
+def test_what_a_launcher_starts_has_the_terminal(tmp_path):
+    program = tmp_path / "rank.py"
+    program.write_text(BEGIN.format(noise=b"") + "os.write(2, b'a terminal: %d\\n' % sys.stderr.isatty())\n")
+    launcher = BEGIN.format(noise=b"") + (
+        f"from launch.launcher import main; sys.exit(main(['--nproc', '1', {str(program)!r}], os.environ))"
+    )
+    ours, terminal = os.openpty()
+    environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, "-c", launcher], cwd=REPO, env=environ, stderr=terminal, timeout=60)
+    os.close(terminal)
+    assert done.returncode == 0
+    assert os.read(ours, 1 << 16) == b"a terminal: 1\r\n"
+    os.close(ours)
