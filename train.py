@@ -20,9 +20,11 @@ from tracking.packages import check_trackers
 from utils.cli import run_cli
 from utils.config import dump_config, format_config
 from utils.config.arguments import Training, parse_training, show_notice
+from utils.config.file import REPO
 from utils.config.rules import check_device, teacher_in_step, uses_teacher
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.quiet import drain
 
 
 def read(training: Training):
@@ -124,10 +126,9 @@ def main(arguments: list[str]) -> int:
     hold_epoch_signal()
     training = parse_training(arguments, "train.py")
     if training.only_shows:
-        from tools.start_training import main as show
-
+        drain()  # or its output passes through our filter, which is no terminal
         os.environ.update(NPROC=os.environ.get("WORLD_SIZE", "1"), NNODES="1", NODE_RANK="0")
-        return show(arguments)
+        os.execv(sys.executable, [sys.executable, str(REPO / "tools/start_training.py"), *sys.argv[1:]])
     cfg, notice = read(training)
     check_trackers(cfg)
     if cfg.cpu_kernels:
