@@ -90,7 +90,8 @@ def measure(
             return OutOfMemory(shortage, peak)
         lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
         errors = [line for line in lines if re.search(r"error: |\w+(Error|Exception)\b", line)] or lines
-        raise UserError(f"the run failed with exit status {status}: {errors[-1]}")
+        reason = re.sub(r"^(\[rank \d+\] )?error: ", "", errors[-1])
+        raise UserError(f"the run failed with exit status {status}: {reason}")
 
 
 def memory_shortage(status: int, said: str) -> str | None:

@@ -20,10 +20,10 @@ from launch.launcher import CPU_RANKS, layout_options, read_layout
 from launch.launcher import main as launch
 from tracking.packages import check_trackers
 from utils.cli import run_cli
-from utils.config import dump_config
+from utils.config import dump_config, load_config
 from utils.config.arguments import Training, parse_training, show_notice
 from utils.config.file import REPO, find_config, show_path
-from utils.config.rules import check_device, refusal
+from utils.config.rules import NO_CARD, check_device, refusal
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
 from utils.reading.limits import limit_options, limits
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         return print_config(training)
     loaded = training.read()
     show_notice(loaded)
-    demo = find_config(training.config).samefile(REPO / "configs/demo.py") and not loaded.cfg.synthetic
+    demo = not loaded.cfg.synthetic and _is_demo(training.config, loaded.cfg)
     if training.print_phases or training.dry_run:
         if demo and not Path(loaded.cfg.ofrecord_path, "dataset.json").exists():
             raise UserError("the demo's faces are not drawn yet; a run draws them first, or tools/prepare_demo.py does")
@@ -51,10 +51,20 @@ def main(arguments: list[str]) -> int:
     return launch([*prepare, str(REPO / "train.py"), *arguments, *limit_options(limits())], os.environ)
 
 
+def _is_demo(config: str, cfg) -> bool:
+    """Whether the run is on the demo's faces, which are drawn if they are not there; and not on data given for them."""
+    file = REPO / "configs/demo.py"
+    if not find_config(config).samefile(file):
+        return False
+    return Path(cfg.ofrecord_path).resolve() == Path(load_config(file).ofrecord_path).resolve()
+
+
 def _not_here(cfg, drawn: bool) -> Iterator[str]:
-    """What the ranks would find seconds later: a device, a package or a dataset that is missing. drawn: it will be."""
+    """What the ranks would find seconds later: a device, a package or data that are missing. drawn: they will be."""
     usable, _ = usable_cards(os.environ.get("CUDA_VISIBLE_DEVICES"))
     device = "cuda" if usable and cfg.device != "cpu" else "cpu"
+    if cfg.device == "cuda" and not usable:
+        yield NO_CARD
     for check in (lambda: check_device(cfg, device), lambda: check_trackers(cfg)):
         try:
             check()
@@ -63,6 +73,11 @@ def _not_here(cfg, drawn: bool) -> Iterator[str]:
     if not drawn and not cfg.synthetic and not Path(cfg.ofrecord_path, "dataset.json").exists():
         made = "tools/prepare_dataset.py makes a dataset, and tools/index_ofrecord.py one of parts that are there"
         yield f"{Path(cfg.ofrecord_path, 'dataset.json')} is missing: {made}."
+    folder = Path(cfg.val_path or cfg.ofrecord_path or "")
+    if not (drawn and folder == Path(cfg.ofrecord_path)):
+        missing = [f"{name}.bin" for name in cfg.val_targets if not (folder / f"{name}.bin").exists()]
+        if missing:
+            yield f"{', '.join(missing)} of val_targets: not in {folder}; val_path says where the sets are."
 
 
 def plan(training: Training, cfg) -> None:

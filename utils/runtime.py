@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import oneflow as flow
 
+from utils.config.rules import NO_CARD
 from utils.errors import UserError
 
 
@@ -87,7 +88,7 @@ def start_runtime(device: str = "auto", usable_cards: bool = True) -> Runtime:
     """
     has_cuda = usable_cards and flow.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise UserError('device = "cuda", but OneFlow finds no card it can use here; set device=cpu or device=auto')
+        raise UserError(NO_CARD)
     if device == "auto":
         device = "cuda" if has_cuda else "cpu"
     if device == "cuda":

@@ -33,7 +33,7 @@ def test_a_run_over_its_limit_is_a_result():
 
 
 def test_a_run_that_fails_otherwise_is_not():
-    with pytest.raises(UserError, match="There is no network r19"):
+    with pytest.raises(UserError, match=r"^the run failed with exit status \d+: There is no network r19"):
         measure(CONFIG, [*CPU, "num_classes=100", "network=r19"], 1)
 
 

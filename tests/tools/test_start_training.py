@@ -29,7 +29,9 @@ def test_the_demo_is_the_default_and_is_prepared(config, started):
     assert started == [[*PREPARE, TRAIN, "--graph", *config]]
 
 
-@pytest.mark.parametrize("config", [["synthetic"], ["demo", "synthetic=True", "num_classes=9", "num_image=999"]])
+@pytest.mark.parametrize(
+    "config", [["synthetic"], ["demo", "synthetic=True", "num_classes=9", "num_image=999", "val_targets=()"]]
+)
 def test_other_runs_prepare_nothing(config, started):
     assert start_training.main(["--graph", *config]) == 0
     assert started == [[TRAIN, "--graph", *config]]
@@ -45,12 +47,30 @@ def test_a_mistake_starts_nothing(started):
 
 def test_what_is_not_here_is_reported_at_once(started, tmp_path):
     with pytest.raises(UserError) as refused:
-        start_training.main(["ms1mv3_r50", f"ofrecord_path={tmp_path}", "device=auto"])
-    first, card, data = str(refused.value).splitlines()
-    assert first.startswith("2 things")
-    assert "fp16=True needs a CUDA card" in card
+        start_training.main(["ms1mv3_r50", f"ofrecord_path={tmp_path}", "device=cuda", "val_targets=lfw,agedb_30"])
+    first, card, half, data, sets = str(refused.value).splitlines()
+    assert first.startswith("4 things")
+    assert 'device = "cuda", but OneFlow finds no card' in card
+    assert "fp16=True needs a CUDA card" in half
     assert f"{tmp_path}/dataset.json is missing" in data
+    assert f"lfw.bin, agedb_30.bin of val_targets: not in {tmp_path}" in sets
     assert started == []
+
+
+def test_a_set_that_is_there_is_not_missing(started, tmp_path):
+    (tmp_path / "lfw.bin").touch()
+    with pytest.raises(UserError, match=r"^agedb_30\.bin of val_targets"):
+        start_training.main(["synthetic", f"val_path={tmp_path}", "val_targets=lfw,agedb_30"])
+    assert start_training.main(["synthetic", f"val_path={tmp_path}", "val_targets=lfw"]) == 0
+    assert len(started) == 1
+
+
+def test_the_demo_on_other_data_draws_nothing(started, tmp_path):
+    with pytest.raises(UserError, match=r"dataset\.json is missing"):
+        start_training.main(["demo", f"ofrecord_path={tmp_path}"])
+    assert started == []
+    assert start_training.main(["demo", f"ofrecord_path={REPO / 'demo_data/ofrecord'}"]) == 0
+    assert started[0][:2] == PREPARE
 
 
 def test_nonsense_in_the_environment_is_refused(monkeypatch, capfd):

@@ -254,6 +254,9 @@ def check_together(cfg: EasyDict, places: dict[str, str], require_data: bool) ->
         raise refusal(found)
 
 
+NO_CARD = 'device = "cuda", but OneFlow finds no card it can use here; set device=cpu or device=auto'
+
+
 def check_device(cfg: EasyDict, device: str) -> None:
     """Raises UserError for what cannot be had on the device, "cuda" or "cpu", that `cfg.device` has come to."""
     if cfg.fp16 and device == "cpu":
