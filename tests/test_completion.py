@@ -15,10 +15,13 @@ REPO = Path(__file__).resolve().parents[1]
         ("./train_graph_distributed.sh --dr", {"--dry_run"}),
         ("./train_ddp.sh ms1mv3_r1", {"ms1mv3_r18", "ms1mv3_r100"}),
         ("./train_ddp.sh demo batch", {"batch_size="}),
-        ("./train_ddp.sh demo lr=0", set()),
+        ("./train_ddp.sh demo lr =", set()),  # bash's words of lr= and lr=0
+        ("./train_ddp.sh demo loss = ms1", set()),
+        ("./val.sh --model = --mo", set()),
         ("./convert.sh --op", {"--opset"}),
         ("python tools/embed.py --dt", {"--dtype"}),
         ("python tools/edit_dataset.py merge --same", {"--same_identities"}),
+        ("python3 tools/embed.py --dt", {"--dtype"}),
         ("python elsewhere.py --dt", set()),
     ],
 )
@@ -30,3 +33,10 @@ def test_words_are_completed(line: str, expected: set[str]) -> None:
     command = ["bash", "-c", body + '; printf "%s\\n" "${COMPREPLY[@]}"']
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
     assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("program", ["./val.sh", "python", "python3"])
+def test_programs_are_registered(program: str) -> None:
+    command = ["bash", "--norc", "-c", f"source tools/completion.bash; complete -p {program.removeprefix('./')}"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
+    assert "_face_complete" in done.stdout
