@@ -92,7 +92,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="convert.sh", description=_PURPOSE, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_config(parser, "says where its run left the model", "such as output=DIR val_path=DIR")
+    add_config(parser, "a config, whose run left the model", "such as output=DIR val_path=DIR")
     add_model(parser, "a .safetensors file or a run's folder; default: its output")
     parser.add_argument(
         "--out", "--out_path", dest="out_path", type=Path, metavar="FILE.onnx",
@@ -106,13 +106,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--image_size", type=image_size, metavar="SIZE",
-        help="of the --calibration faces, 128 or 96x112 (height x width); default: as a set says, or 112x112",
+        help="size of the --calibration faces, 128 or 96x112 (height x width); default: as a set says, or 112x112",
     )  # fmt: skip
     parser.add_argument(
         "--embed_normalization", action="store_true", help="the model takes pixels in 0 ... 255 and normalizes them"
     )
     parser.add_argument("--license", metavar="NAME", help="for the model card, such as apache-2.0 or cc-by-nc-4.0")
-    parser.add_argument("--opset", type=int, default=11, help="of fp32 and fp16; default: %(default)s")
+    parser.add_argument("--opset", type=int, default=11, help="ONNX opset for fp32 and fp16; default: %(default)s")
     args = parser.parse_intermixed_args(arguments)
     settle_config(args)
     return args

@@ -103,22 +103,37 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="val.sh", description=_PURPOSE, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_config(parser, "says the sets and where they are", "such as val_targets=lfw,agedb_30 val_path=DIR")
+    add_config(
+        parser, "a config, which names the sets and their folder", "such as val_targets=lfw,agedb_30 val_path=DIR"
+    )
     add_model(parser, ".safetensors, .onnx or a run's folder; default: its output")
     parser.add_argument(
-        "--embeddings", type=Path, metavar="X.npy", help="of the set, by tools/embed.py, in place of a model"
+        "--embeddings",
+        type=Path,
+        metavar="X.npy",
+        help="embeddings of the set, made by tools/embed.py, in place of a model",
     )
-    parser.add_argument("--pairs", type=Path, metavar="LIST", help="of lines `path path 0/1`, in place of .bin sets")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="of the list's paths; default: the list's folder")
+    parser.add_argument(
+        "--pairs", type=Path, metavar="LIST", help="a pair list, with lines `path path 0/1`, in place of .bin sets"
+    )
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="folder that the list's paths start from; default: the list's folder"
+    )
     parser.add_argument(
         "--image_size", type=image_size, metavar="SIZE",
-        help="of the list's faces, 128 or 96x112 (height x width); default: 112x112",
+        help="size of the list's faces, 128 or 96x112 (height x width); default: 112x112",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="for results (.json, .csv, .md), pictures and a page")
-    parser.add_argument("--folds", type=int, default=10, metavar="K", help="default: 10")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for results (.json, .csv, .md), pictures and a page"
+    )
+    parser.add_argument("--folds", type=int, default=10, metavar="K", help="folds of the accuracy; default: 10")
     parser.add_argument("--pca", type=int, default=0, metavar="N", help="accuracy of N principal components")
     parser.add_argument(
-        "--fmr", type=rate, default=1e-3, metavar="RATE", help="of the error-versus-reject curve (default %(default)s)"
+        "--fmr",
+        type=rate,
+        default=1e-3,
+        metavar="RATE",
+        help="false match rate of the error-versus-reject curve (default %(default)s)",
     )
     parser.add_argument("--backend", choices=("auto", "oneflow", "onnx"), default="auto", help="what runs the model")
     add_onnx_options(parser)

@@ -29,7 +29,9 @@ NOTHING_SAID = OnnxOptions()
 def add_onnx_options(parser: argparse.ArgumentParser) -> None:
     """--onnx_input and --onnx_output, for `given_options`."""
     parser.add_argument(
-        "--onnx_input", metavar="FORMAT", help='of an ONNX model made elsewhere, such as "NHWC, BGR, (x - 127.5) / 128"'
+        "--onnx_input",
+        metavar="FORMAT",
+        help='what an ONNX model made elsewhere takes, such as "NHWC, BGR, (x - 127.5) / 128"',
     )
     parser.add_argument("--onnx_output", metavar="NAME", help="its embedding, if it has several outputs")
 

@@ -35,17 +35,21 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="a folder of a folder for each person")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     parser.add_argument("--ofrecord", action="store_true", help="write an OFRecord set in place of person folders")
-    parser.add_argument("--num_part", type=int, default=96, help="of the set, at most one per face (%(default)s)")
+    parser.add_argument("--num_part", type=int, default=96, help="parts of the set, at most one per face (%(default)s)")
     parser.add_argument("--detector", default=DEFAULT, metavar="DETECTOR", help=HELP)
     parser.add_argument(
         "--min_size",
         type=float,
         default=Bounds.min_size,
         metavar="PIXELS",
-        help="of the face's shorter side (%(default)s)",
+        help="pixels of the face's shorter side (%(default)s)",
     )
     parser.add_argument(
-        "--min_score", type=float, default=Bounds.min_score, metavar="S", help="of the detector (%(default)s)"
+        "--min_score",
+        type=float,
+        default=Bounds.min_score,
+        metavar="S",
+        help="lowest score of the detector (%(default)s)",
     )
     parser.add_argument("--single", action="store_true", help="leave out photographs with several faces that pass")
     parser.add_argument(
@@ -56,7 +60,7 @@ def main(arguments: list[str]) -> None:
         type=image_size,
         default=Alignment.image_size,
         metavar="SIZE",
-        help=f"of the faces, 128 or 96x112 (height x width); default: {size_words(Alignment.image_size)}",
+        help=f"size of the faces, 128 or 96x112 (height x width); default: {size_words(Alignment.image_size)}",
     )
     cores = len(os.sched_getaffinity(0))
     parser.add_argument(

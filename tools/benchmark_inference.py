@@ -76,7 +76,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=title.partition(":")[0] + ".", epilog=about, formatter_class=form)
     parser.add_argument("patterns", nargs="+", metavar="PATTERN", help='such as mbf, "mobile*" or "ghostnet(width=1)"')
     parser.add_argument(
-        "--outputs", metavar="HEADS", help="of e, gdc, gap and f, with commas; default: a network's own"
+        "--outputs", metavar="HEADS", help="those of e, gdc, gap and f, with commas; default: a network's own"
     )
     parser.add_argument("--precisions", default=",".join(PRECISIONS), help="default: %(default)s")
     parser.add_argument("--threads", default="1,2", help="numbers of threads to time with; default: %(default)s")

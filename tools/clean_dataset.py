@@ -144,7 +144,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--checkpoint", type=Path, metavar="RUN", help="a checkpoint, or a run's folder for its newest")
     add_model(parser, "class means by .safetensors, .onnx or a run")
-    parser.add_argument("--embeddings", type=Path, metavar="X.npy", help="of the dataset, by tools/embed.py or this")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="X.npy", help="embeddings of the dataset, by tools/embed.py or this"
+    )
     usual = Limits()
     parser.add_argument(
         "--angle", type=float, default=usual.angle,

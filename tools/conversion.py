@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser, on_spark: bool = False) -> None
         "--image_size",
         type=image_size,
         metavar="SIZE",
-        help="of the images, 128 or 96x112 (height x width); default: as the set says, or 112x112 of image files",
+        help="size of the images, 128 or 96x112 (height x width); default: as the set says, or 112x112 of image files",
     )
     parser.add_argument("--force", action="store_true", help="replace what the output folder holds")
     parser.add_argument("--strict", action="store_true", help="stop where an image would be repaired or skipped")

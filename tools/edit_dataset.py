@@ -57,7 +57,7 @@ def _add_subset(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--fraction", type=float, default=1.0, help="share of the images that stays, drawn (1)")
     parser.add_argument("--min_images", type=int, default=1, help="identities with fewer go (1)")
     parser.add_argument("--num_identities", type=int, metavar="N", help="so many identities stay, drawn (all)")
-    parser.add_argument("--max_images", type=int, help="of an identity so many stay, drawn (all)")
+    parser.add_argument("--max_images", type=int, help="images of an identity that stay, drawn (all)")
     parser.add_argument("--keep_labels", action="store_true", help="keep the identities' numbers")
 
 

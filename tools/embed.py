@@ -36,13 +36,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--root", type=Path, help="what a list's paths are relative to; default: the list's folder")
     parser.add_argument(
         "--image_size", type=image_size, metavar="SIZE",
-        help="of the faces, 128 or 96x112 (height x width); default: as a set says, or 112x112 of image files",
+        help="size of the faces, 128 or 96x112 (height x width); default: as a set says, or 112x112 of image files",
     )  # fmt: skip
     parser.add_argument("--pairs", action="store_true", help="SOURCE is a list of pairs, for val.py --pairs")
     parser.add_argument(
         "--no-flip", dest="flip", action="store_false", help="without mirror images: (images, 1, length)"
     )
-    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="of X.npy; default: %(default)s")
+    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="type of X.npy; default: %(default)s")
     add_options(parser)
     args = parser.parse_args(arguments)
 

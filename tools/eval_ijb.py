@@ -73,16 +73,22 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--embeddings", type=_named, metavar="X.npy", help="made by the model, or there already; default: in --out"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="of results; default: beside the model, MODEL_ijb")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for results; default: beside the model, MODEL_ijb"
+    )
     parser.add_argument(
         "--image_size", type=image_size, default=USUAL_SIZE, metavar="SIZE",
-        help="to which faces are aligned, 128 or 96x112 (height x width); default: 112x112, as the model scales them",
+        help="size that faces are aligned to, 128 or 96x112 (height x width); default: 112x112, which the model scales",
     )  # fmt: skip
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--setting", default="N1D1F2", help="norm, detector's score, flip test (default %(default)s)")
     modes.add_argument("--all_settings", action="store_true", help="N and D of 0 and 1, F of 0 and 2")
     parser.add_argument(
-        "--fmr", type=rate, default=1e-3, metavar="RATE", help="of the error-versus-reject curve (default %(default)s)"
+        "--fmr",
+        type=rate,
+        default=1e-3,
+        metavar="RATE",
+        help="false match rate of the error-versus-reject curve (default %(default)s)",
     )
     parser.add_argument("--no_identification", action="store_true", help="for a release without 1:N files")
     add_options(parser)

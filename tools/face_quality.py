@@ -78,13 +78,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("source", type=Path, metavar="SOURCE")
     add_model(parser, ".safetensors, .onnx or a run's folder")
     parser.add_argument(
-        "--embeddings", type=Path, metavar="X.npy", help="of the faces, by tools/embed.py, in place of a model"
+        "--embeddings",
+        type=Path,
+        metavar="X.npy",
+        help="embeddings of the faces, by tools/embed.py, in place of a model",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--root", type=Path, help="what a list's paths are relative to; default: the list's folder")
     parser.add_argument(
         "--image_size", type=image_size, metavar="SIZE",
-        help="of the faces, 128 or 96x112 (height x width); default: as a set says, or 112x112 of image files",
+        help="size of the faces, 128 or 96x112 (height x width); default: as a set says, or 112x112 of image files",
     )  # fmt: skip
     parser.add_argument(
         "--faces",

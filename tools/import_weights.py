@@ -61,7 +61,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the model")
     parser.add_argument("--network", metavar="NAME", help="such as r50 or mbf; default: the one that fits")
     parser.add_argument("--layout", choices=LAYOUTS, help="whose names these are; default: by the names")
-    parser.add_argument("--prefix", metavar="TEXT", help="of the names, if a file holds several networks")
+    parser.add_argument("--prefix", metavar="TEXT", help="how the names begin, if a file holds several networks")
     parser.add_argument(
         "--input", metavar="FORMAT", help='that it was trained on, such as "BGR, (x - 127.5) / 128"; default: as its '
         "authors do",

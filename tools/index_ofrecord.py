@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
         "--image_size",
         type=image_size,
         metavar="SIZE",
-        help="of the images, 128 or 96x112 (default: from `property`, else 112x112)",
+        help="size of the images, 128 or 96x112 (default: from `property`, else 112x112)",
     )
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help="processes (default: one per core)")

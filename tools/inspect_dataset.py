@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a dataset (dataset.json and parts)")
     parser.add_argument("--verify", action="store_true", help="decode every image fully, not only its header")
     parser.add_argument("--duplicates", action="store_true", help="look for one picture under several identities")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the report (DIR/inspection)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the report (DIR/inspection)")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help="processes (default: one per core)")
     args = parser.parse_args(arguments)

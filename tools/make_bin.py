@@ -36,12 +36,14 @@ def main(arguments: list[str]) -> None:
         "source", type=Path, metavar="PEOPLE", help="folder of a folder for each person, or a list of pairs"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.bin", help="the set to write")
-    parser.add_argument("--pairs", type=int, help=f"to draw, a multiple of {2 * FOLDS}; default {PAIRS}, as LFW has")
+    parser.add_argument(
+        "--pairs", type=int, help=f"pairs to draw, a multiple of {2 * FOLDS}; default {PAIRS}, as LFW has"
+    )
     parser.add_argument("--seed", type=int, help=f"another one draws other pairs; default {SEED}")
     parser.add_argument("--disjoint", action="store_true", help="nobody is in more than one fold")
     parser.add_argument(
         "--image_size", type=image_size, default=USUAL_SIZE, metavar="SIZE",
-        help="of all images, 128 or 96x112 (height x width); default: 112x112",
+        help="size of all images, 128 or 96x112 (height x width); default: 112x112",
     )  # fmt: skip
     parser.add_argument("--resize", action="store_true", help="scale images of another size, instead of refusing them")
     parser.add_argument("--force", action="store_true", help="replace a set that is there")

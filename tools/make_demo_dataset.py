@@ -45,11 +45,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     usual = DemoParameters(2, 1, 0, 40)
     parser.add_argument(
         "--light", type=float, default=usual.light, metavar="FACTOR",
-        help="of what light and color change from picture to picture, in verification too (default %(default)g)",
+        help="factor of what light and color change from picture to picture, in verification too (default %(default)g)",
     )  # fmt: skip
     parser.add_argument(
         "--low_quality", type=float, default=usual.low_quality, metavar="SHARE",
-        help="of pictures far out of focus, of few pixels or largely covered, in verification too (default none)",
+        help="share of pictures far out of focus, of few pixels or largely covered, in verification too (default none)",
     )  # fmt: skip
     parser.add_argument(
         "--long_tail", type=float, default=usual.long_tail, metavar="FACTOR",
@@ -58,11 +58,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--wrong_labels", type=float, default=usual.wrong_labels, metavar="SHARE",
-        help="of the pictures in train.rec are under somebody else's label (default none)",
+        help="share of the pictures in train.rec that are under somebody else's label (default none)",
     )  # fmt: skip
     parser.add_argument(
         "--image_size", type=image_size, default=usual.image_size, metavar="SIZE",
-        help="of all pictures, 128 or 96x112 (height x width), scaled from 112x112 (default)",
+        help="size of all pictures, 128 or 96x112 (height x width), scaled from 112x112 (default)",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, help="drawing processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="replace a demo dataset made with other parameters")

@@ -24,9 +24,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a file or its bare name, such as speed_head")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for this plan")
-    parser.add_argument("--gpu_memory", metavar="SIZE", help="of one card, such as 32GiB; plans for cards")
-    parser.add_argument("--host_memory", metavar="SIZE", help="of the machine all ranks share; default: this one's")
-    parser.add_argument("--ranks", type=int, help="of the run, on one machine; default: 8 on cards, 2 on a CPU")
+    parser.add_argument("--gpu_memory", metavar="SIZE", help="memory of one card, such as 32GiB; plans for cards")
+    parser.add_argument(
+        "--host_memory", metavar="SIZE", help="memory of the machine all ranks share; default: this one's"
+    )
+    parser.add_argument("--ranks", type=int, help="ranks of the run, on one machine; default: 8 on cards, 2 on a CPU")
     args = parser.parse_intermixed_args(arguments)
     cfg = load_config(args.config, args.overrides)
     device = "cuda" if args.gpu_memory and cfg.device == "auto" else cfg.device.replace("auto", "cpu")

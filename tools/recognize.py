@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     finding.set_defaults(run=_search)
     finding.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE")
     finding.add_argument("--gallery", type=Path, required=True, metavar="FILE.npz")
-    finding.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of what is found")
+    finding.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for what is found")
     finding.add_argument(
         "--threshold",
         type=float,
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     )
     finding.add_argument("--font", type=Path, help="font of the names; default DejaVu Sans, which has no CJK")
     for command in (making, finding):
-        add_model(command, "of a run, or .onnx", required=True)
+        add_model(command, "model of a run, or .onnx", required=True)
         add_onnx_options(command)
         command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default %(default)s")
         command.add_argument("--detector", default=None, metavar="DETECTOR", help=HELP.replace("%(default)s", DEFAULT))

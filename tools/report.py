@@ -19,8 +19,12 @@ from utils.cli import run_cli
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json", help="of val.py or eval_ijb.py --out")
-    parser.add_argument("--out", type=Path, default=Path("work_dirs/report"), metavar="DIR", help="of a page and PNGs")
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="RESULT.json", help="results of val.py or eval_ijb.py --out"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("work_dirs/report"), metavar="DIR", help="folder for a page and PNGs"
+    )
     args = parser.parse_intermixed_args(arguments)
     print(f"{write_report(args.results, args.out)} and its pictures beside it")
 

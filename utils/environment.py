@@ -37,8 +37,12 @@ def enter_environment() -> None:
 
 
 def _is_program() -> bool:
-    """Whether this process was started with one of our programs, which is not so in tests that import one."""
-    return _ROOT in Path(getattr(sys.modules["__main__"], "__file__", None) or "/").resolve().parents
+    """Whether this process was started with one of our programs, and not with one of packages that imports it, as
+    pytest and IPython are, which may be in our `.venv`.
+    """
+    started = Path(getattr(sys.modules["__main__"], "__file__", None) or "/").resolve()
+    homes = (_ROOT, Path(sys.prefix).resolve())
+    return next((folder for folder in started.parents if folder in homes), None) == _ROOT
 
 
 def _show_help() -> None:

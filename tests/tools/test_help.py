@@ -1,5 +1,6 @@
 """Help: it is shown by any Python, and says what the programs' parsers say."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -49,3 +50,14 @@ def test_commands_have_texts_of_their_own(bare):
     command = [sys.executable, "-E", "-S", "tools/edit_dataset.py", "merge", "--help"]
     done = subprocess.run(command, cwd=bare, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == (HELP / "edit_dataset-merge.txt").read_text()
+
+
+def test_the_help_of_training_names_each_way_to_start_it():
+    usage = (HELP / "train.txt").read_text().partition("\n\n")[0]
+    assert all(program in usage for program in ("train_graph_distributed.sh", "train_ddp.sh", "python train.py"))
+
+
+def test_help_begins_with_what_an_option_is():
+    for path in HELP.glob("*.txt"):
+        words = re.findall(r"^  -\S.*?(?:  +|\n {20,})(\w+) ", path.read_text(), re.MULTILINE)
+        assert "of" not in words, path

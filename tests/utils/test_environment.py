@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ranks import ROOT, rank_environment
+from utils import environment
 from utils.failures import shortage
 
 # -S and -I: a Python without site-packages stands for one that nothing was installed into.
@@ -86,3 +87,16 @@ def test_what_a_shortage_looks_like(error):
     outer.__cause__ = error
     assert shortage(outer) == shortage(error)
     assert "/a/" not in shortage(error) and "\n" not in shortage(error)
+
+
+@pytest.mark.parametrize(("started", "prefix", "ours"), [
+    ("house/train.py", "house/.venv", True), ("house/tools/embed.py", "usr", True),
+    ("house/.venv/lib/pytest/__main__.py", "house/.venv", False), ("house/.venv/bin/ipython", "house/.venv", False),
+    ("conda/house/val.py", "conda", True), ("elsewhere/train.py", "house/.venv", False),
+])  # fmt: skip
+def test_programs_of_packages_are_not_ours(started, prefix, ours, monkeypatch, tmp_path):
+    root = "conda/house" if prefix == "conda" else "house"
+    monkeypatch.setattr(environment, "_ROOT", tmp_path / root)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / started))
+    assert environment._is_program() == ours

@@ -44,6 +44,9 @@ examples:
   NPROC=1 ./train_graph_distributed.sh my_run.py resume=True
 """
 )
+_USAGE = """train_graph_distributed.sh [CONFIG] [key=value ...] [options]   compiled step, all ranks
+       train_ddp.sh [CONFIG] [key=value ...] [options]                 eager step, all ranks
+       python train.py [CONFIG] [key=value ...] [options]              one process"""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,15 @@ def settle_config(args: argparse.Namespace) -> None:
 def parse_training(arguments: Sequence[str], prog: str) -> Training:
     parser = argparse.ArgumentParser(
         prog=prog,
+        usage=_USAGE,
         description="Train a face recognition model, one process per rank.",
         epilog=TRAINING,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_config(parser, "a file, also one of InsightFace's, or a bare name of configs/", "set for this run")
-    parser.add_argument("--print_config", action="store_true", help="show the resolved config, which can be trained on")
+    add_config(parser, "a file, also one of InsightFace's, or a bare name of configs/", "keys to set for this run")
+    parser.add_argument(
+        "--print_config", action="store_true", help="show the resolved config, which can be used as a config file"
+    )
     parser.add_argument("--print_phases", action="store_true", help="show phases, steps, losses and a plot of the rate")
     parser.add_argument(
         "--dry_run", action="store_true",
