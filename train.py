@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
     training = parse_training(arguments, "train.py")
     if training.only_shows:
         drain()  # or its output passes through our filter, which is no terminal
-        os.environ.update(NPROC=os.environ.get("WORLD_SIZE", "1"), NNODES="1", NODE_RANK="0")
+        os.environ.update(NPROC=os.environ.get("WORLD_SIZE") or "1", NNODES="1", NODE_RANK="0")
         os.execv(sys.executable, [sys.executable, str(REPO / "tools/start_training.py"), *sys.argv[1:]])
     cfg, notice = read(training)
     check_trackers(cfg)
