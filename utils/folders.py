@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from utils.errors import UserError
@@ -38,8 +38,14 @@ def new_folder(output: Path, sources: Sequence[Path], force: bool, marker: str) 
     output = Path(os.path.realpath(output))
     unfinished, replaced = (output.with_name(f".{_short(output.name)}.{state}") for state in ("unfinished", "replaced"))
     try:
-        make_folder(unfinished)
-        lock = _lock(unfinished, output)
+        try:
+            make_folder(unfinished)
+            lock = _lock(unfinished, output)
+        except (KeyboardInterrupt, OSError):
+            with suppress(UserError, OSError):  # unless it is another run's
+                os.close(_lock(unfinished, output))
+                shutil.rmtree(unfinished)
+            raise
         try:
             if replaced.exists() and not output.exists():  # killed between the two renames below
                 replaced.rename(output)
