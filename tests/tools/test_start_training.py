@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ranks import rank_environment
 from tools import start_training
 from utils.errors import UserError
 
@@ -100,7 +101,7 @@ def test_a_notice_is_shown_once_and_before_the_ranks(theirs, started, capsys):
 def test_programs_that_no_launcher_started_show_the_notice(program, theirs, tmp_path):
     nothing = f"pretrained={tmp_path / 'no'}" if program == "train.py" else f"--model={tmp_path / 'no'}"
     command = [sys.executable, str(REPO / program), str(theirs), nothing, "val_targets=lfw", "val_path=no"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=rank_environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stderr.count("warmup_epoch = -1 -> 0") == 1
 
 
@@ -108,7 +109,9 @@ def test_programs_that_no_launcher_started_show_the_notice(program, theirs, tmp_
 def test_the_program_of_a_rank_shows_and_does_not_train_either(option, shown, tmp_path):
     output = tmp_path / "run"
     command = [sys.executable, str(REPO / "train.py"), "synthetic", option, f"output={output}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=rank_environment(), capture_output=True, text=True, timeout=60, check=True
+    )
     assert shown in done.stdout and not output.exists()
 
 
