@@ -35,7 +35,7 @@ def make_folder(path: Path) -> None:
     """Makes a folder, and those above it, where they are missing; then their names are on the disk. Raises OSError."""
     try:
         path.stat()  # a link that leads to itself is an error of its own
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         path = Path(os.path.realpath(path))  # where a link leads
         make_folder(path.parent)
         path.mkdir(exist_ok=True)

@@ -98,5 +98,5 @@ def test_programs_of_packages_are_not_ours(started, prefix, ours, monkeypatch, t
     root = "conda/house" if prefix == "conda" else "house"
     monkeypatch.setattr(environment, "_ROOT", tmp_path / root)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / started))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / started), raising=False)
     assert environment._is_program() == ours

@@ -22,7 +22,7 @@ _MODULES = {
         "mapped",
     ),
     "onnx_models": ("onnx", "onnx_layers", "detector", "yunet", "scrfd"),
-    "runs": ("insightface", "run", "model_card", "notes", "token"),
+    "runs": ("base", "insightface", "run", "model_card", "notes", "token"),
 }
 
 

@@ -25,6 +25,7 @@ from tracking.run_ids import keep_id, known_id
 from tracking.run_page import run_page
 from tracking.series import read_curves
 from utils.config import load_config
+from utils.config.file import written_keys
 from utils.errors import UserError
 
 _COUNTS = {"records": 3}
@@ -134,7 +135,20 @@ def read_insightface(folder: Path) -> str:
     return ""
 
 
+def make_base(folder: Path) -> None:
+    lines = ["from easydict import EasyDict", "config = EasyDict()", "config.network = 'r50'", "config.dali = False"]
+    (folder / "base.py").write_text("\n".join(lines))
+
+
+def read_base(folder: Path) -> str:
+    """The source is read, and not executed."""
+    keys = written_keys(folder / "base.py")
+    assert keys is None or all(isinstance(key, str) for key in keys)
+    return ""
+
+
 FORMATS = (
+    Format("base", ("utils.config.file",), make_base, ("base.py",), read_base),
     Format("insightface", ("utils.config.insightface_data",), make_insightface, ("dataset.json",), read_insightface),
     Format(
         "run",
