@@ -66,8 +66,8 @@ def test_kill_9_of_a_rank_ends_both_nodes_with_the_reason(nodes, synthetic, tmp_
     os.kill(int(rank), signal.SIGKILL)
     found = ends(processes, 60)
     assert [status for status, _ in found] == [128 + signal.SIGKILL] * 2
-    assert f"\nrank {node} was ended by SIGKILL" in found[node][1]
-    assert f"\nnode {node}: rank {node} was ended by SIGKILL" in found[1 - node][1]
+    assert f"\nrank {node} was ended by SIGKILL" in "\n" + found[node][1]
+    assert f"\nnode {node}: rank {node} was ended by SIGKILL" in "\n" + found[1 - node][1]
 
 
 def test_a_python_error_of_a_rank_ends_both_nodes_with_its_sentence(nodes, synthetic, tmp_path):
