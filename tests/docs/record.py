@@ -6,8 +6,9 @@ none:
     <!-- output: ./train_graph_distributed.sh
          keep: Loss|Accuracy -->
 
-Commands run in this folder, in the order of the pages named (all by default), with the environment of setup.sh. Dates
-are cut off, and lines that are left out become "...". A command that fails leaves its page as it is.
+Commands run in this folder, in the order of the pages named, with the environment of setup.sh; by default all pages
+are recorded, beginning with the one that trains the model of the others. Dates are cut off, and lines that are left out
+become "...". A command that fails leaves its page as it is.
 """
 
 import argparse
@@ -53,7 +54,8 @@ def _run(command: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", type=Path, nargs="*", metavar="PAGE")
-    for page in parser.parse_args().pages or sorted(REPO.glob("docs/*.md")):
+    pages = sorted(REPO.glob("docs/*.md"), key=lambda page: (page.stem != "getting_started", page))
+    for page in parser.parse_args().pages or pages:
         text = page.read_text()
         if SAMPLE.search(text):
             page.write_text(recorded(text, _run))
