@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from deploy.input_format import parse_input
 from deploy.onnx_check import Difference
@@ -229,7 +230,7 @@ def _read(path: Path, weights_digest: str) -> Exported | None:
     """None for a file that export.py did not write, or of other weights."""
     try:
         about = {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
-    except Exception:  # whatever protobuf says of a file that is something else
+    except (DecodeError, OSError, ValueError):  # a file that is something else, or gone
         return None
     if about.get(WEIGHTS_KEY) != weights_digest:
         return None

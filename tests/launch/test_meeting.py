@@ -247,14 +247,20 @@ def test_lines_that_were_sent_cannot_be_sent_again(pool, port):
     ]
 
 
-def test_the_token_never_goes_over_the_network(pool, port):
-    """Through one who listens on the way, and who knows all that is said."""
+def overheard(pool, port):
+    """All that a pair says while it meets: (who, bytes)."""
     heard = []
     with socket.create_server((HERE, 0)) as listener:
         pool.submit(pass_on, listener, port, heard)
         first = pool.submit(gather, FIRST, port, TOKEN)
         join(SECOND, HERE, listener.getsockname()[1], TOKEN)
         first.result(timeout=10)
+    return heard
+
+
+def test_the_token_never_goes_over_the_network(pool, port):
+    """Through one who listens on the way, and who knows all that is said."""
+    heard = overheard(pool, port)
     said = b"".join(text for _, text in heard)
     assert b"nproc" in said and b"rank_port" in said
     assert TOKEN not in said
@@ -274,12 +280,7 @@ def pass_on(listener, port, heard):
 
 def test_who_heard_a_meeting_cannot_stand_in_for_node_0(pool, port):
     """What node 0 said once, said again to a launcher that comes later."""
-    heard = []
-    with socket.create_server((HERE, 0)) as listener:
-        pool.submit(pass_on, listener, port, heard)
-        first = pool.submit(gather, FIRST, port, TOKEN)
-        join(SECOND, HERE, listener.getsockname()[1], TOKEN)
-        first.result(timeout=10)
+    heard = overheard(pool, port)
     said = b"".join(text for who, text in heard if who == "node 0")
     assert b"welcome" in said and b"rank_port" in said
     with socket.create_server((HERE, 0)) as listener:
