@@ -1,7 +1,7 @@
 """Draws which rooms import which, on the floors of tests/test_rooms.py: python -m tests.docs.rooms
 
-Writes docs/rooms.svg. A line goes from a room down to one that it imports, as wide as the imports are many; utils, which
-every room imports, has no lines. Printed besides: lines of Python per room, and the longest files.
+Writes docs/rooms.svg. A line goes from a room down to one that it imports, as wide as the imports are many; utils,
+which every room imports, has no lines. Printed besides: lines of Python per room, and the longest files.
 """
 
 from collections import Counter

@@ -4,7 +4,6 @@ import re
 
 from tests.docs.rooms import PICTURE, count_imports, draw, places
 
-
 _LINE = re.compile(r"<title>(\S+) imports (\S+): (\d+)</title>")
 
 
