@@ -19,8 +19,9 @@ RUN apt-get update -qq && \
 
 WORKDIR /trainer
 
-# The packages have a layer of their own, which stays while only the trainer changes.
-COPY setup.sh requirements.txt ./
+# The packages have a layer of their own, which stays while only the trainer changes. pyproject.toml says what uv leaves
+# out: without it, an OpenCV that needs X11 would come along.
+COPY setup.sh requirements.txt pyproject.toml ./
 RUN UV_NO_CACHE=1 ./setup.sh
 
 COPY . .

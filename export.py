@@ -62,9 +62,9 @@ def main(arguments: list[str]) -> None:
     calibration = read_images(args.calibration, _CALIBRATION_IMAGES, args.image_size) if args.int8 else None
     images, source = drawn_faces(IMAGES), "drawn faces"
     for place in _places_of_images(cfg, args.calibration):
-        found = read_images(place, IMAGES, args.image_size if place == args.calibration else None)
-        if len(found) == IMAGES:
-            images, source = found, str(place)
+        read = read_images(place, IMAGES, args.image_size if place == args.calibration else None)
+        if len(read) == IMAGES:
+            images, source = read, str(place)
             break
 
     start = time.perf_counter()

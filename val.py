@@ -84,9 +84,9 @@ def main(arguments: list[str]) -> None:
         embeddings = saved if args.embeddings else embed(embedder, pairs.images, cfg.val_batch_size)
         data = str(args.pairs or Path(folder) / f"{name}.bin")
         about = about_evaluation(data, pairs.images.image_size, embeddings) | facts
-        found, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out, args.fmr, about)
+        figures, result = verify_pairs(name, pairs, embeddings, model, args.folds, args.pca, args.out, args.fmr, about)
         results[name] = result
-        print("\n".join([*describe(name, found), *describe_curve(name, result)]))
+        print("\n".join([*describe(name, figures), *describe_curve(name, result)]))
     if not args.embeddings and not args.pca:  # components have thresholds of their own
         from deploy.embedder import model_digest
         from deploy.thresholds import store_thresholds

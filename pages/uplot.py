@@ -20,7 +20,7 @@ def uplot_style() -> str:
 
 
 def _vendored(name: str) -> str:
-    found = importlib.util.find_spec(_PACKAGE)  # found, not imported: its Python does other things
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec(_PACKAGE)  # not imported: its Python does other things
+    if package is None or package.origin is None:
         raise ModuleNotFoundError(f"the package {_PACKAGE} is not installed; ./setup.sh installs it")
-    return (Path(found.origin).parent / "vendor" / name).read_text()
+    return (Path(package.origin).parent / "vendor" / name).read_text()

@@ -197,11 +197,11 @@ def _ends(op) -> tuple[list[str], list[str]]:
         )
         return inputs, outputs
     conf = getattr(op, op.WhichOneof("op_type"))
-    found = []
+    names = []
     for field in ("in", "out"):
         value = getattr(conf, field, "") if conf.DESCRIPTOR.fields_by_name.get(field) else ""
-        found.append([value] if isinstance(value, str) and value else [])
-    return found[0], [f"{op.name}/{name}" for name in found[1]]
+        names.append([value] if isinstance(value, str) and value else [])
+    return names[0], [f"{op.name}/{name}" for name in names[1]]
 
 
 def _bytes(desc) -> int:

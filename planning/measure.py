@@ -80,8 +80,8 @@ def measure(
         if stopped:
             return OutOfMemory(stopped, peak)
         if status == 0:
-            found = [json.loads(orders.with_name(f"rank-{rank}.json").read_text()) for rank in range(ranks)]
-            measured = _summary(found, mapped)
+            figures = [json.loads(orders.with_name(f"rank-{rank}.json").read_text()) for rank in range(ranks)]
+            measured = _summary(figures, mapped)
             if limit and measured.peak > limit:
                 return OutOfMemory("it held more than its limit", measured.peak)
             return measured
@@ -142,14 +142,14 @@ def _counted(pid: int, mapped: bool) -> int:
     return status.get("RssAnon", 0) + status.get("RssShmem", 0) if mapped else status.get("VmRSS", 0)
 
 
-def _summary(found: list[dict], mapped: bool) -> Measured:
-    step = statistics.median(max(times) for times in zip(*(rank["seconds"] for rank in found), strict=True))
+def _summary(figures: list[dict], mapped: bool) -> Measured:
+    step = statistics.median(max(times) for times in zip(*(rank["seconds"] for rank in figures), strict=True))
     share = None
-    if "backbone_seconds" in found[0]:
-        alone = zip(*(rank["backbone_seconds"] for rank in found), strict=True)
+    if "backbone_seconds" in figures[0]:
+        alone = zip(*(rank["backbone_seconds"] for rank in figures), strict=True)
         share = max(0.0, 1 - statistics.median(max(times) for times in alone) / step)
-    peaks = [max(r["resident"]) + r["libraries"] if mapped else r["peak"] for r in found]
-    cards = [rank["card"] for rank in found if rank["card"]]
+    peaks = [max(r["resident"]) + r["libraries"] if mapped else r["peak"] for r in figures]
+    cards = [rank["card"] for rank in figures if rank["card"]]
     return Measured(
-        found[0]["device"], step, share, max(peaks), max(cards, default=None), max(rank["base"] for rank in found)
+        figures[0]["device"], step, share, max(peaks), max(cards, default=None), max(rank["base"] for rank in figures)
     )

@@ -25,10 +25,10 @@ def matching(patterns: Sequence[str]) -> list[str]:
     """
     chosen = {}
     for pattern in patterns or ["*"]:
-        found = [pattern] if "(" in pattern else [name for name in list_models() if fnmatchcase(name, pattern)]
-        if not found:
+        matching = [pattern] if "(" in pattern else [name for name in list_models() if fnmatchcase(name, pattern)]
+        if not matching:
             raise UserError(f"no network is named like {pattern!r}; there are {', '.join(list_models())}")
-        chosen.update(dict.fromkeys(found))
+        chosen.update(dict.fromkeys(matching))
     return list(chosen)
 
 

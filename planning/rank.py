@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     runtime = start_runtime(cfg.device, bool(usable))
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
         runtime, _ = with_kernels(runtime)
-    found = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
+    figures = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
     teacher = cfg.embedding_size if uses_teacher(cfg) and not teacher_in_step(cfg) else None
     loader = SyntheticLoader(
@@ -55,24 +55,24 @@ def main(arguments: list[str]) -> None:
     assert trainer.store is not None
     trainer.store.make_resident()
     steps = list(loader.batches(0, orders["warmup"] + orders["steps"]))
-    found["seconds"] = _run(trainer.train_step, steps, found)[orders["warmup"] :]
-    found["peak"] = held()["VmHWM"]
-    found["card"] = _card_memory() if runtime.device == "cuda" else None
+    figures["seconds"] = _run(trainer.train_step, steps, figures)[orders["warmup"] :]
+    figures["peak"] = held()["VmHWM"]
+    figures["card"] = _card_memory() if runtime.device == "cuda" else None
     if orders["backbone"]:
         alone = _backbone_alone(trainer, cfg, runtime)
-        found["backbone_seconds"] = _run(alone, steps, found)[orders["warmup"] :]
-    Path(arguments[0]).with_name(f"rank-{runtime.rank}.json").write_text(json.dumps(found))
+        figures["backbone_seconds"] = _run(alone, steps, figures)[orders["warmup"] :]
+    Path(arguments[0]).with_name(f"rank-{runtime.rank}.json").write_text(json.dumps(figures))
     # It ends as OneFlow does, which has the ranks wait for each other: one that is gone first takes the others with it.
 
 
-def _run(train_step, steps: list, found: dict) -> list[float]:
+def _run(train_step, steps: list, figures: dict) -> list[float]:
     """Seconds of each step, until its loss has been read."""
     seconds = []
     for batch, upcoming in with_upcoming(steps):
         start = time.perf_counter()
         train_step(batch, upcoming)["loss"].to_local().numpy()
         seconds.append(time.perf_counter() - start)
-        found["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
+        figures["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
     return seconds
 
 

@@ -46,17 +46,17 @@ MODULES = modules()
 @cache
 def imports(module: str) -> frozenset[str]:
     """Our own modules that `module` imports, anywhere in its text."""
-    found, text = set(), MODULES[module].read_text()
+    actual, text = set(), MODULES[module].read_text()
     if "pkgutil.iter_modules(__path__)" in text:  # a room whose files register themselves
-        found.update(name for name in MODULES if name.rpartition(".")[0] == module)
+        actual.update(name for name in MODULES if name.rpartition(".")[0] == module)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            actual.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports from a dot"
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(found & MODULES.keys())
+            actual.add(node.module)
+            actual.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(actual & MODULES.keys())
 
 
 def floors(plan: tuple[tuple[str, ...], ...]) -> dict[str, int]:
@@ -100,9 +100,9 @@ def test_no_room_imports_one_above_or_beside_it(plan):
 
 
 def test_nothing_that_trains_imports_the_workshop():
-    found = reached("train")
-    assert {"engine.trainer", "data.loader"} <= found
-    assert not [name for name in found if room(name, HOUSE) in ("preparation", "recognition", "planning", "tools")]
+    actual = reached("train")
+    assert {"engine.trainer", "data.loader"} <= actual
+    assert not [name for name in actual if room(name, HOUSE) in ("preparation", "recognition", "planning", "tools")]
 
 
 def test_data_holds_what_training_reads():

@@ -68,16 +68,16 @@ def main(arguments: list[str]) -> None:
     title = f"{cfg.network}, {cfg.batch_size} images per rank"
     print(f"{title}; {report['machine']['cpu']}, {report['machine']['cores']} cores", flush=True)
     for point, run in Bar(list(zip(grid, runs, strict=True)), desc="Measuring", unit="points", leave=False):
-        found = measure(
+        measured = measure(
             find_config(args.config), run, point["ranks"], args.steps, args.warmup, backbone=True, limit=limit
         )
-        if isinstance(found, OutOfMemory):
-            point |= {"out_of_memory": found.reason, "memory_bytes": found.peak}
+        if isinstance(measured, OutOfMemory):
+            point |= {"out_of_memory": measured.reason, "memory_bytes": measured.peak}
         else:
             images = cfg.batch_size * cfg.gradient_acc * point["ranks"]
-            point |= {"images_per_second": images / found.step_seconds, "step_ms": found.step_seconds * 1e3}
-            point |= {"head_share": found.head_share, "memory_bytes": found.card or found.peak}
-            point |= {"host_memory_bytes": found.peak, "device": found.device}
+            point |= {"images_per_second": images / measured.step_seconds, "step_ms": measured.step_seconds * 1e3}
+            point |= {"head_share": measured.head_share, "memory_bytes": measured.card or measured.peak}
+            point |= {"host_memory_bytes": measured.peak, "device": measured.device}
         report["points"].append(point)
 
         write_above(table([point]) if point is grid[0] else table([point]).splitlines()[-1])

@@ -110,10 +110,10 @@ def _newest(folder: Path) -> Path:
     with interrupts_kept():
         from engine.checkpoint import list_checkpoints
 
-    found = list_checkpoints(inside)
-    if not found:
+    checkpoints = list_checkpoints(inside)
+    if not checkpoints:
         raise UserError(f"{inside} holds no checkpoint")
-    return found[-1]
+    return checkpoints[-1]
 
 
 def _refuse_other_model(path: Path, checkpoint: Path, size: int, wanted: int) -> None:

@@ -62,13 +62,15 @@ def _advice(args: argparse.Namespace, quality: np.ndarray) -> list[str]:
     from losses.magnitude_range import propose_range  # brings OneFlow
 
     l_m = _LOWEST_MARGIN[args.magface] if args.l_m is None else args.l_m
-    found = propose_range(quality, l_m, args.u_m, args.s)
-    least = found.least_lambda
-    lines = [f"lambda_g must be at least {least:.4g} for l_a = {found.l_a:g}, u_a = {found.u_a:g}, s = {args.s:g}"]
+    proposal = propose_range(quality, l_m, args.u_m, args.s)
+    least = proposal.least_lambda
+    lines = [
+        f"lambda_g must be at least {least:.4g} for l_a = {proposal.l_a:g}, u_a = {proposal.u_a:g}, s = {args.s:g}"
+    ]
     if args.lambda_g is not None and args.lambda_g < least:
         lines.append(f"lambda_g = {args.lambda_g:g} is below that: magnitudes may fall to l_a")
-    lambda_g = found.proposed_lambda if args.lambda_g is None else args.lambda_g
-    return [*lines, f"'loss={found.loss(args.magface, lambda_g)}'"]
+    lambda_g = proposal.proposed_lambda if args.lambda_g is None else args.lambda_g
+    return [*lines, f"'loss={proposal.loss(args.magface, lambda_g)}'"]
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

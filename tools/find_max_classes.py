@@ -52,14 +52,14 @@ def main(arguments: list[str]) -> None:
     planned = None if on_cards else Planner(cfg, args.ranks, "cpu").most_classes(MemoryLimit(limit, 0))
 
     def holds(classes: int) -> bool:
-        found = measure(
+        measured = measure(
             find_config(args.config), [*args.overrides, f"num_classes={classes}"], args.ranks, args.steps,
             limit=None if on_cards else limit,
         )  # fmt: skip
-        if isinstance(found, OutOfMemory):
-            print(f"{classes:>14,} identities: no, {found.reason} ({show_bytes(found.peak)})", flush=True)
+        if isinstance(measured, OutOfMemory):
+            print(f"{classes:>14,} identities: no, {measured.reason} ({show_bytes(measured.peak)})", flush=True)
             return False
-        print(f"{classes:>14,} identities: yes, {show_bytes(found.card or found.peak)}", flush=True)
+        print(f"{classes:>14,} identities: yes, {show_bytes(measured.card or measured.peak)}", flush=True)
         return True
 
     asked = "the cards" if on_cards else f"{show_bytes(limit)} for each"

@@ -36,23 +36,27 @@ def main(arguments: list[str]) -> None:
 
     choices = Choices(args.network, args.layout, args.prefix, args.input, args.onnx_output, args.fold_input)
     images = read_images(args.images, _MEASURED) if args.images else None
-    found = import_weights(args.weights, choices, args.torch_python)
-    state, said = found.state, found.said
-    if found.made_up:
+    imported = import_weights(args.weights, choices, args.torch_python)
+    state, said = imported.state, imported.said
+    if imported.made_up:
         what = (
             f"statistics of {len(images)} images" if args.images else "no statistics yet (to train on, give --images)"
         )
-        said = [*said, f"BatchNorms that the file lacks or has folded, {len(found.made_up)}: {what}"]
-    if found.made_up and args.images:
-        state = state | measure(found.embedder(), found.made_up, images)
+        said = [*said, f"BatchNorms that the file lacks or has folded, {len(imported.made_up)}: {what}"]
+    if imported.made_up and args.images:
+        state = state | measure(imported.embedder(), imported.made_up, images)
     try:
-        file = save_backbone(args.out, state, found.network, found.embedding_size, found.input, source=found.source)
+        file = save_backbone(
+            args.out, state, imported.network, imported.embedding_size, imported.input, source=imported.source
+        )
     except OSError as error:
         raise UserError(f"{args.out} cannot be written: {error.strerror}") from None
     print(
-        "\n".join([f"{args.weights}: {found.network}, {found.embedding_size} numbers", *(f"  {line}" for line in said)])
+        "\n".join(
+            [f"{args.weights}: {imported.network}, {imported.embedding_size} numbers", *(f"  {line}" for line in said)]
+        )
     )
-    print(f"{file}: takes {found.input}")
+    print(f"{file}: takes {imported.input}")
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -30,18 +30,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=cores, help="processes (default: one per core)")
     args = parser.parse_args(arguments)
     report = args.out or args.folder / "inspection"
-    found = inspect_set(args.folder, report, args.workers, args.verify, args.duplicates)
-    summary = found.summary
+    inspection = inspect_set(args.folder, report, args.workers, args.verify, args.duplicates)
+    summary = inspection.summary
     print(f"{summary['images']:,} images of {summary['identities']:,} identities in {summary['parts']} parts")
     print(f"{summary['bytes'] / 1e6:.1f} MB; {summary['identities_without_images']} identities without images")
     for name, unit in (("images_per_identity", "images per identity"), ("bytes_per_image", "bytes per image")):
         if spread := summary[name]:
             print(f"{unit}: " + ", ".join(f"{key} {value:g}" for key, value in spread.items()))
     if args.duplicates:
-        print(f"{found.groups} pictures under several identities" + _listed(found.groups, report / DUPLICATES))
-    print(f"{found.faults} faults" + _listed(found.faults, report / FAULTS))
-    print(f"Report: {report} ({', '.join(found.files)})")
-    return 1 if found.faults or found.groups else 0
+        print(
+            f"{inspection.groups} pictures under several identities" + _listed(inspection.groups, report / DUPLICATES)
+        )
+    print(f"{inspection.faults} faults" + _listed(inspection.faults, report / FAULTS))
+    print(f"Report: {report} ({', '.join(inspection.files)})")
+    return 1 if inspection.faults or inspection.groups else 0
 
 
 def _listed(count: int, path: Path) -> str:

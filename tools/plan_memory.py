@@ -46,14 +46,14 @@ def main(arguments: list[str]) -> None:
 
     classes = cfg.num_classes or Manifest.load(Path(cfg.ofrecord_path)).num_classes
     planner, limit = Planner(cfg, ranks, device), MemoryLimit(host // ranks, card)
-    found = planner.predict(classes)
+    predicted = planner.predict(classes)
     where = f"{ranks} {device} rank(s), {cfg.batch_size} images each"
     print(f"{cfg.network}, {classes:,} identities, sample_rate={cfg.sample_rate}, {where}\n")
-    _table("On the host, per rank" if device == "cuda" else "Per rank", found.host, found.host_total)
+    _table("On the host, per rank" if device == "cuda" else "Per rank", predicted.host, predicted.host_total)
     if device == "cuda":
-        _table("On the card", found.card, found.card_total)
-    if found.files:
-        print(f"In files that all ranks share: {show_bytes(found.files)}\n")
+        _table("On the card", predicted.card, predicted.card_total)
+    if predicted.files:
+        print(f"In files that all ranks share: {show_bytes(predicted.files)}\n")
 
     per_rank = f"{show_bytes(card)} of each card and " if device == "cuda" else ""
     print(f"With {per_rank}{show_bytes(limit.host)} of host memory for each rank there is room for")

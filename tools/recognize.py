@@ -106,8 +106,11 @@ def _index(args: argparse.Namespace) -> None:
     made.gallery.save(args.out)
     gallery = made.gallery
     print(f"{args.out}: {len(gallery.names)} people, {len(gallery.embeddings)} faces")
-    for found, what in ((made.several_faces, "several faces; the largest was taken"), (made.without_face, "no face")):
-        for picture in found:
+    for pictures, what in (
+        (made.several_faces, "several faces; the largest was taken"),
+        (made.without_face, "no face"),
+    ):
+        for picture in pictures:
             print(f"{picture.path}: {what}")
 
 
@@ -136,13 +139,14 @@ def _search(args: argparse.Namespace) -> None:
     undrawable = ""
     for path, output in zip(args.pictures, outputs, strict=True):
         picture = read_image(path)
-        found = recognize(embed, detect, gallery, picture, args.candidates or CANDIDATES, size)
+        recognized = recognize(embed, detect, gallery, picture, args.candidates or CANDIDATES, size)
         labels = [
-            Label(one.face, number, one.name(threshold), one.matches[0].score) for number, one in enumerate(found, 1)
+            Label(one.face, number, one.name(threshold), one.matches[0].score)
+            for number, one in enumerate(recognized, 1)
         ]
         undrawable += font.lacks("".join(label.name or "" for label in labels))
         height, width = picture.shape[:2]
-        faces = [_face(one, label) for one, label in zip(found, labels, strict=True)]
+        faces = [_face(one, label) for one, label in zip(recognized, labels, strict=True)]
         report = {"picture": str(path), "width": width, "height": height, **settings, "faces": faces}
         drawn = cv2.cvtColor(annotate(picture, labels, font), cv2.COLOR_RGB2BGR)
         jpeg = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
@@ -151,7 +155,7 @@ def _search(args: argparse.Namespace) -> None:
         who = ", ".join(f"{label.name or 'unknown'} ({label.score:.3f})" for label in labels)
         print(f"{path}: {who or 'no face found'}")
         if args.candidates:
-            for number, one in enumerate(found, 1):
+            for number, one in enumerate(recognized, 1):
                 print(f"  face {number}: " + ", ".join(f"{match.name} {match.score:.3f}" for match in one.matches))
     if undrawable:
         some = "".join(dict.fromkeys(undrawable))[:20]
@@ -194,8 +198,8 @@ def _outputs(pictures: list[Path], folder: Path) -> list[Path]:
     return [folder / picture.stem for picture in pictures]
 
 
-def _face(found: Found, label: Label) -> dict:
-    face = found.face
+def _face(one: Found, label: Label) -> dict:
+    face = one.face
     return {
         "number": label.number,
         "name": label.name,
@@ -205,7 +209,7 @@ def _face(found: Found, label: Label) -> dict:
         "landmarks_from": face.landmarks_from,
         "detector_score": face.score,
         "nearest": [
-            {"name": match.name, "score": round(match.score, 6), "source": match.source} for match in found.matches
+            {"name": match.name, "score": round(match.score, 6), "source": match.source} for match in one.matches
         ],
     }
 

@@ -131,10 +131,10 @@ def code_version() -> str:
         return ""
     command = ["git", "-C", str(REPO), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True, env=_plain())
+        described = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True, env=_plain())
     except (OSError, subprocess.SubprocessError):
         return ""
-    return "commit " + found.stdout.strip().replace("-dirty", ", with changes")
+    return "commit " + described.stdout.strip().replace("-dirty", ", with changes")
 
 
 def _plain() -> dict[str, str]:

@@ -226,13 +226,13 @@ def _sheet(content: bytes, about: Mapping[str, int]) -> str:
 def _models(output: Path, run: Mapping[str, Any]) -> str:
     """Links to what lies beside the page."""
     best = run.get("best") or {}
-    found = []
+    files = []
     for path in [output / "best", *sorted((output / "best").glob("*/")), output]:
         weights = path / "backbone.safetensors"
-        found.append((weights, _model_words(path.relative_to(output), best)))
-    found += [(path, "exported") for path in sorted(output.glob("*.onnx"))]
-    found += [(output / name, words) for name, words in _FILES.items()]
-    items = (_item(output, path, words) for path, words in found)
+        files.append((weights, _model_words(path.relative_to(output), best)))
+    files += [(path, "exported") for path in sorted(output.glob("*.onnx"))]
+    files += [(output / name, words) for name, words in _FILES.items()]
+    items = (_item(output, path, words) for path, words in files)
     return f'<h2>Models and files</h2>\n<ul class="list">{"".join(items)}</ul>\n'
 
 

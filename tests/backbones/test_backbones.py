@@ -182,8 +182,8 @@ def test_basic_block_equals_numpy(inplanes, stride):
     if stride == 2:
         identity = batch_norm(conv2d(x, state["downsample.0.weight"], 2, 0), state, "downsample.1")
 
-    found = block(flow.tensor(x.astype(np.float32)))
-    np.testing.assert_allclose(found.numpy(), out + identity, atol=2e-5)
+    actual = block(flow.tensor(x.astype(np.float32)))
+    np.testing.assert_allclose(actual.numpy(), out + identity, atol=2e-5)
     running = block.state_dict()["bn1.running_mean"].numpy()
     np.testing.assert_allclose(running, 0.1 * x.mean((0, 2, 3)), atol=1e-6)
     running = block.state_dict()["bn1.running_var"].numpy()

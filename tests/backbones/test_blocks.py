@@ -74,9 +74,9 @@ def test_initial_values_are_by_group():
         assert values.std() == pytest.approx(np.sqrt(2 * groups / planes) / kernel, rel=4 / np.sqrt(values.size))
 
 
-@pytest.mark.parametrize(("channels", "by", "found"), [(16 * 1.3, 4, 20), (88.08, 8, 88), (10, 8, 16), (3, 8, 8)])
-def test_divisible(channels, by, found):
-    assert divisible(channels, by) == found
+@pytest.mark.parametrize(("channels", "by", "actual"), [(16 * 1.3, 4, 20), (88.08, 8, 88), (10, 8, 16), (3, 8, 8)])
+def test_divisible(channels, by, actual):
+    assert divisible(channels, by) == actual
 
 
 @pytest.mark.usefixtures("no_values")

@@ -51,8 +51,8 @@ def results(network, pixels) -> dict[str, np.ndarray]:
     embeddings = network(pixels(flow.tensor(IMAGES)))
     weights = np.random.default_rng(1).normal(size=embeddings.shape).astype(np.float32)
     (embeddings * flow.tensor(weights)).sum().backward()
-    found = {f"grad.{name}": p.grad.numpy() for name, p in network.named_parameters() if p.grad is not None}
-    return found | {"embeddings": embeddings.numpy()} | {n: t.numpy() for n, t in network.state_dict().items()}
+    actual = {f"grad.{name}": p.grad.numpy() for name, p in network.named_parameters() if p.grad is not None}
+    return actual | {"embeddings": embeddings.numpy()} | {n: t.numpy() for n, t in network.state_dict().items()}
 
 
 _SHALLOW = {"blocks": (1, 1, 1, 1), "width": 0.125}

@@ -85,10 +85,10 @@ def test_evaluation_draws_nothing():
 
 def test_a_network_by_itself_draws_from_oneflows_seed():
     layer, x = Dropout(0.5, 1000), flow.ones(2, 1000)
-    found = []
+    actual = []
     for seed in (1, 1, 2):
         flow.manual_seed(seed)
-        found.append(layer(x).numpy())
-    np.testing.assert_array_equal(found[0], found[1])
-    assert (found[0] != found[2]).mean() > 0.4
-    assert set(np.unique(found[0])) == {0, 2}
+        actual.append(layer(x).numpy())
+    np.testing.assert_array_equal(actual[0], actual[1])
+    assert (actual[0] != actual[2]).mean() > 0.4
+    assert set(np.unique(actual[0])) == {0, 2}

@@ -54,10 +54,10 @@ def test_stages_are_strided_at_their_first_block():
 @pytest.mark.usefixtures("no_values")
 def test_paths_are_left_out_more_often_the_deeper_they_are():
     network = get_model("efficientnet_b0")
-    found = {name: part.share for name, part in network.named_modules() if isinstance(part, DropPath)}
+    actual = {name: part.share for name, part in network.named_modules() if isinstance(part, DropPath)}
     blocks = [f"features.{stage}.{n}" for stage, (*_, count) in enumerate(STAGES, start=1) for n in range(count)]
     added = [block for block in blocks if not block.endswith(".0")]  # a stage's first block adds nothing to its input
-    assert found == pytest.approx({f"{block}.block.4": 0.2 * blocks.index(block) / 16 for block in added})
+    assert actual == pytest.approx({f"{block}.block.4": 0.2 * blocks.index(block) / 16 for block in added})
     for written in ("efficientnet_b0(drop_path=0.0)", "mobilenet_v2"):
         assert not any(isinstance(part, DropPath) for part in get_model(written).modules())
 

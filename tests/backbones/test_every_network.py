@@ -56,8 +56,8 @@ def test_onnx_runtime_agrees(name):
         expected = network.eval()(images).numpy()
     session = onnxruntime.InferenceSession(to_onnx(network).SerializeToString(), providers=["CPUExecutionProvider"])
     for size in (1, BATCH):
-        (found,) = session.run(None, {session.get_inputs()[0].name: images[:size].numpy()})
-        np.testing.assert_allclose(found, expected[:size], rtol=0, atol=5e-5 * np.abs(expected).max())
+        (actual,) = session.run(None, {session.get_inputs()[0].name: images[:size].numpy()})
+        np.testing.assert_allclose(actual, expected[:size], rtol=0, atol=5e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", NAMES)

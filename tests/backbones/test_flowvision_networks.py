@@ -31,8 +31,8 @@ def test_without_flowvision(monkeypatch):
 @pytest.mark.usefixtures("installed")
 def test_a_network_embeds_and_exports():
     network = get_model(SMALL, 16)
-    found = {name: shape for name, shape in shapes(network).items() if name.startswith("output.")}
-    assert found["output.1.weight"] == (16, 1280) and "network.classifier.1.weight" not in shapes(network)
+    actual = {name: shape for name, shape in shapes(network).items() if name.startswith("output.")}
+    assert actual["output.1.weight"] == (16, 1280) and "network.classifier.1.weight" not in shapes(network)
     images = flow.randn(3, 3, 112, 112)
     loss = network(images).sum()
     loss.backward()
@@ -41,8 +41,8 @@ def test_a_network_embeds_and_exports():
     wanted = network.eval()(images).numpy()
     session = onnxruntime.InferenceSession(to_onnx(network).SerializeToString(), providers=["CPUExecutionProvider"])
     for size in (1, 3):
-        (found,) = session.run(None, {"input.1": images[:size].numpy()})
-        np.testing.assert_allclose(found, wanted[:size], rtol=0, atol=2e-5 * np.abs(wanted).max())
+        (actual,) = session.run(None, {"input.1": images[:size].numpy()})
+        np.testing.assert_allclose(actual, wanted[:size], rtol=0, atol=2e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.usefixtures("installed")

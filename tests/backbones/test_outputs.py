@@ -25,7 +25,7 @@ def test_an_output_equals_numpy(kind):
     output = make_output(kind, 4, 3, SIZES, 0.0, Style())
     state = draw(output, rng)
     x = rng.normal(size=(6, 4, 3, 3))
-    found = output(flow.tensor(x)).numpy()
+    actual = output(flow.tensor(x)).numpy()
     if kind == "e":
         rows = batch_norm(x, state, "0").reshape(6, 36) @ state["2.weight"].T + state["2.bias"]
         wanted = _rows_norm(rows, state, "3")
@@ -37,7 +37,7 @@ def test_an_output_equals_numpy(kind):
         wanted = _rows_norm(rows, state, "3")
     else:
         wanted = x.reshape(6, 36) @ state["1.weight"].T + state["1.bias"]
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(actual, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("pointwise", [False, True])

@@ -132,8 +132,8 @@ def test_names_and_counts(name, monkeypatch):
 
 def test_embeddings_equal_numpy():
     network = small().eval()
-    found = network(flow.tensor(images_of(3).astype(np.float32))).numpy()
-    np.testing.assert_allclose(found, reference(state_of(network), images_of(3)), rtol=1e-4, atol=1e-4)
+    actual = network(flow.tensor(images_of(3).astype(np.float32))).numpy()
+    np.testing.assert_allclose(actual, reference(state_of(network), images_of(3)), rtol=1e-4, atol=1e-4)
 
 
 def masked_step(network, images):
@@ -141,24 +141,24 @@ def masked_step(network, images):
     state, draws = state_of(network), Draws(network)
     drawn = draws.draw(1, 2, np.arange(len(images)))
     with draws.given({name: flow.tensor(rows) for name, rows in drawn.items()}):
-        found = network(flow.tensor(images.astype(np.float32)))
+        actual = network(flow.tensor(images.astype(np.float32)))
     # The first block leaves nothing out, the second one half.
     paths = np.concatenate([np.ones((len(images), 2)), drawn[KEPT] / 0.5], axis=1)
     kept, places = np.split(drawn[PLACES].astype(np.int64), [network.masking.kept], axis=1)
-    return found, state, (paths, places, kept)
+    return actual, state, (paths, places, kept)
 
 
 def test_training_with_masks_and_paths_left_out_equals_numpy():
-    found, state, drawn = masked_step(small(drop_path=0.5, mask=0.4), images_of(6))
+    actual, state, drawn = masked_step(small(drop_path=0.5, mask=0.4), images_of(6))
     assert {0, 2} == set(drawn[0][:, 2:].ravel()) and drawn[2].shape == (6, 7)
-    np.testing.assert_allclose(found.numpy(), reference(state, images_of(6), *drawn), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(actual.numpy(), reference(state, images_of(6), *drawn), rtol=1e-3, atol=1e-3)
 
 
 def test_gradients_equal_finite_differences():
     network, rng = small(drop_path=0.5, mask=0.4), np.random.default_rng(2)
     target = rng.normal(size=(6, SMALL.embedding))
-    found, state, drawn = masked_step(network, images_of(6))
-    (found * flow.tensor(target.astype(np.float32))).sum().backward()
+    actual, state, drawn = masked_step(network, images_of(6))
+    (actual * flow.tensor(target.astype(np.float32))).sum().backward()
     for name, parameter in network.named_parameters():
         way = rng.normal(size=tuple(parameter.shape))
         there, back = ({**state, name: state[name] + sign * 1e-5 * way} for sign in (1, -1))
@@ -175,8 +175,8 @@ def test_export_agrees_with_onnx_runtime(opset):
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for batch in (1, 5):
         images = np.random.default_rng(batch).uniform(-1, 1, (batch, 3, 112, 112)).astype(np.float32)
-        (found,) = session.run(None, {session.get_inputs()[0].name: images})
-        np.testing.assert_allclose(found, network(flow.tensor(images)).numpy(), rtol=1e-4, atol=1e-5)
+        (actual,) = session.run(None, {session.get_inputs()[0].name: images})
+        np.testing.assert_allclose(actual, network(flow.tensor(images)).numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_initial_values():

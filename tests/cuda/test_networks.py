@@ -17,9 +17,9 @@ def job(cuda_libraries, tmp_path_factory):
     run_ranks(2, "tests/cuda/network_worker.py", str(folder), environment={"LD_PRELOAD": str(cuda_libraries[0])})
 
     def read(case: str) -> Job:
-        found = Job()
-        found.ParseFromString((folder / f"{case}.job").read_bytes())
-        return found
+        actual = Job()
+        actual.ParseFromString((folder / f"{case}.job").read_bytes())
+        return actual
 
     return read
 

@@ -26,9 +26,9 @@ def test_each_set_keeps_its_best_over_a_pause(config, dataset, tmp_path):
     log = (output / "training.log").read_text()
     about = json.loads(sorted((output / "checkpoints").glob("*/checkpoint.json"))[-1].read_text())
     for name in ("first", "second"):
-        found = re.findall(rf"\[{name}\]\[(\d+)\]Accuracy-Flip: ([\d.]+)", log)
-        assert [int(step) for step, _ in found] == list(range(1, 13))
-        accuracies = [float(accuracy) for _, accuracy in found]
+        actual = re.findall(rf"\[{name}\]\[(\d+)\]Accuracy-Flip: ([\d.]+)", log)
+        assert [int(step) for step, _ in actual] == list(range(1, 13))
+        accuracies = [float(accuracy) for _, accuracy in actual]
         highest = [float(at) for at in re.findall(rf"\[{name}\]\[\d+\]Accuracy-Highest: ([\d.]+)", log)]
         assert highest == np.maximum.accumulate(accuracies).tolist()
         best = int(np.argmax(accuracies)) + 1

@@ -68,8 +68,8 @@ def test_the_projection_trains_and_stays_out_of_the_model(straight):
     assert np.abs(before[name] - first[name]).max() > 1e-3 and np.abs(last[name] - before[name]).max() > 1e-3
     np.testing.assert_array_equal(after[name], before[name])  # the second phase has no teacher
     assert set(read_tensors(output / "backbone.safetensors")) == {"fc.weight", "fc.bias"}
-    found = re.findall(r"   distillation: ([\d.]+)", (output / "training.log").read_text())
-    distances = [float(distance) for distance in found]
+    actual = re.findall(r"   distillation: ([\d.]+)", (output / "training.log").read_text())
+    distances = [float(distance) for distance in actual]
     assert len(distances) == 8 and distances[-1] < distances[0] - 0.1
 
 
@@ -85,20 +85,20 @@ def test_a_run_that_is_taken_up_ends_with_the_same_bits(config, rows, straight, 
     name = f"step-{step:08d}"
     shutil.copytree(straight(mode) / "checkpoints" / name, tmp_path / "checkpoints" / name)
     run(1, config, tmp_path, mode, *DISTILLING, f"teacher={rows}", "resume=True")
-    expected, found = (checkpoint(output, STEPS) for output in (straight(mode), tmp_path))
-    assert set(found) == set(expected)
+    expected, actual = (checkpoint(output, STEPS) for output in (straight(mode), tmp_path))
+    assert set(actual) == set(expected)
     for each, array in expected.items():
-        np.testing.assert_array_equal(found[each], array, err_msg=each)
+        np.testing.assert_array_equal(actual[each], array, err_msg=each)
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_other_ranks_go_on(config, rows, straight, tmp_path, ranks):
     shutil.copytree(straight("--graph") / "checkpoints" / "step-00000002", tmp_path / "checkpoints" / "step-00000002")
     run(ranks, config, tmp_path, *DISTILLING, f"teacher={rows}", "resume=True")
-    expected, found = lines(straight("--graph")), lines(tmp_path)
-    assert set(found) == set(range(3, STEPS + 1))
-    for at in found:
-        assert found[at] == pytest.approx(expected[at], rel=3e-4)
+    expected, actual = lines(straight("--graph")), lines(tmp_path)
+    assert set(actual) == set(range(3, STEPS + 1))
+    for at in actual:
+        assert actual[at] == pytest.approx(expected[at], rel=3e-4)
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("onnx", "--graph"), ("weights", "--graph"), ("weights", "--eager")])
@@ -109,9 +109,9 @@ def test_a_teacher_that_runs_along_says_what_its_rows_say(config, model, straigh
         teacher.write_bytes(to_onnx(load_backbone_embedder(model).network).SerializeToString())
     run(2, config, tmp_path / "out", mode, *DISTILLING, f"teacher={teacher}", "batch_size=6")
     assert set(checkpoint(tmp_path / "out", STEPS)) == set(checkpoint(straight("--graph"), STEPS))
-    expected, found = lines(straight("--graph")), lines(tmp_path / "out")
+    expected, actual = lines(straight("--graph")), lines(tmp_path / "out")
     for at in (1, 2, 3, 4):
-        assert found[at] == pytest.approx(expected[at], rel=3e-3)  # rows in float16
+        assert actual[at] == pytest.approx(expected[at], rel=3e-3)  # rows in float16
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,9 @@ def test_resuming_in_either_phase_is_the_same_to_the_last_bit(trained, thawed, c
         shutil.copytree(straight / name, tmp_path / str(step) / name)
         settings = [f"pretrained={trained}", "freeze_backbone=4", "resume=True"]
         train(1, config, tmp_path / str(step), "--graph", *settings)
-        expected, found = backbone(straight, 12), backbone(tmp_path / str(step), 12)
+        expected, actual = backbone(straight, 12), backbone(tmp_path / str(step), 12)
         for tensor, array in expected.items():
-            np.testing.assert_array_equal(found[tensor], array, err_msg=tensor)
+            np.testing.assert_array_equal(actual[tensor], array, err_msg=tensor)
 
 
 def test_a_backbone_frozen_by_resuming_keeps_its_momentum(trained, thawed, config, tmp_path):

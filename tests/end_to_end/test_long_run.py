@@ -6,9 +6,9 @@ from tests.benchmarks.long_run import Sample, judge, long_run
 
 
 def test_300_steps_are_flat(tmp_path):
-    found = long_run(tmp_path, steps=300, ranks=2, mode="graph")
-    assert found.keys() == {"launcher", "rank 0", "rank 1"}
-    assert not {name: verdict for name, verdict in found.items() if verdict.growing}
+    actual = long_run(tmp_path, steps=300, ranks=2, mode="graph")
+    assert actual.keys() == {"launcher", "rank 0", "rank 1"}
+    assert not {name: verdict for name, verdict in actual.items() if verdict.growing}
 
 
 def samples(**more):
@@ -36,6 +36,6 @@ def test_the_warm_up_does_not_count():
 
 def test_a_leak_of_a_run_is_found(tmp_path):
     """A rank that opens a file, starts a thread and keeps a megabyte every few steps."""
-    found = long_run(tmp_path, steps=300, ranks=1, mode="graph", script="tests/end_to_end/leaking_worker.py")
-    assert found["rank 0"].growing == ["memory", "files", "threads"]
-    assert not found["launcher"].growing
+    actual = long_run(tmp_path, steps=300, ranks=1, mode="graph", script="tests/end_to_end/leaking_worker.py")
+    assert actual["rank 0"].growing == ["memory", "files", "threads"]
+    assert not actual["launcher"].growing

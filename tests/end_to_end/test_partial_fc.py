@@ -25,17 +25,17 @@ def run(ranks, output, *overrides, status=0):
 
 
 def losses(output):
-    found = re.findall(r"Loss ([\d.]+) .*Global Step: (\d+)/", (output / "training.log").read_text())
-    return {int(step): float(loss) for loss, step in found}
+    actual = re.findall(r"Loss ([\d.]+) .*Global Step: (\d+)/", (output / "training.log").read_text())
+    return {int(step): float(loss) for loss, step in actual}
 
 
 def tensors(checkpoint):
     """Everything in a checkpoint's files by name, the class centers of all ranks one below the other."""
-    found = {**load_file(checkpoint / "backbone.safetensors"), **load_file(checkpoint / "optimizer.safetensors")}
+    actual = {**load_file(checkpoint / "backbone.safetensors"), **load_file(checkpoint / "optimizer.safetensors")}
     for shard in sorted(checkpoint.glob("rank-*.safetensors")):
         for name, rows in load_file(shard).items():
-            found[name] = np.concatenate([found[name], rows]) if name in found else rows
-    return found
+            actual[name] = np.concatenate([actual[name], rows]) if name in actual else rows
+    return actual
 
 
 def assert_same(one, other):
@@ -96,9 +96,9 @@ def test_centers_in_files_train_and_resume_as_those_in_memory(whole, tmp_path):
     # and so does a run that starts from them in the same place
     start = [f"pretrained_head={tmp_path / 'files' / last}", "lr=1e-12", "batch_size=6", "num_epoch=1"]
     run(2, tmp_path / "files", *start, "head_store=mmap", "head_dtype=float16")
-    found = np.load(tmp_path / "files" / "head_store" / "weight.npy")
-    assert found.dtype == np.float16
-    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4)
+    actual = np.load(tmp_path / "files" / "head_store" / "weight.npy")
+    assert actual.dtype == np.float16
+    np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=1e-4)
 
     # without them there is nothing to go on from
     shutil.rmtree(tmp_path / "files" / "head_store")
@@ -120,9 +120,9 @@ def test_another_number_of_ranks_goes_on(config, tmp_path):
     checkpoint = "checkpoints/step-00000004"
     shutil.copytree(tmp_path / "one" / checkpoint, tmp_path / "three" / checkpoint)
     train(3, tmp_path / "three", "resume=True")
-    found = losses(tmp_path / "three")
-    assert sorted(found) == list(range(5, 9))
-    for step, loss in found.items():
+    actual = losses(tmp_path / "three")
+    assert sorted(actual) == list(range(5, 9))
+    for step, loss in actual.items():
         assert loss == pytest.approx(expected[step], rel=1e-4)
 
 

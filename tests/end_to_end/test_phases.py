@@ -48,10 +48,10 @@ def checkpoint(output, step):
 
 def lines(output):
     """Step -> loss and rate."""
-    found = re.findall(
+    actual = re.findall(
         r"Loss ([\d.]+)   LearningRate ([\d.]+).*Global Step: (\d+)/", (output / "training.log").read_text()
     )
-    return {int(step): (float(loss), float(rate)) for loss, rate, step in found}
+    return {int(step): (float(loss), float(rate)) for loss, rate, step in actual}
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,10 @@ def test_a_run_that_is_taken_up_ends_with_the_same_bits(config, straight, tmp_pa
         output, name = tmp_path / "again", f"step-{step:08d}"
         shutil.copytree(before / "checkpoints" / name, output / "checkpoints" / name)
         run(1, config, output, mode, "resume=True")
-    expected, found = checkpoint(before, STEPS), checkpoint(output, STEPS)
-    assert set(found) == set(expected)
+    expected, actual = checkpoint(before, STEPS), checkpoint(output, STEPS)
+    assert set(actual) == set(expected)
     for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        np.testing.assert_array_equal(actual[name], array, err_msg=name)
     if store == "mmap":
         for array in ("weight", "m", "v"):
             file = f"head_store/{array}.npy"
@@ -128,10 +128,10 @@ def test_other_ranks_go_on(config, straight, tmp_path, step):
     shutil.copytree(before / "checkpoints" / name, tmp_path / "checkpoints" / name)
     printed = run(2, config, tmp_path, "resume=True")
     assert "batch_size is now 6," in printed
-    expected, found = lines(before), lines(tmp_path)
+    expected, actual = lines(before), lines(tmp_path)
     for at in range(step + 1, min(STEPS, 12) + 1):  # a sample is drawn by each rank from its own classes
-        assert found[at] == pytest.approx(expected[at], rel=2e-4)
-    assert set(found) == set(range(step + 1, STEPS + 1))
+        assert actual[at] == pytest.approx(expected[at], rel=2e-4)
+    assert set(actual) == set(range(step + 1, STEPS + 1))
 
 
 def test_another_optimizer_begins_from_scratch_and_says_so(config, straight, tmp_path):

@@ -21,8 +21,8 @@ FLAT, SMALL_VIT = "tests/engine/flat_worker.py", "tests/engine/small_vit_worker.
 
 def losses(output):
     """{step: loss}"""
-    found = re.findall(r"Loss ([\d.]+) .*Global Step: (\d+)/", (output / "training.log").read_text())
-    return {int(step): float(loss) for loss, step in found}
+    actual = re.findall(r"Loss ([\d.]+) .*Global Step: (\d+)/", (output / "training.log").read_text())
+    return {int(step): float(loss) for loss, step in actual}
 
 
 def run_flat(ranks, config, output, *overrides):
@@ -57,9 +57,9 @@ def test_any_number_of_ranks_goes_on(config, straight, tmp_path, mode):
         printed = run_flat(ranks, config, output, mode, "batch_size=12", "resume=True")
         wanted = 12 // ranks
         assert f"batch_size is now {wanted}," in printed or wanted == 12
-        found = losses(output)
-        assert sorted(found) == list(range(step + 1, 9))
-        for number, loss in found.items():
+        actual = losses(output)
+        assert sorted(actual) == list(range(step + 1, 9))
+        for number, loss in actual.items():
             assert loss == pytest.approx(expected[number], rel=1e-4), (ranks, number)
         before = output
 
@@ -74,9 +74,9 @@ def test_with_all_centers_on_every_rank_the_numbers_are_the_same(config, straigh
     run_flat(2, config, second, mode, "batch_size=6", f"resume={first / step}")
     run_flat(2, config, third, mode, "batch_size=6", f"resume={straight(mode) / step}", "model_parallel=False")
     for output, begin in ((first, 0), (second, 4), (third, 4)):
-        found = losses(output)
-        assert sorted(found) == list(range(begin + 1, 9))
-        assert found == pytest.approx({number: expected[number] for number in found}, rel=1e-4)
+        actual = losses(output)
+        assert sorted(actual) == list(range(begin + 1, 9))
+        assert actual == pytest.approx({number: expected[number] for number in actual}, rel=1e-4)
 
 
 def test_ranks_that_cannot_share_the_global_batch_are_refused(config, straight, tmp_path):
@@ -95,9 +95,9 @@ def test_what_layers_draw_goes_on_to_the_last_bit(config, tmp_path, mode):
     run_ranks(2, SMALL_VIT, *settings, f"output={resumed}", f"resume={whole / 'checkpoints' / 'step-00000005'}")
     one, two = (output / "checkpoints" / "step-00000012" for output in (whole, resumed))
     for file in one.glob("*.safetensors"):
-        found = read_tensors(two / file.name)
+        actual = read_tensors(two / file.name)
         for name, array in read_tensors(file).items():
-            np.testing.assert_array_equal(found[name], array, err_msg=f"{file.name} {name}")
+            np.testing.assert_array_equal(actual[name], array, err_msg=f"{file.name} {name}")
 
 
 @pytest.mark.parametrize("whom", ["a rank", "all"])

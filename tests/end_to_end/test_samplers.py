@@ -28,10 +28,10 @@ def test_a_run_is_taken_up_with_the_same_batches(config, straight, tmp_path, ran
     name = f"step-{step:08d}"
     shutil.copytree(straight / "checkpoints" / name, tmp_path / "checkpoints" / name)
     run(ranks, config, tmp_path, f"phases={PHASES}", "resume=True")
-    expected, found = lines(straight), lines(tmp_path)
-    assert set(found) == set(range(step + 1, 13))
-    for at in found:
-        assert found[at] == pytest.approx(expected[at], rel=2e-4)
+    expected, actual = lines(straight), lines(tmp_path)
+    assert set(actual) == set(range(step + 1, 13))
+    for at in actual:
+        assert actual[at] == pytest.approx(expected[at], rel=2e-4)
     if ranks == 1:
         for each, array in checkpoint(straight, 12).items():
             np.testing.assert_array_equal(checkpoint(tmp_path, 12)[each], array, err_msg=each)

@@ -90,10 +90,10 @@ def test_resumed_run_is_the_same_to_the_last_bit(run, config, tmp_path, ranks, m
     train(ranks, config, tmp_path / "out", f"--{mode}", "resume=True", "keep_checkpoints=9", "val_targets=()")
     straight, resumed = (o / "checkpoints" / "step-00000012" for o in (output, tmp_path / "out"))
     for file in straight.glob("*.safetensors"):
-        expected, found = read_tensors(file), read_tensors(resumed / file.name)
-        assert expected.keys() == found.keys() and expected
+        expected, actual = read_tensors(file), read_tensors(resumed / file.name)
+        assert expected.keys() == actual.keys() and expected
         for name, array in expected.items():
-            np.testing.assert_array_equal(found[name], array, err_msg=f"{file.name} {name}")
+            np.testing.assert_array_equal(actual[name], array, err_msg=f"{file.name} {name}")
 
 
 @pytest.mark.parametrize(("ranks", "mode"), [(1, "graph"), (2, "eager")])

@@ -43,8 +43,8 @@ def ends(processes, seconds):
 
 @pytest.mark.parametrize("mode", ["--graph", "--eager"])
 def test_two_nodes_train_as_one_does(nodes, synthetic, tmp_path, mode):
-    found = ends(nodes.launch_both(RANK, "train.py", str(synthetic), mode, f"output={tmp_path / 'two'}"), 120)
-    assert [status for status, _ in found] == [0, 0], found
+    outcomes = ends(nodes.launch_both(RANK, "train.py", str(synthetic), mode, f"output={tmp_path / 'two'}"), 120)
+    assert [status for status, _ in outcomes] == [0, 0], outcomes
     run_ranks(2, "train.py", str(synthetic), mode, f"output={tmp_path / 'one'}")
     one, two = (tmp_path / name / "checkpoints" / "step-00000008" for name in ("one", "two"))
     for file in one.glob("*.safetensors"):
@@ -64,16 +64,16 @@ def test_kill_9_of_a_rank_ends_both_nodes_with_the_reason(nodes, synthetic, tmp_
         time.sleep(0.1)
     (rank,) = subprocess.run(["pgrep", "-P", str(processes[node].pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(rank), signal.SIGKILL)
-    found = ends(processes, 60)
-    assert [status for status, _ in found] == [128 + signal.SIGKILL] * 2
-    assert f"\nrank {node} was ended by SIGKILL" in "\n" + found[node][1]
-    assert f"\nnode {node}: rank {node} was ended by SIGKILL" in "\n" + found[1 - node][1]
+    outcomes = ends(processes, 60)
+    assert [status for status, _ in outcomes] == [128 + signal.SIGKILL] * 2
+    assert f"\nrank {node} was ended by SIGKILL" in "\n" + outcomes[node][1]
+    assert f"\nnode {node}: rank {node} was ended by SIGKILL" in "\n" + outcomes[1 - node][1]
 
 
 def test_a_python_error_of_a_rank_ends_both_nodes_with_its_sentence(nodes, synthetic, tmp_path):
     worker = "tests/end_to_end/breaking_worker.py"
     processes = nodes.launch_both(RANK, worker, str(synthetic), f"output={tmp_path}", BREAKING_RANK="1")
-    found = ends(processes, 60)
-    assert [status for status, _ in found] == [1, 1]
-    assert found[0][1].splitlines()[-1] == "node 1: rank 1 failed (IndexError: batch 4 out of range)."
-    assert found[1][1].splitlines()[-1] == "rank 1 failed (IndexError: batch 4 out of range)."
+    outcomes = ends(processes, 60)
+    assert [status for status, _ in outcomes] == [1, 1]
+    assert outcomes[0][1].splitlines()[-1] == "node 1: rank 1 failed (IndexError: batch 4 out of range)."
+    assert outcomes[1][1].splitlines()[-1] == "rank 1 failed (IndexError: batch 4 out of range)."

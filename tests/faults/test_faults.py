@@ -36,12 +36,12 @@ def disk(tmp_path):
             (notes / str(number)).write_bytes(content)
         for number, (name, path, other) in enumerate(calls):
             disk.apply(Call(number, name, True, Path("/work", path), Path("/work", other), "truncated"), notes)
-        found = []
+        actual = []
         for variant in (KEPT, UNDONE):
             folder = tmp_path / variant
             disk.write(folder, variant)
-            found.append({path.name: path.read_bytes() for path in folder.iterdir()})
-        return found
+            actual.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        return actual
 
     return left
 
@@ -58,8 +58,8 @@ def test_a_file_that_is_synced_has_its_bytes_and_maybe_not_its_name(disk):
 
 
 def test_a_name_is_there_when_its_folder_is_synced(disk):
-    found = disk(NEW, ("sync", "new", ""), OVER, ("sync", "", ""), synced=[(1, b"new")])
-    assert found == [{"old": b"new"}] * 2
+    actual = disk(NEW, ("sync", "new", ""), OVER, ("sync", "", ""), synced=[(1, b"new")])
+    assert actual == [{"old": b"new"}] * 2
 
 
 def test_a_file_that_is_opened_as_new_may_have_lost_what_it_held(disk):

@@ -46,31 +46,31 @@ EXEMPT = {
 
 
 def faults_of(tasks):
-    found = [(task, fate, said) for task, fate, said in run_tasks(tasks)]
-    assert len(found) == len(tasks)
-    return found
+    actual = [(task, fate, said) for task, fate, said in run_tasks(tasks)]
+    assert len(actual) == len(tasks)
+    return actual
 
 
 def test_damage_is_refused_or_harmless():
-    found = faults_of(mutations(None, _MUTATIONS * len(FORMATS), seed=2))
-    assert not [result for result in found if result[1] in FAULTS]
-    refused = {task["format"] for task, fate, _ in found if fate == REFUSED}
+    actual = faults_of(mutations(None, _MUTATIONS * len(FORMATS), seed=2))
+    assert not [result for result in actual if result[1] in FAULTS]
+    refused = {task["format"] for task, fate, _ in actual if fate == REFUSED}
     assert len(refused) > len(FORMATS) / 2  # the damage is such that most readers notice
 
 
 def test_crafted_files_are_refused():
-    found = faults_of(attacks())
-    assert not [result for result in found if result[1] in FAULTS]
-    accepted = [task["attack"] for task, fate, _ in found if fate == ACCEPTED]
+    actual = faults_of(attacks())
+    assert not [result for result in actual if result[1] in FAULTS]
+    accepted = [task["attack"] for task, fate, _ in actual if fate == ACCEPTED]
     assert not [name for name in accepted if not ATTACKS[name].harmless]
 
 
 def test_every_reader_of_files_has_a_mutator():
     covered = {module for form in FORMATS.values() for module in form.covers}
-    found = readers()
-    assert not found.keys() - covered - EXEMPT.keys(), "give the new reader a format in tests/fuzz/formats"
+    actual = readers()
+    assert not actual.keys() - covered - EXEMPT.keys(), "give the new reader a format in tests/fuzz/formats"
     assert not covered & EXEMPT.keys()
-    assert not EXEMPT.keys() - found.keys(), "it reads no files any more"
+    assert not EXEMPT.keys() - actual.keys(), "it reads no files any more"
 
 
 def test_formats_are_where_they_are_looked_for():

@@ -95,12 +95,12 @@ def test_values_are_the_formula(name, parameters, state):
     target, reshaped, penalty = FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)
     np.testing.assert_allclose(margin.target(rows).numpy(), target, atol=1e-12)
     if margin.reshapes_others:
-        found = margin.others(flow.tensor(others, dtype=flow.float64), rows).numpy()
-        np.testing.assert_allclose(found, reshaped, atol=1e-12)
+        actual = margin.others(flow.tensor(others, dtype=flow.float64), rows).numpy()
+        np.testing.assert_allclose(actual, reshaped, atol=1e-12)
     else:
         np.testing.assert_array_equal(reshaped, others)
-    found = margin.penalty(rows)
-    np.testing.assert_allclose(found.value.numpy() if found else 0 * norm, penalty, rtol=1e-12)
+    actual = margin.penalty(rows)
+    np.testing.assert_allclose(actual.value.numpy() if actual else 0 * norm, penalty, rtol=1e-12)
     assert max(target.max(), reshaped.max()) * margin.scale <= margin.bound
 
 
@@ -108,9 +108,9 @@ def test_values_are_the_formula(name, parameters, state):
 def test_statistics_are_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
     cosine, norm, others = rows_of(ANGLES, NORMS)
-    found = margin.statistics(flow.tensor(others, dtype=flow.float64), tensors(cosine, norm, state))
+    actual = margin.statistics(flow.tensor(others, dtype=flow.float64), tensors(cosine, norm, state))
     expected = statistics(name, cosine, others, state, **parameters)
-    for part, values in zip(found, expected.values(), strict=True):
+    for part, values in zip(actual, expected.values(), strict=True):
         np.testing.assert_allclose(part.numpy().sum(axis=1, keepdims=True), values, rtol=1e-12, atol=1e-12)
 
 
@@ -119,10 +119,10 @@ def test_the_next_state_is_the_formula(name, parameters, state):
     margin, state = made(name, parameters, state)
     cosine, norm, others = rows_of(ANGLES, NORMS)
     sums = statistics(name, cosine, others, state, **parameters)
-    found = margin.next_state(tensors(cosine, norm, state, sums))
+    actual = margin.next_state(tensors(cosine, norm, state, sums))
     expected = next_state(name, cosine, norm, {**state, **sums}, **parameters)
-    assert set(found) == set(expected) == set(margin.state)
-    for key, value in found.items():
+    assert set(actual) == set(expected) == set(margin.state)
+    for key, value in actual.items():
         assert value.shape == (1, 1)
         np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-12)
     one = {name: column[:1] for name, column in sums.items()}
@@ -141,31 +141,31 @@ def test_slopes_are_those_of_the_formula(name, parameters, state):
         return FORMULAS[name](cosine, norm, others, {**state, **more}, **parameters)[part]
 
     if name in PARTIAL_SLOPES:
-        for found, expected in zip(
+        for actual, expected in zip(
             (margin.slope(rows), margin.others_slope(flow.tensor(others, dtype=flow.float64), rows)),
             PARTIAL_SLOPES[name](cosine, others, **parameters),
             strict=True,
         ):
-            np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+            np.testing.assert_allclose(actual.numpy(), expected, atol=1e-12)
         return
     slope = derivative(lambda t: formula(0, cosine=np.cos(t)), theta, 1e-7) / -np.sin(theta)
     if parameters.get("gradient") == "straight_through":
         slope = np.ones_like(cosine)
     np.testing.assert_allclose(margin.slope(rows).numpy(), slope, rtol=1e-5, atol=1e-5)
 
-    found, by_norm = margin.norm_slope(rows), derivative(lambda n: formula(0, norm=n), norm)
+    actual, by_norm = margin.norm_slope(rows), derivative(lambda n: formula(0, norm=n), norm)
     if name in NORM_WITHOUT_GRADIENT:
-        assert found is None and np.abs(by_norm).max() > 1e-4
+        assert actual is None and np.abs(by_norm).max() > 1e-4
     else:
-        np.testing.assert_allclose(0 * norm if found is None else found.numpy(), by_norm, atol=1e-8)
+        np.testing.assert_allclose(0 * norm if actual is None else actual.numpy(), by_norm, atol=1e-8)
 
     if margin.reshapes_others:
-        found = margin.others_slope(flow.tensor(others, dtype=flow.float64), rows).numpy()
-        np.testing.assert_allclose(found, derivative(lambda c: formula(1, others=c), others), atol=1e-8)
+        actual = margin.others_slope(flow.tensor(others, dtype=flow.float64), rows).numpy()
+        np.testing.assert_allclose(actual, derivative(lambda c: formula(1, others=c), others), atol=1e-8)
 
     penalty, by_norm = margin.penalty(rows) or Penalty(), derivative(lambda n: formula(2, norm=n), norm)
-    found = 0 * norm if penalty.by_norm is None else penalty.by_norm.numpy()
-    np.testing.assert_allclose(found, by_norm, rtol=1e-7, atol=1e-8)
+    actual = 0 * norm if penalty.by_norm is None else penalty.by_norm.numpy()
+    np.testing.assert_allclose(actual, by_norm, rtol=1e-7, atol=1e-8)
 
     slopes = margin.parameter_slopes(rows)
     assert set(slopes) == set(margin.parameters) >= set(penalty.by_parameters)
@@ -174,9 +174,9 @@ def test_slopes_are_those_of_the_formula(name, parameters, state):
         def by_parameter(values, parameter=parameter):
             return FORMULAS[name](cosine, norm, others, {**state, **more, parameter: values}, **parameters)
 
-        for part, found in ((0, slopes[parameter].numpy()), (2, penalty.by_parameters[parameter].numpy())):
+        for part, actual in ((0, slopes[parameter].numpy()), (2, penalty.by_parameters[parameter].numpy())):
             expected = derivative(lambda values, part=part: by_parameter(values)[part], more[parameter])
-            np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-8)
+            np.testing.assert_allclose(actual, expected, rtol=1e-7, atol=1e-8)
 
 
 @EACH_CASE

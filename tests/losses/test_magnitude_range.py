@@ -11,13 +11,13 @@ from utils.errors import UserError
 
 @pytest.mark.parametrize(("name", "l_m", "s"), [("magface", 0.45, 64), ("magcosface", 0.35, 32)])
 def test_the_proposed_range_satisfies_the_loss(name, l_m, s):
-    found = propose_range(np.array([9.012, 17.3, 31.12]), l_m, 0.8, s)
-    assert (found.l_a, found.u_a) == (8.1, 35)
+    actual = propose_range(np.array([9.012, 17.3, 31.12]), l_m, 0.8, s)
+    assert (actual.l_a, actual.u_a) == (8.1, 35)
     for factor, advised in ((1.001, False), (0.999, True)):  # losses/magface.py says so when lambda_g is too small
-        called, parameters = parse_call(found.loss(name, 0))
-        parameters["lambda_g"] = found.least_lambda * factor
+        called, parameters = parse_call(actual.loss(name, 0))
+        parameters["lambda_g"] = actual.least_lambda * factor
         assert bool(make_margin(called, **parameters).advice) == advised
-    called, parameters = parse_call(found.loss(name, found.proposed_lambda))
+    called, parameters = parse_call(actual.loss(name, actual.proposed_lambda))
     assert called == name and not make_margin(called, **parameters).advice
 
 
@@ -26,8 +26,8 @@ def test_the_proposed_range_satisfies_the_loss(name, l_m, s):
     [((120.0, 456.0), (100, 510)), ((0.0123, 0.97), (0.011, 1.1)), ((1.0, 1.0), (0.9, 1.1)), ((11.2, 90.8), (10, 100))],
 )
 def test_ranges_end_outside_all_magnitudes(magnitudes, expected):
-    found = propose_range(np.array(magnitudes), 0.45, 0.8, 64)
-    assert (found.l_a, found.u_a) == pytest.approx(expected)
+    actual = propose_range(np.array(magnitudes), 0.45, 0.8, 64)
+    assert (actual.l_a, actual.u_a) == pytest.approx(expected)
 
 
 def test_the_papers_ranges_have_their_bounds():

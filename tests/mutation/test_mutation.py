@@ -24,8 +24,8 @@ def least(values: list[int], above: int = 0) -> int:
 
 
 def test_a_file_has_these_faults():
-    found = [(fault.line, fault.before, fault.after) for fault in faults_of(TEXT.encode())]
-    assert found == [
+    actual = [(fault.line, fault.before, fault.after) for fault in faults_of(TEXT.encode())]
+    assert actual == [
         (3, "3", "(4)"),
         (6, "0", "(1)"),
         (7, "value > above", "(value >= above)"),
@@ -68,10 +68,10 @@ def small(tmp_path, monkeypatch):
 
 def test_what_survives_is_told_and_the_repository_stays_as_it_is(small, tmp_path, capsys):
     before = {path: path.read_bytes() for path in small.rglob("*.py")}
-    found = tmp_path / "found.json"
-    assert run.main(["room", "--json", str(found)]) == 1
+    report = tmp_path / "found.json"
+    assert run.main(["room", "--json", str(report)]) == 1
     assert {path: path.read_bytes() for path in small.rglob("*.py")} == before
-    results = [json.loads(line) for line in found.read_text().splitlines()]
+    results = [json.loads(line) for line in report.read_text().splitlines()]
     fates = {(result["line"], result["after"]): result["fate"] for result in results}
     assert fates == {(2, "(x - x)"): "killed", (6, "(x / 3)"): "survived", (6, "(4)"): "survived"}
     assert "test_sums.py::test_it" in results[0]["by"]
@@ -79,7 +79,7 @@ def test_what_survives_is_told_and_the_repository_stays_as_it_is(small, tmp_path
     (small / "tests/room/test_unseen.py").write_text(
         "from room.sums import unseen\n\n\ndef test_it():\n    assert unseen(2) == 6\n"
     )
-    assert run.main(["room", "--again", str(found), "--nearest", "--passed"]) == 0
+    assert run.main(["room", "--again", str(report), "--nearest", "--passed"]) == 0
     assert "2 faults, 2 found, 0 survived" in capsys.readouterr().out
 
 

@@ -31,9 +31,9 @@ def test_a_gradient_of_almost_nothing_is_divided_by_eps_too(name):
     rule = make_optimizer(name, weight_decay=0.0)
     w, gradient = np.zeros((1, 2)), np.full((1, 2), 1e-8)
     expected, _ = OPTIMIZERS[name](w.copy(), {}, gradient, 1.0, 0.0, 1)
-    found, _ = rule.update(w, (np.zeros((1, 2)), np.zeros((1, 2))), gradient.copy(), 1.0, 0)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    np.testing.assert_allclose(found, -0.5, rtol=1e-6)
+    actual, _ = rule.update(w, (np.zeros((1, 2)), np.zeros((1, 2))), gradient.copy(), 1.0, 0)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    np.testing.assert_allclose(actual, -0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("own", "wanted"), [("None", 0.1), ("0.3", 0.3), ("0.0", 0.0)])

@@ -14,22 +14,22 @@ CONFIG, CPU = "speed_head", ["device=cpu", "batch_size=32"]
     ("ranks", "head"), [(1, ["num_classes=50000"]), (2, ["num_classes=100000", "sample_rate=0.1"])]
 )
 def test_the_planner_is_within_a_tenth_of_a_run(ranks, head):
-    found = measure(CONFIG, [*CPU, *head], ranks, steps=1)
-    assert isinstance(found, Measured) and found.step_seconds > 0
+    actual = measure(CONFIG, [*CPU, *head], ranks, steps=1)
+    assert isinstance(actual, Measured) and actual.step_seconds > 0
     cfg = load_config(CONFIG, [*CPU, *head])
     predicted = Planner(cfg, ranks, "cpu").predict(cfg.num_classes).host_total
-    assert predicted == pytest.approx(found.peak, rel=0.1)
+    assert predicted == pytest.approx(actual.peak, rel=0.1)
 
 
 def test_the_backbone_is_timed_alone_where_that_is_asked_for():
-    found = measure(CONFIG, [*CPU, "num_classes=30000", "sample_rate=0.5"], 1, steps=2, backbone=True)
-    assert 0 <= found.head_share < 1
+    actual = measure(CONFIG, [*CPU, "num_classes=30000", "sample_rate=0.5"], 1, steps=2, backbone=True)
+    assert 0 <= actual.head_share < 1
 
 
 def test_a_run_over_its_limit_is_a_result():
-    found = measure(CONFIG, [*CPU, "num_classes=3000000"], 1, limit=900 << 20)
-    assert isinstance(found, OutOfMemory) and "more than its limit" in found.reason
-    assert found.peak > 900 << 20
+    actual = measure(CONFIG, [*CPU, "num_classes=3000000"], 1, limit=900 << 20)
+    assert isinstance(actual, OutOfMemory) and "more than its limit" in actual.reason
+    assert actual.peak > 900 << 20
 
 
 def test_a_run_that_fails_otherwise_is_not():

@@ -21,9 +21,9 @@ def planner(ranks: int = 1, device: str = "cpu", *overrides: str) -> Planner:
 
 def test_the_full_layer_holds_weights_and_momentum_of_its_share():
     for ranks in (1, 2, 4):
-        found = planner(ranks).predict(400_000).host
-        assert found["head weight"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
-        assert found["head momentum"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
+        actual = planner(ranks).predict(400_000).host
+        assert actual["head weight"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
+        assert actual["head momentum"] == pytest.approx(400_000 / ranks * 512 * 4, rel=1e-6)
 
 
 def test_the_store_of_sampled_centers_is_as_large_as_its_type():
@@ -35,10 +35,10 @@ def test_the_store_of_sampled_centers_is_as_large_as_its_type():
 
 
 def test_centers_in_files_take_disk_and_no_memory():
-    found = planner().predict(1_000_000, sample_rate=0.1, head_store="mmap")
-    assert found.files == 1_000_000 * 512 * 8 and "head momentum" not in found.host
+    actual = planner().predict(1_000_000, sample_rate=0.1, head_store="mmap")
+    assert actual.files == 1_000_000 * 512 * 8 and "head momentum" not in actual.host
     shared = planner(2).predict(1_000_000, sample_rate=0.1, head_store="mmap")
-    assert shared.files == found.files
+    assert shared.files == actual.files
 
 
 @pytest.mark.parametrize("head", [{}, {"sample_rate": 0.1}, {"sample_rate": 0.1, "head_dtype": "float16"}])
@@ -54,8 +54,8 @@ def test_activations_are_in_proportion_to_the_batch():
 
 
 def test_a_positive_sample_is_never_cut():
-    found = planner(1, "cpu", "batch_size=64").predict(1000, sample_rate=0.01)
-    assert found.host["normalized centers"] == 64 * (512 * 4 + 4)
+    actual = planner(1, "cpu", "batch_size=64").predict(1000, sample_rate=0.01)
+    assert actual.host["normalized centers"] == 64 * (512 * 4 + 4)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -109,8 +109,8 @@ def test_faces_of_another_size(photos, done, tmp_path, capsys):
     assert json.loads((tmp_path / "out/report/summary.json").read_text())["image_size"] == list(size)
     name = lines(done)["Eileen/astronaut.png"]["face"]
     usual = fitted(read_image(done / "faces" / name), ImageShape(*size)).astype(int)
-    found = RecordImages(tmp_path / "out/ofrecord").decode(0, 5)
-    assert min(np.abs(face - usual).mean() for face in found) < 6, "the same framing"
+    actual = RecordImages(tmp_path / "out/ofrecord").decode(0, 5)
+    assert min(np.abs(face - usual).mean() for face in actual) < 6, "the same framing"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"ofrecord", "report"}
 
 

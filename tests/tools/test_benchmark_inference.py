@@ -26,11 +26,11 @@ def test_every_head_precision_and_number_of_threads(capsys, tmp_path):
     assert report["machine"]["cores"] >= 1 and report["embedding_size"] == 16
     small = "mobilenet_v3_small(width=0.25, output='{}')"
     names = [small.format("gdc"), small.format("f"), "mbf_tiny"]  # the last has one head, and is there once
-    found = {(speed["network"], speed["precision"]): speed for speed in report["speeds"]}
-    assert [*found] == [(name, precision) for name in names for precision in ("fp32", "fp16", "int8")]
-    assert all(speed["ms"].keys() == speed["cpu_ms"].keys() == {"1", "2"} for speed in found.values())
-    whole = found["mbf_tiny", "fp32"]["onnx_bytes"]
-    assert found["mbf_tiny", "fp16"]["onnx_bytes"] < 0.55 * whole > 1.5 * found["mbf_tiny", "int8"]["onnx_bytes"]
+    actual = {(speed["network"], speed["precision"]): speed for speed in report["speeds"]}
+    assert [*actual] == [(name, precision) for name in names for precision in ("fp32", "fp16", "int8")]
+    assert all(speed["ms"].keys() == speed["cpu_ms"].keys() == {"1", "2"} for speed in actual.values())
+    whole = actual["mbf_tiny", "fp32"]["onnx_bytes"]
+    assert actual["mbf_tiny", "fp16"]["onnx_bytes"] < 0.55 * whole > 1.5 * actual["mbf_tiny", "int8"]["onnx_bytes"]
 
     words = [text.text for text in ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert {*names, "ms, 2 thread(s)", "MB of the file", "fp16"} <= set(words)
@@ -69,5 +69,5 @@ def test_mistakes(arguments, words):
 
 def test_a_network_that_cannot_be_made_is_left_out(capsys):
     main(["mbf_tiny", "vit_t(drop_path=2)", "--precisions", "fp32", "--threads", "1", *SMALL])
-    found = capsys.readouterr()
-    assert "mbf_tiny" in found.out and found.err.startswith("vit_t(drop_path=2): ")
+    actual = capsys.readouterr()
+    assert "mbf_tiny" in actual.out and actual.err.startswith("vit_t(drop_path=2): ")

@@ -47,8 +47,8 @@ def test_subset_merge_and_split_give_every_image_back(source, tmp_path):
     assert "train/held_out.bin: 40 pairs; verify on them with val_targets=held_out\n" in done.stdout
     merged = run("merge", "split/train", "split/held_out", "--out", "merged", "--num_part", 7, cwd=tmp_path)
     assert "72 images of 12 identities in 7 parts\nDone: merged\n" in merged.stdout
-    found = sorted(digests(read_records(tmp_path / "merged")).values())
-    assert found == sorted(digests(read_records(source)).values())
+    actual = sorted(digests(read_records(tmp_path / "merged")).values())
+    assert actual == sorted(digests(read_records(source)).values())
     main(["subset", str(tmp_path / "merged"), "--out", str(tmp_path / "few"), "--max_images", "2", "--workers", "1"])
     assert Manifest.load(tmp_path / "few").num_records == 24
 

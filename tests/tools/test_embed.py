@@ -55,11 +55,11 @@ def folder(tmp_path_factory, faces):
 
 def check(out, model, faces):
     """Some of the embeddings in `out` against OneFlow's."""
-    found, every = np.load(out), slice(None, None, 37)
+    actual, every = np.load(out), slice(None, None, 37)
     embedder, images = load_backbone_embedder(model), faces[every]
     wanted = np.stack([embedder(images), embedder(np.ascontiguousarray(images[:, :, ::-1]))], axis=1)
-    assert found.dtype == np.float32 and len(found) == len(faces)
-    assert np.abs(found[every] - wanted[:, : found.shape[1]]).max() < 1e-4 * np.abs(wanted).max()
+    assert actual.dtype == np.float32 and len(actual) == len(faces)
+    assert np.abs(actual[every] - wanted[:, : actual.shape[1]]).max() < 1e-4 * np.abs(wanted).max()
 
 
 def test_two_processes_and_a_list(tmp_path, model, folder, faces):
@@ -86,9 +86,9 @@ def test_names_of_any_bytes_and_links_that_lead_back(tmp_path, model, faces):
     (tmp_path / odd / "loop").symlink_to("loop")
     listed = [name for name in names if b"\n" not in name]
     (tmp_path / "list.txt").write_bytes(b"".join(b'"%s/more/%s"\n' % (os.fsencode(odd), name) for name in listed))
-    for source, out, found in ((odd, "folder.npy", sorted(names)), ("list.txt", "list.npy", listed)):
+    for source, out, actual in ((odd, "folder.npy", sorted(names)), ("list.txt", "list.npy", listed)):
         embed(tmp_path / source, "--model_path", model, "--out", tmp_path / out)
-        check(tmp_path / out, model, faces[[names.index(name) for name in found]])
+        check(tmp_path / out, model, faces[[names.index(name) for name in actual]])
         about = json.loads((tmp_path / out).with_suffix(".json").read_text())
         assert about["source"] == str((tmp_path / source).resolve())
     os.mkfifo(tmp_path / odd / "pipe.bmp")

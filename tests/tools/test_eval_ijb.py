@@ -59,16 +59,16 @@ def agrees(result: dict, release: Path, embeddings: np.ndarray) -> None:
 
 
 def test_embeddings_are_those_of_aligned_crops_and_their_mirror_images(evaluated, release, model):
-    found = np.load(evaluated[0] / "IJBC.npy")
+    actual = np.load(evaluated[0] / "IJBC.npy")
     lines = (release / "IJBC/meta/ijbc_name_5pts_score.txt").read_text().splitlines()
-    assert found.shape == (len(lines), 2, 16) and found.dtype == np.float32
+    assert actual.shape == (len(lines), 2, 16) and actual.dtype == np.float32
     faces = []
     for name, *numbers in (line.split() for line in lines[::7]):
         picture = cv2.imread(str(release / "IJBC/loose_crop" / name))[:, :, ::-1]
         faces.append(align(np.ascontiguousarray(picture), np.float32(numbers[:10]).reshape(5, 2)))
     faces, embedder = np.stack(faces), load_backbone_embedder(model)
     wanted = np.stack([embedder(faces), embedder(np.ascontiguousarray(faces[:, :, ::-1]))], axis=1)
-    assert np.abs(found[::7] - wanted).max() < 1e-4 * np.abs(wanted).max()
+    assert np.abs(actual[::7] - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
 def test_figures_are_as_defined_and_written_in_all_forms(evaluated, release, model):

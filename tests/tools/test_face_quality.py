@@ -38,8 +38,8 @@ def test_scores_and_the_loss_to_paste(folder, tmp_path):
     rows = list(csv.DictReader((out / "quality.csv").open()))
     embedder = load_backbone_embedder(model)
     wanted = np.linalg.norm(embedder(drawn_faces(30)), axis=1)
-    found = np.array([float(row["magnitude"]) for row in sorted(rows, key=lambda row: int(row["number"]))])
-    np.testing.assert_allclose(found, wanted, rtol=1e-3)
+    actual = np.array([float(row["magnitude"]) for row in sorted(rows, key=lambda row: int(row["number"]))])
+    np.testing.assert_allclose(actual, wanted, rtol=1e-3)
     assert rows[0]["image"] == f"a face {wanted.argmin():02}.png"
     assert {path.name for path in out.iterdir()} >= {"quality.csv", "sheet.png", "histogram.png", "embeddings.npy"}
     pasted = re.search(r"'(loss=magface\(.*\))'", said)[1]

@@ -42,8 +42,8 @@ def test_sizes_and_times_as_csv(capsys):
 
 def test_a_network_that_cannot_take_the_images_is_left_out(capsys):
     main(["mobilenet", "mobilenet_v2", "--image_size", "24", "24"])
-    found = capsys.readouterr()
-    assert found.out.count("mobilenet") == 1 and found.err.startswith(
+    actual = capsys.readouterr()
+    assert actual.out.count("mobilenet") == 1 and actual.err.startswith(
         "mobilenet: this network needs images of at least"
     )
     with pytest.raises(UserError, match="at least 32x32"):

@@ -118,8 +118,8 @@ def test_the_threshold_is_that_of_the_weights_if_they_were_verified(world, tmp_p
     assert (party["threshold"], party["threshold_from"]) == (0.363, "SFace")
     assert "was never verified, so 0.363 of another model is the threshold" in capsys.readouterr().err
     model = shutil.copy(world / "model.onnx", tmp_path / "verified.onnx")
-    found = {"cosine": 0.9999, "accuracy": 0.97, "pairs": 20, "same": 10}
-    store_thresholds(model, model_digest(model), {"mine": found})
+    actual = {"cosine": 0.9999, "accuracy": 0.97, "pairs": 20, "same": 10}
+    store_thresholds(model, model_digest(model), {"mine": actual})
     (party,) = search(world, tmp_path / "b", model=model)
     assert (party["threshold"], party["threshold_from"]) == (0.9999, "mine")
     assert None in {face["name"] for face in party["faces"]}

@@ -59,8 +59,8 @@ def test_embeddings_are_torchs_in_both_directions(torch_python, tmp_path, networ
     arguments = [tmp_path / "backbone.pth", "--out", tmp_path / "ours", bridge]
     import_weights.main(list(map(str, arguments)))
     assert load_backbone(tmp_path / "ours")[1]["network"] == network
-    found = load_embedder(tmp_path / "ours")(images)
-    assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+    actual = load_embedder(tmp_path / "ours")(images)
+    assert np.abs(actual - wanted).max() < 1e-5 * np.abs(wanted).max()
 
     export_weights.main(list(map(str, [tmp_path / "ours", "--out", tmp_path / "back.pth", bridge])))
     assert np.array_equal(torch_side("embed", tmp_path / "back.pth"), wanted)
@@ -135,8 +135,8 @@ def test_checkpoints_of_others_give_the_same_embeddings(torch_python, peers, tmp
     _, about = load_backbone(tmp_path / "ours")
     assert (about["network"], about["input"]) == ("r18", f"RGB, 112x112, {takes}, NCHW float32")
     wanted = np.load(peers / f"{Path(file).stem}.npy")
-    found = load_backbone_embedder(tmp_path / "ours")(np.load(peers / "images.npy"))
-    assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+    actual = load_backbone_embedder(tmp_path / "ours")(np.load(peers / "images.npy"))
+    assert np.abs(actual - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
 def test_our_pixels_for_magface_change_little(torch_python, peers, tmp_path):
@@ -145,9 +145,9 @@ def test_our_pixels_for_magface_change_little(torch_python, peers, tmp_path):
     import_weights.main(list(map(str, arguments)))
     assert "(x / 255 - 0.5) / 0.5" in load_backbone(tmp_path / "ours")[1]["input"]
     wanted = np.load(peers / "magface.npy")
-    found = load_backbone_embedder(tmp_path / "ours")(np.load(peers / "images.npy"))
-    cosines = (found * wanted).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
-    assert cosines.min() > 0.99 and np.abs(found - wanted).max() > 1e-4
+    actual = load_backbone_embedder(tmp_path / "ours")(np.load(peers / "images.npy"))
+    cosines = (actual * wanted).sum(1) / np.linalg.norm(actual, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert cosines.min() > 0.99 and np.abs(actual - wanted).max() > 1e-4
 
 
 def test_who_trained_it_decides_what_it_takes(torch_python, peers, tmp_path):
