@@ -1,6 +1,7 @@
 """How fast whole training steps are on a CPU: ours, OneFlow as it is, and PyTorch on as many cores. Not a test:
 
     python -m tests.benchmarks.bench_cpu_speed [--networks r18 r50 mbf] [--batch 16] [--rounds 2] [--out FILE.json]
+    python -m tests.benchmarks.bench_cpu_speed --networks mbf --neighbors 2 --only ours      beside two busy processes
 
 Each way is measured as 2 ranks of one thread and as one rank of 2 threads (on --cores 2), PyTorch also with channels
 first and last. Every measurement is a run of its own, and the ways take turns, because machines have moods. Prints
@@ -9,6 +10,7 @@ writes JSON and a plot beside it. PyTorch takes part if a Python has it (tests/t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.ranks import launch_command
@@ -66,7 +69,7 @@ def work(network: str, kernels: bool, batch: int, steps: int) -> None:
 
 def ways(arguments: argparse.Namespace, network: str) -> dict[str, tuple[list[str], dict[str, str], int]]:
     """By name: a command, its environment, and how many processes share a batch."""
-    cores, found = arguments.cores, {}
+    cores, by_name = arguments.cores, {}
     for processes in dict.fromkeys((cores, 1)):
         threads = cores // processes
         share = f"{processes} x {threads}"
@@ -75,13 +78,13 @@ def ways(arguments: argparse.Namespace, network: str) -> dict[str, tuple[list[st
         for name, kernels in OURS.items():
             settings = ["--worker", network, kernels, str(arguments.batch // processes), str(arguments.steps)]
             command = launch_command(processes, str(Path(__file__).relative_to(ROOT)), *settings)
-            found[f"{name}, {share}"] = command, environment, processes
+            by_name[f"{name}, {share}"] = command, environment, processes
         if python := find_torch_python():
             for layout in ("first", "last"):
                 counts = map(str, (arguments.batch, arguments.steps, threads, processes))
                 command = [python, "-m", "tests.benchmarks.torch_step", network, *counts, layout]
-                found[f"PyTorch, {share}, channels {layout}"] = command, environment, processes
-    return found
+                by_name[f"PyTorch, {share}, channels {layout}"] = command, environment, processes
+    return by_name
 
 
 def measure(command: list[str], environment: dict[str, str]) -> dict:
@@ -90,6 +93,18 @@ def measure(command: list[str], environment: dict[str, str]) -> dict:
     if not lines:
         sys.exit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return json.loads(lines[0].split(_MARK)[1])
+
+
+@contextlib.contextmanager
+def busy_neighbors(count: int) -> Iterator[None]:
+    """So many processes that compute all the time, each with a thread."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def summarize(results: list[dict], images: int, processes: int) -> dict[str, float]:
@@ -127,6 +142,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="images of all ranks together")
     parser.add_argument("--steps", type=int, default=4, help="per measurement, after two to warm up")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each way")
+    parser.add_argument("--neighbors", type=int, default=0, help="busy processes beside each measurement")
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="ways with one of these in their name")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/cpu_speed.json"))
     arguments = parser.parse_args()
@@ -138,7 +154,8 @@ def main() -> None:
         results: dict[str, list[dict]] = {name: [] for name in table}
         for _ in range(arguments.rounds):
             for name, (command, environment, _) in table.items():
-                results[name].append(measure(command, environment))
+                with busy_neighbors(arguments.neighbors):
+                    results[name].append(measure(command, environment))
         report[network] = {n: summarize(results[n], arguments.batch, table[n][2]) for n in table}
         best = max((row["img_per_second"] for n, row in report[network].items() if "PyTorch" in n), default=None)
         for name, row in report[network].items():
