@@ -11,9 +11,10 @@ import numpy as np
 def combined(cosine, norm, others, state, m1=1.0, m2=0.5, m3=0.0, gradient="exact"):
     """cos(m1 theta + m2) - m3 up to pi, then mirrored down, each turn 2 lower; or arcface_torch's, which rises again
     past pi and has m3 alone if there is one."""
+    theta = np.arccos(np.clip(cosine, -1, 1))  # rounding overshoots the ends
     if gradient == "straight_through":
-        return (cosine - m3 if m3 > 0 else np.cos(m1 * np.arccos(cosine) + m2)), others, 0 * norm
-    angle = m1 * np.arccos(cosine) + m2
+        return (cosine - m3 if m3 > 0 else np.cos(m1 * theta + m2)), others, 0 * norm
+    angle = m1 * theta + m2
     turns = 0 * angle
     for _ in range(8):
         angle, turns = np.where(angle > np.pi, [angle - np.pi, turns + 1], [angle, turns])
