@@ -37,18 +37,35 @@ class Head:
         self.calls.append(("update", sample.step, step, lr, updates))
 
 
+BATCH = Batch(np.zeros((2, 4)), np.array([0, 1]), np.array([5, 3]))
+
+
+class Inner:
+    """Notes what it runs with: (inputs, rate)."""
+
+    trains = True
+
+    def __init__(self):
+        self.calls = []
+
+    def run(self, images, slots, state, inputs, rate):
+        self.calls.append((inputs, rate))
+        return {"state": {}, "results": {}, "losses": {}}
+
+    def restore(self, state):
+        pass
+
+
+def rate(step):
+    return (step + 1) / 8
+
+
 def trained(prefetches, multipliers):
-    head, rates = Head(prefetches), []
-    inner = SimpleNamespace(
-        trains=True,
-        run=lambda images, slots, state, inputs, rate: rates.append(rate) or {"state": {}, "results": {}, "losses": {}},
-    )
-    rules = ParameterRules(0.0, multipliers, (), True)
-    step = TrainStep(inner, head, lambda step: (step + 1) / 8, rules, ALONE)
-    batch = Batch(np.zeros((2, 4)), np.array([0, 1]), np.array([0, 1]))
-    for upcoming in (batch.labels, batch.labels, None):
-        step(batch, upcoming)
-    assert rates == [1 / 8, 2 / 8, 3 / 8]
+    head, inner = Head(prefetches), Inner()
+    step = TrainStep(inner, head, rate, ParameterRules(0.0, multipliers, (), True), ALONE)
+    for upcoming in (BATCH.labels, BATCH.labels, None):
+        step(BATCH, upcoming)
+    assert inner.calls == [({}, 1 / 8), ({}, 2 / 8), ({}, 3 / 8)]
     return head.calls
 
 
@@ -76,3 +93,14 @@ def test_what_is_fetched_ahead_has_the_rate_of_the_coming_step():
         ("place", 2, 2, 3 / 8, "centers of 2"),
         ("update", 2, 2, 3 / 8, 2),
     ]
+
+
+def test_layers_draw_by_the_step_of_the_run_and_the_records():
+    inner, rules = Inner(), ParameterRules(0.0, {}, (), True)
+    draws = SimpleNamespace(draw=lambda seed, step, records: {"kept": (seed, step, *records)})
+    step = TrainStep(inner, Head(False), rate, rules, ALONE, seed=9, draws=draws)
+    step(BATCH)
+    step(BATCH)
+    step.restore(1000, {})
+    step(BATCH)
+    assert inner.calls == [({"kept": (9, at, 5, 3)}, rate(at)) for at in (0, 1, 1000)]
