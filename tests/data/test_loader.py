@@ -113,6 +113,13 @@ def test_records_are_the_numbers_of_the_dataset(dataset):
         np.testing.assert_array_equal([label_of(dataset, record) for record in records], labels)
 
 
+def test_mirroring_is_drawn_for_each_place_of_the_global_batches_anew_in_each_epoch(dataset):
+    for epoch in (0, 1, 2):
+        loaders = [RecordLoader(dataset, 8, rank, 2, seed=3) for rank in (0, 1)]
+        seen = [[batch.mirrored for batch in loader.epoch(epoch)] for loader in loaders]
+        np.testing.assert_array_equal(np.concatenate(seen, axis=1).ravel(), mirrored_places(RECORDS, 3, epoch)[:64])
+
+
 def label_of(dataset: Path, record: int) -> int:
     """The label of a record, by the indices of all parts, one after the other."""
     parts = sorted(path for path in dataset.glob("part-*") if path.suffix == "")
@@ -258,12 +265,14 @@ def test_a_set_whose_manifest_says_another_size_is_named(tmp_path):
         list(RecordLoader(folder, 3).epoch(0))
 
 
-def test_an_image_that_rots_after_conversion_is_named(dataset, tmp_path):
+@pytest.mark.parametrize("size", [None, (96, 112), (112, 96)])
+def test_an_image_that_rots_after_conversion_is_named_and_one_that_has_another_size(dataset, tmp_path, size):
     folder = damaged(dataset, tmp_path)
     part = folder / part_name(1)
-    entry = np.load(index_path(part))[3]
+    offset, length = (int(np.load(index_path(part))[3][name]) for name in ("offset", "length"))
+    image = jpegs(1, size)[0][:length] if size else bytes(64)
     content = bytearray(part.read_bytes())
-    content[entry["offset"] : entry["offset"] + 64] = bytes(64)
+    content[offset : offset + length] = image.ljust(length, b"\0")
     part.write_bytes(content)
     with pytest.raises(UserError, match=r"record 3 of .*part-00001"):
         list(RecordLoader(folder, 5, verify_data="off").epoch(0))
