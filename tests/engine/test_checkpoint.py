@@ -73,11 +73,23 @@ def test_a_checkpoint_in_the_names_of_before_is_read(tmp_path):
     np.testing.assert_array_equal(centers.read("last_step", 2, 5), [2, 3, 4])
 
 
+def test_all_of_a_steps_state_comes_back(tmp_path):
+    """The loss scale of AMP and its counts too, each in its type."""
+    counts = {"updates": 5, "skipped": 2, "center_updates": 7, "good_steps": 1999}
+    state = {"backbone.fc.weight/m": numbers(7), **{name: np.array([count]) for name, count in counts.items()}}
+    state |= {"loss_scale": np.array([2.0**20], np.float32), "loss.t": np.array([0.5], np.float32)}
+    found = Checkpoint(save(tmp_path, 7, state=state), OneRank()).state()
+    assert found.keys() == state.keys()
+    for name, array in state.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
 class OtherRankFails(OneRank):
     """One of two ranks, the other of which fails in the collective with this number."""
 
-    def __init__(self, number):
-        self._left = number
+    def __init__(self, number, rank=0):
+        self._left, self.rank, self.is_main = number, rank, rank == 0
 
     def sum_over_ranks(self, array):
         self._left -= 1
