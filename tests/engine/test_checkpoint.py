@@ -105,6 +105,13 @@ def test_what_another_rank_cannot_write_is_an_error_on_this_one_too(tmp_path, nu
     assert newest_checkpoint(tmp_path, OneRank(), pytest.fail).about["step"] in (1, 2)
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_what_the_main_rank_cannot_write_is_an_error_on_the_others_too(tmp_path, number):
+    (tmp_path / "step-00000002.partial").mkdir()  # as the main one has made it
+    with pytest.raises(OSError, match="another rank could not write"):
+        save(tmp_path, 2, runtime=OtherRankFails(number, rank=1))
+
+
 def test_a_rank_that_wrote_nothing_is_missed(tmp_path):
     save(tmp_path, 1)
     with pytest.raises(OSError, match="1 of 2 ranks wrote into"):
