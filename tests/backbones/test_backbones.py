@@ -14,6 +14,7 @@ from optim.parameters import ParameterRules
 from tests.backbones.layers import batch_norm, conv2d
 from tests.backbones.tables import norm, shapes
 from utils.errors import UserError
+from utils.pixels import ImageShape
 
 STAGES = {
     "r18": [2, 2, 2, 2],
@@ -104,11 +105,21 @@ def test_parameter_counts(name):
 
 
 @pytest.mark.parametrize("name", ["r18", "mbf", "mbf_tiny"])
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_images_become_embeddings(name, dropout):
-    embeddings = get_model(name, 64, dropout)(flow.randn(2, 3, 112, 112))
-    assert tuple(embeddings.shape) == (2, 64)
-    assert np.isfinite(embeddings.numpy()).all()
+def test_images_become_embeddings_which_dropout_changes_in_training_alone(name):
+    flow.manual_seed(0)
+    image, images = ImageShape(64, 64, 3), flow.randn(4, 3, 64, 64)
+    plain, dropped = (get_model(name, 16, dropout, image=image) for dropout in (0.0, 0.4))
+    dropped.load_state_dict(plain.state_dict())
+    trained = [network(images).numpy() for network in (plain, dropped)]
+    for embeddings in trained:  # the last layer is BatchNorm over the batch
+        assert embeddings.shape == (4, 16)
+        np.testing.assert_allclose(embeddings.mean(axis=0), 0, atol=1e-5)
+        assert np.abs(embeddings.std(axis=0) - 1).max() < 0.05
+    assert np.abs(trained[0] - trained[1]).mean() > 0.05
+    dropped.load_state_dict(plain.state_dict())
+    found, expected = (network.eval()(images).numpy() for network in (dropped, plain))
+    np.testing.assert_array_equal(found, expected)
+    assert expected.std(axis=0).min() > 0
 
 
 def _names_of_dropout(model):
