@@ -83,15 +83,18 @@ def train(mode: str, acc: int, runtime: Runtime) -> dict[str, np.ndarray]:
     results = {name: local_array(p).copy() for name, p in backbone.named_parameters()} | {"losses": np.array(losses)}
     if acc == 1:
         return results
-    resumed, store, step = make_step(mode, acc, runtime)
-    for name, parameter in resumed.named_parameters():
-        write_local(parameter, weights[name])
-    for name, array in rows.items():
-        store.load(name, array)
-    step.restore(STEPS // 2, state)
-    for share in shares[STEPS // 2 :]:
-        step(share)
-    return results | {f"resumed.{name}": local_array(p).copy() for name, p in resumed.named_parameters()}
+    other = "eager" if mode == "graph" else "graph"
+    for name, wanted in (("resumed", mode), ("crossed", other)):
+        backbone, store, step = make_step(wanted, acc, runtime)
+        for parameter, values in weights.items():
+            write_local(dict(backbone.named_parameters())[parameter], values)
+        for array, values in rows.items():
+            store.load(array, values)
+        step.restore(STEPS // 2, {slot: np.array(values) for slot, values in state.items()})  # trained in place
+        for share in shares[STEPS // 2 :]:
+            step(share)
+        results |= {f"{name}.{parameter}": local_array(p).copy() for parameter, p in backbone.named_parameters()}
+    return results
 
 
 if __name__ == "__main__":

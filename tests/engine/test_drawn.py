@@ -44,3 +44,14 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(trained, ranks, case):
     assert "resumed.mask_token" in resumed
     for name in resumed:
         np.testing.assert_array_equal(found[name], found[name.removeprefix("resumed.")], err_msg=name)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("case", ["graph-2", "eager-2"])
+def test_what_one_step_has_saved_the_other_goes_on_with(trained, ranks, case):
+    """Compiled after eager, and eager after compiled: Adam's count of updates too."""
+    found = of_case(trained(ranks), case)
+    crossed = [name for name in found if name.startswith("crossed.")]
+    assert "crossed.mask_token" in crossed
+    for name in crossed:
+        np.testing.assert_allclose(found[name], found[name.removeprefix("crossed.")], atol=2e-4, err_msg=name)
