@@ -1,6 +1,7 @@
 """benchmark_inference as a user calls it."""
 
 import json
+from collections import Counter
 from xml.etree import ElementTree
 
 import pytest
@@ -34,6 +35,9 @@ def test_every_head_precision_and_number_of_threads(capsys, tmp_path):
 
     words = [text.text for text in ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert {*names, "ms, 2 thread(s)", "MB of the file", "fp16"} <= set(words)
+    speeds = found.values()
+    drawn = [*(speed["ms"][threads] for threads in "12" for speed in speeds), *(s["onnx_bytes"] / 1e6 for s in speeds)]
+    assert not Counter(f"{figure:.3g}" for figure in drawn) - Counter(words)  # each beside its bar
 
 
 def test_int8_that_runs_in_float32_is_marked(capsys, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from planning.report import plot
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,8 @@ def test_a_benchmark_writes_figures_and_a_plot(tmp_path):
     assert small["images_per_second"] == pytest.approx(16e3 / small["step_ms"]) and 0 <= small["head_share"] < 1
     assert 300 << 20 < small["memory_bytes"] < 1 << 30 and report["machine"]["cores"] >= 1
     assert "out_of_memory" in large and "out of memory" in said.splitlines()[4]
-    assert out.with_suffix(".svg").read_text().rstrip().endswith("</svg>")
+    title = said.splitlines()[0].partition("; ")[0]
+    assert out.with_suffix(".svg").read_text() == plot(title, report["points"])
 
 
 @pytest.mark.parametrize(
