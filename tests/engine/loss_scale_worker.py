@@ -24,7 +24,7 @@ def run(runtime, folder: Path) -> dict[str, np.ndarray]:
     backbone, _, step = make_step(wanted, "graph", folder, runtime)
     step.restore(0, {"updates": np.array([0]), "loss_scale": TOO_LARGE, "good_steps": np.array([0])})
     weight = backbone[0].weight
-    seen = {"weights": [local_array(weight).copy()], "scales": [], "skipped": [], "rates": []}
+    seen = {"weights": [local_array(weight).copy()], "scales": [], "skipped": []}
     for share in shares * 4:
         step(Batch(*share))
         state = step.state()
@@ -32,10 +32,9 @@ def run(runtime, folder: Path) -> dict[str, np.ndarray]:
         seen["scales"].append(state["loss_scale"][0])
         step.count_updates()
         seen["skipped"].append(step.skipped)
-        seen["rates"].append(step.rate(len(seen["rates"])))
     # Another graph, with another number, takes the state up.
     _, _, again = make_step(wanted, "graph", folder, runtime)
-    again.restore(len(seen["rates"]), {k: v for k, v in state.items() if "/" not in k})
+    again.restore(len(seen["skipped"]), {k: v for k, v in state.items() if "/" not in k})
     seen["skipped_again"] = again.skipped
     again(Batch(*shares[0]))
     seen["again"] = [again.state()[name][0] for name in ("updates", "loss_scale", "good_steps")]

@@ -23,7 +23,10 @@ def test_steps_left_out_change_no_weight_and_are_counted_on_every_rank(seen):
         changed = np.array([np.any(a != b) for a, b in zip(rank["weights"][1:], rank["weights"][:-1], strict=True)])
         counted = np.diff(np.concatenate([[0], rank["skipped"]])) == 0
         assert 2 < (~counted).sum() < len(counted) - 2
-        np.testing.assert_array_equal(changed, counted & (rank["rates"] > 0))  # the warm-up begins with a rate of 0
+        # The rate goes on meanwhile, from 0 to 0: by the count of updates, others would change nothing.
+        rates = np.array([SCHEDULE.at(step) for step in range(len(counted))])
+        np.testing.assert_array_equal(changed, counted & (rates > 0))
+        assert changed.any()
 
 
 def test_the_scale_is_halved_by_each_step_left_out(seen):
@@ -31,10 +34,6 @@ def test_the_scale_is_halved_by_each_step_left_out(seen):
     np.testing.assert_array_equal(scales, 2.0**127 / 2.0**skipped)
     for other in seen[1:]:
         np.testing.assert_array_equal(other["scales"], scales)
-
-
-def test_the_rate_goes_on_while_steps_are_left_out(seen):
-    np.testing.assert_array_equal(seen[0]["rates"], [SCHEDULE.at(step) for step in range(len(seen[0]["rates"]))])
 
 
 def test_another_graph_takes_the_state_up(seen):
