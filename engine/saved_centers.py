@@ -52,15 +52,18 @@ class SavedCenters:
         """Where the files are now: a store that begins in their place sets them aside."""
         if self._files is None:
             return None
-        recorded = Path(self._files["folder"])
+        return self._find(self._files)
+
+    def _find(self, files: dict) -> Path:
+        recorded = Path(files["folder"])
         beside = self._checkpoint.resolve().parents[1] / recorded.name
-        folder = find(self._files["identity"], (recorded, beside))
+        folder = find(files["identity"], (recorded, beside))
         if folder is None:
             raise UserError(f"the class centers of {self._checkpoint}, once in {recorded}, are gone or of another run")
         return folder
 
     def has(self, name: str) -> bool:
-        return self._mapped(name).exists() if self._files else self._saved_name(name) is not None
+        return _mapped(self._find(self._files), name).exists() if self._files else self._saved_name(name) is not None
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of all classes, in the type they were stored in.
@@ -69,15 +72,21 @@ class SavedCenters:
         UserError if there are fewer.
         """
         if self._files:
-            rows = map_array(self._mapped(name), "is damaged", mode="c")
+            path = _mapped(self._find(self._files), name)
+            rows = map_array(path, "is damaged", mode="c")
             if len(rows) < stop:
-                raise UserError(f"{self._mapped(name)} is damaged: it holds {len(rows)} rows, and {stop} are needed")
+                raise UserError(f"{path} is damaged: it holds {len(rows)} rows, and {stop} are needed")
             return rows[start:stop]
-        return read_shards(self._shards, self._saved_name(name), start, stop)
+        saved = self._saved_name(name)
+        held = None if saved is None else read_shards(self._shards, saved, start, stop)
+        if held is None:
+            raise UserError(f"{self._checkpoint} is damaged: none of its files holds the {name} of class centers")
+        return held
 
     def _saved_name(self, name: str) -> str | None:
         names = (saved for saved in of_centers(name) if any(tensor_shape(path, saved) for path in self._shards))
         return next(names, None)
 
-    def _mapped(self, name: str) -> Path:
-        return self.folder / f"{name}.npy"
+
+def _mapped(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"

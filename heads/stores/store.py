@@ -47,7 +47,10 @@ class SavedRows(Protocol):
     """Rows that a checkpoint holds, by the names of `RowStore.kinds`."""
 
     step: int
-    folder: Any  # of files that a store wrote by itself (a Path), or None
+
+    @property
+    def folder(self) -> Path | None:
+        """Of files that a store wrote by itself."""
 
     def has(self, name: str) -> bool: ...
 

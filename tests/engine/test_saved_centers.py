@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.saved_centers import read_shards
+from engine.saved_centers import SavedCenters, read_shards
 from utils.errors import UserError
 from utils.tensor_file import write_tensors
 
@@ -34,3 +34,10 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path, other):
     paths = shards(tmp_path, np.ones((3, 2), np.float32), other)
     with pytest.raises(UserError, match="rank-1 is damaged: its centers is of another kind"):
         read_shards(paths, "centers", 0, 10)
+
+
+def test_a_checkpoint_without_the_centers_that_are_read_is_damaged(tmp_path):
+    saved = SavedCenters(tmp_path, shards(tmp_path, np.ones((3, 2), np.float32)), {"step": 1})
+    assert not saved.has("weight")
+    with pytest.raises(UserError, match="is damaged: none of its files holds the weight of class centers"):
+        saved.read("weight", 0, 3)
