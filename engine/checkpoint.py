@@ -61,7 +61,7 @@ def set_aside_later(folder: Path, step: int) -> Path | None:
     later = [path for path in list_checkpoints(folder) if step_of(path) > step]
     collected, begun = folder.with_name(f"{folder.name}.setting_aside-{step}"), _begun_move(folder)
     if begun:
-        begun.rename(collected)
+        begun[0].rename(collected)
     elif not later:
         return None
     for path in (folder, collected):
@@ -81,16 +81,18 @@ def set_aside_later(folder: Path, step: int) -> Path | None:
     return aside
 
 
-def _begun_move(folder: Path) -> Path | None:
-    """Where `set_aside_later` was collecting checkpoints of `folder` when it was cut off."""
-    found = folder.parent.glob(f"{folder.name}.setting_aside-*")
-    return next((path for path in found if _BEGUN.fullmatch(path.name)), None)
+def _begun_move(folder: Path) -> tuple[Path, int] | None:
+    """Where `set_aside_later` was collecting checkpoints of `folder` when it was cut off, and of after which step."""
+    for path in folder.parent.glob(f"{folder.name}.setting_aside-*"):
+        if name := _BEGUN.fullmatch(path.name):
+            return path, int(name[1])
+    return None
 
 
 def _finish_move(folder: Path, runtime: Runtime) -> None:
     begun = _begun_move(folder) if runtime.is_main else None
     if begun:
-        set_aside_later(folder, int(_BEGUN.fullmatch(begun.name)[1]))
+        set_aside_later(folder, begun[1])
 
 
 def check_shared(folder: Path, runtime: Runtime) -> None:
@@ -186,8 +188,8 @@ def _attempt(part: Callable[[], None], runtime: Runtime) -> OSError | None:
     error = None
     try:
         part()
-    except OSError as found:
-        error = found
+    except OSError as caught:
+        error = caught
     failed = runtime.sum_over_ranks(np.array([error is not None], np.float32))[0]
     return error or (OSError("another rank could not write its share") if failed else None)
 
@@ -280,12 +282,12 @@ def newest_checkpoint(folder: Path, runtime: Runtime, warn: Callable[[str], None
     """
     if error := _attempt(lambda: _finish_move(folder, runtime), runtime):
         raise UserError(f"{folder} cannot be written: {error.strerror or error}")
-    found = list_checkpoints(folder)
-    for path in reversed(found):
+    checkpoints = list_checkpoints(folder)
+    for path in reversed(checkpoints):
         try:
             return Checkpoint(path, runtime)
         except UserError as error:
             warn(f"{error}; trying the one before it")
-    if found:
+    if checkpoints:
         raise UserError(f"no checkpoint in {folder} is whole; start again with resume=False")
     return None

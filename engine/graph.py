@@ -1,6 +1,6 @@
 """The training step as one compiled graph."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import oneflow as flow
@@ -54,7 +54,8 @@ class TrainGraph(nn.Graph):
         native: bool = False,
     ) -> None:
         super().__init__()
-        self._recomputed, self._native, self._forward = recomputed, native, ()
+        self._recomputed, self._native = recomputed, native
+        self._forward: Collection[str] = ()  # operators of the forward pass, by name
         self.model, self.learning_rate, self.optimizer = model, learning_rate, optimizer
         trained = rules.trained(model)
         self._terms = {f"model.{name}": rules.terms(name, p.ndim) for name, p in trained.items()}

@@ -214,7 +214,7 @@ class Checkpoints(Hook):
             folders += [f"best/{name}" for name, (_, step) in trainer.best_of.items() if step == trainer.step]
         return folders
 
-    def _try(self, write: Callable[[], None], trainer: Trainer) -> None:
+    def _try(self, write: Callable[[], object], trainer: Trainer) -> None:
         try:
             write()
         except OSError as error:

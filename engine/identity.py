@@ -78,13 +78,14 @@ def _other_source(about: dict, now: dict[str, str | None]) -> str | None:
     before = {key: about.get(key, value) for key, value in now.items()}  # those of before do not say
     known = before["teacher_digest"] and now["teacher_digest"]
     changed = [key for key in ("sampler", "teacher_digest" if known else "teacher") if now[key] != before[key]]
-    words = [
-        {"sampler": f"sampler {part['sampler']}", "teacher": f"teacher {part['teacher']}"} for part in (before, now)
-    ]
-    for part in words:
-        part["teacher_digest"] = part["teacher"]
-    words[1]["teacher_digest"] += ", which is another one"
-    return _change(*words, changed, "")
+    then, since = _source_words(before), _source_words(now)
+    since["teacher_digest"] += ", which is another one"
+    return _change(then, since, changed, "")
+
+
+def _source_words(source: dict[str, str | None]) -> dict[str, str]:
+    teacher = f"teacher {source['teacher']}"
+    return {"sampler": f"sampler {source['sampler']}", "teacher": teacher, "teacher_digest": teacher}
 
 
 def _change(before: dict[str, str], now: dict[str, str], changed: list[str], consequence: str) -> str | None:

@@ -41,6 +41,11 @@ class StepsInFlight:
     arrival: gives, for the loss of a step, the call that waits for it; wait: waits for all steps; clock: in seconds.
     """
 
+    _stretches: deque[tuple[int, Callable[[], None]]]  # under way: their steps, and what waits for their last loss
+    _launched: int  # steps of the stretch that is being launched
+    _wanted: int  # its length
+    _since: float | None  # when the last measurement was
+
     def __init__(
         self,
         runtime: Runtime,
@@ -87,7 +92,7 @@ class StepsInFlight:
 
     def restart(self) -> None:
         """Measures from now on; call it after a pause, with no step under way."""
-        self._stretches: deque[tuple[int, Callable[[], None]]] = deque()
+        self._stretches = deque()
         # The first stretch is one step, or pauses that come more often than stretches end would leave none to end.
         self._launched, self._wanted = 0, 1
-        self._since: float | None = None
+        self._since = None

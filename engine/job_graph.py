@@ -29,16 +29,16 @@ class JobGraph:
 
     def _needed_for(self, names: Iterable[str]) -> set[str]:
         """The operators `names`, and all that come before them, casts of mixed precision among them."""
-        found, left = set(), list(names)
+        needed, left = set(), list(names)
         while left:
-            if (name := left.pop()) not in found and name in self.ops:
-                found.add(name)
+            if (name := left.pop()) not in needed and name in self.ops:
+                needed.add(name)
                 left += [tensor.partition("/")[0] for tensor in inputs_of(self.ops[name])]
-        return found
+        return needed
 
     def is_large(self, tensor: str) -> bool:
-        """Whether it has a row for each image, and not one value for all."""
-        op = self.producer(tensor)
+        """Whether it has a row for each image, and not one value for all. tensor: of a user operator."""
+        op = self.ops[tensor.partition("/")[0]]
         signature = self.job.job_parallel_view_conf.op_name2nd_sbp_signature_conf[op.name].bn_in_op2nd_sbp
         slot = next(slot for slot, each in slots_of(op.user_conf.output) if each == tensor)
         first = signature[slot].sbp_parallel[0]
@@ -64,12 +64,12 @@ class JobGraph:
 
     def readers(self, tensor: str) -> set[tuple[str, str]]:
         """(operator's name, input's name) of user operators, and (name, "") of others, that take a tensor."""
-        found = set()
+        readers: set[tuple[str, str]] = set()
         for name in self.consumers[tensor]:
             op = self.ops[name]
             ends = op.user_conf.input.items() if op.HasField("user_conf") else ()
-            found |= {(name, end) for end, held in ends if tensor in held.s} or {(name, "")}
-        return found
+            readers |= {(name, end) for end, held in ends if tensor in held.s} or {(name, "")}
+        return readers
 
     def copy_layout(self, op: str, end: str, like: str, like_end: str) -> None:
         """Has an end of an operator split over the ranks as an end of another is; both as "x_0"."""
@@ -142,7 +142,7 @@ def outputs_of(op: OperatorConf) -> list[str]:
 def ordered(job: Job) -> list[str]:
     """The operators' names, each as soon as the job names it and all that it waits for are there before it."""
     ops = {op.name: op for op in job.net.op}
-    found: dict[str, None] = {}
+    order: dict[str, None] = {}
     for op in job.net.op:
         if op.name.startswith(LATE):
             continue  # as late as possible, which is where it is used
@@ -150,9 +150,9 @@ def ordered(job: Job) -> list[str]:
         while stack:
             name = stack[-1]
             waits = [tensor.partition("/")[0] for tensor in inputs_of(ops[name])] + list(ops[name].ctrl_in_op_name)
-            missing = [each for each in waits if each in ops and each not in found]
-            if name in found or not missing:
-                found.setdefault(stack.pop())
+            missing = [each for each in waits if each in ops and each not in order]
+            if name in order or not missing:
+                order.setdefault(stack.pop())
             else:
                 stack += missing
-    return list(found)
+    return list(order)

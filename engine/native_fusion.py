@@ -37,8 +37,9 @@ def _fuse(net: JobGraph, op: OperatorConf) -> None:
         each.user_conf.attr["activation"].at_string = ""
         each.user_conf.attr["low"].at_float = each.user_conf.attr["high"].at_float = 0.0
     if "addend" not in op.user_conf.input:
-        plain = (functools.partial(_fuse_plain, kind=kind) for kind in _PLAIN)
-        any(fuse(net, op, gradient) for fuse in (_fuse_prelu, _fuse_clip, *plain))
+        fuses: list[Callable[[JobGraph, OperatorConf, OperatorConf | None], bool]] = [_fuse_prelu, _fuse_clip]
+        fuses += [functools.partial(_fuse_plain, kind=kind) for kind in _PLAIN]
+        any(fuse(net, op, gradient) for fuse in fuses)
 
 
 def _readers(net: JobGraph, tensor: str, kind: str) -> list[OperatorConf]:
@@ -62,7 +63,7 @@ def _pair(
     if gradient is not None:
         dy = gradient.user_conf.input["dy"].s[0]
         back = net.producer(dy)
-        if kind_of(back) != f"{kind}_grad" or taken(activation) not in _inputs(back):
+        if back is None or kind_of(back) != f"{kind}_grad" or taken(activation) not in _inputs(back):
             return None
         if {name for name, _ in net.readers(dy)} != {gradient.name}:
             return None
@@ -83,7 +84,7 @@ def _fuse_prelu(net: JobGraph, op: OperatorConf, gradient: OperatorConf | None) 
         if each is not None:
             each.user_conf.attr["activation"].at_string = "prelu"
             _take(net, each, "slope", like, "alpha")
-    if back is not None:
+    if gradient is not None and back is not None:
         diff, old = f"{gradient.name}/slope_diff_0", back.user_conf.output["alpha_diff"].s[0]
         gradient.user_conf.output["slope_diff"].s.append(diff)
         gradient.user_conf.output_order.append("slope_diff")
@@ -131,7 +132,7 @@ def _swallow(
 ) -> None:
     """`op` gives what the activation gave, and `gradient` takes what the activation's gradient took."""
     (after,) = outputs_of(activation)
-    if back is not None:
+    if gradient is not None and back is not None:
         dy = back.user_conf.input["dy"].s[0]
         net.replace(gradient.user_conf.input["dy"].s[0], dy)
         net.copy_layout(gradient.name, "dy_0", back.name, "dy_0")

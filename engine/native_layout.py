@@ -38,6 +38,7 @@ _FOLLOWING = {
     "reduce_sum_like": ("x",),
     "split_like": ("in", "like", "out"),
 }
+_FORMS = _IMAGES | _FOLLOWING
 # Those of them that sum over axes, or repeat along them: the attribute, and the end that is images too if the axis is
 # not H and W but the second of (B, groups, C, H, W).
 _SUMMED = {
@@ -93,7 +94,7 @@ def keep_channels_last(net: JobGraph) -> None:
                 net.replace(tensor, copies[tensor], [name])
     for name in turned:
         kind = kind_of(net.ops[name])
-        if kind in _IMAGES | _FOLLOWING and not kind.startswith(_PREFIX):
+        if kind in _FORMS and not kind.startswith(_PREFIX):
             net.ops[name].user_conf.op_type_name = _PREFIX + kind
 
 
@@ -123,12 +124,12 @@ def _summed_axes(net: JobGraph, op: OperatorConf) -> list[int]:
     return sorted(axis % count - count for axis in op.user_conf.attr[_SUMMED[kind_of(op)][0]].at_list_int32.val)
 
 
-def _image_ends(net: JobGraph, op: OperatorConf) -> tuple[str, ...] | None:
-    """The names of an operator's ends that are images; None if it has no form for channels last."""
+def _image_ends(net: JobGraph, op: OperatorConf) -> tuple[str, ...]:
+    """The names of the ends that are images, of an operator of `_FORMS`."""
     kind = kind_of(op)
     if kind in _SUMMED and _summed_axes(net, op) == [-4]:
         return (*_FOLLOWING[kind], _SUMMED[kind][1])
-    return (_IMAGES | _FOLLOWING).get(kind)
+    return _FORMS[kind]
 
 
 def _ends_of(op: OperatorConf, names: tuple[str, ...]) -> list[str]:
@@ -165,12 +166,12 @@ def _image_inputs(net: JobGraph, op: OperatorConf) -> list[tuple[str, str]]:
         conf = getattr(op, op.WhichOneof("op_type"))
         held = getattr(conf, "in", None)
         return [("in", held)] if isinstance(held, str) and held in net.job.helper.lbn2logical_blob_desc else []
-    wanted = _image_ends(net, op)
+    wanted = _image_ends(net, op) if kind_of(op) in _FORMS else op.user_conf.input
     return [
         (f"{end}_{i}", tensor)
         for end, ends in op.user_conf.input.items()
         for i, tensor in enumerate(ends.s)
-        if wanted is None or end in wanted
+        if end in wanted
     ]
 
 

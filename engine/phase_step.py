@@ -59,8 +59,9 @@ def make_step(
     loss = configured_loss(cfg)
     if modules.projection is not None:
         freeze(modules.projection, rules, "projection")
-    taught = (modules.projection, modules.teacher) if loss.wants_teacher else ()
-    model = Classifier(modules.backbone, head, loss, *taught, pixels=Pixels(image_shape(cfg).channels, cfg.data_format))
+    projection, teacher = (modules.projection, modules.teacher) if loss.wants_teacher else (None, None)
+    pixels = Pixels(image_shape(cfg).channels, cfg.data_format)
+    model = Classifier(modules.backbone, head, loss, projection, teacher, pixels)
     parts = model, optimizer, rules, runtime, cfg.clip_grad_norm, phase.accumulated
     recomputed = configured_segments(cfg, modules.backbone)
     inner = GraphStep(*parts, cfg.fp16, bool(cfg.fused_ops), recomputed) if cfg.graph else EagerStep(*parts)

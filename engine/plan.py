@@ -23,8 +23,8 @@ def describe_phase(phase: Phase, phases: Sequence[Phase]) -> str:
 
 def describe_plan(phases: Sequence[Phase], num_image: int, ranks: int) -> str:
     """All phases of a run, then its learning rate over its steps; several lines."""
-    epochs, steps = phases[-1].epoch(phases[-1].stop - 1) + 1, phases[-1].stop
-    lines = [f"{num_image:,} images, {ranks} rank(s): {steps:,} steps in {epochs} epoch(s)"]
+    count, steps = phases[-1].epoch(phases[-1].stop - 1) + 1, phases[-1].stop
+    lines = [f"{num_image:,} images, {ranks} rank(s): {steps:,} steps in {count} epoch(s)"]
     for phase in phases:
         cfg, words = phase.cfg, trained_with(phase.cfg)
         epochs = f"epochs {phase.epoch(phase.first)} to {phase.epoch(phase.stop - 1)}"

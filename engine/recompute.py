@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from oneflow.core.job.job_pb2 import Job
 from oneflow.core.operator.op_conf_pb2 import OperatorConf
 
-from engine.job_graph import LATE, JobGraph, inputs_of, outputs_of
+from engine.job_graph import LATE, JobGraph, inputs_of, kind_of, outputs_of
 
 # Kept as they are: what draws random numbers, and what writes into variables and is not `normalization`.
 _NEVER = {"dropout", "random_mask_like", "bernoulli", "normalization_add_relu", "cudnn_fused_normalization_add_relu"}
@@ -34,7 +34,7 @@ def _recompute_segment(net: JobGraph, segment: str) -> None:
 
     def comes_again(tensor: str) -> bool:
         op = net.producer(tensor)
-        if op.name not in inside or not op.HasField("user_conf") or op.user_conf.op_type_name in _NEVER:
+        if op is None or op.name not in inside or kind_of(op) in {"", *_NEVER}:
             return False
         goes_on = any(name in net.forward and name not in inside for name in net.consumers[tensor])
         return not goes_on and net.is_large(tensor)
@@ -50,7 +50,7 @@ def _recompute_segment(net: JobGraph, segment: str) -> None:
         tensor = left.pop()
         if tensor not in wanted:
             wanted.add(tensor)
-            left += [each for each in inputs_of(net.producer(tensor)) if comes_again(each)]
+            left += [each for each in inputs_of(net.ops[tensor.partition("/")[0]]) if comes_again(each)]
     if not wanted:
         return
     start = _first_gradient(net, {name for names in readers.values() for name in names}, wanted)
@@ -84,7 +84,9 @@ def _add_again(net: JobGraph, op: OperatorConf, again: dict[str, str], start: st
 
 def _first_gradient(net: JobGraph, readers: set[str], wanted: set[str]) -> str:
     """What ends just before the first of `readers` begins: the operator that makes the gradient it takes."""
-    casts, left, gradients = set(), list(readers), {}
+    casts: set[str] = set()
+    gradients: dict[str, set[str]] = {}
+    left = list(readers)
     while left:
         name = left.pop()
         before = {tensor.partition("/")[0] for tensor in inputs_of(net.ops[name]) if tensor not in wanted}

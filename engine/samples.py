@@ -20,7 +20,7 @@ class TrainingSamples(Hook):
         self._wanted = True
 
     def after_step(self, trainer: Trainer) -> None:
-        if self._wanted:
+        if self._wanted and trainer.batch is not None:
             self._wanted = False
             name = f"phase-{trainer.phase.number + 1}"
             self._records.pictures(name, trainer.step, sample_images(trainer.batch))

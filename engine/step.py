@@ -49,13 +49,13 @@ class TrainStep:
     ) -> None:
         self.rate, self.means = rate, means
         self._inner, self._head, self._runtime, self._gradient_acc = inner, head, runtime, gradient_acc
-        self._prefetch = head.store.prefetches and not head.sampler.takes_all
+        self._prefetch = head.store is not None and head.store.prefetches and not head.sampler.takes_all
         self._trains_centers, self._centers_rate = rules.trains(CENTERS), rules.terms(CENTERS, 2).rate
         self._seed, self._wants_classes, self._draws = seed, wants_classes, draws
         self.accuracy: float | None = None  # of the last step, if it was asked for
         self._step = self._first = 0
         self._center_updates = 0  # since the optimizer's slots of the centers were zeros
-        self._set_loss_state(head.margin.state)
+        self._loss_state = self._as_tensors(head.margin.state)
         self._waiting: dict[str, np.ndarray] = {}  # the state of a backbone that is frozen at present
         self.skipped = 0  # steps that the backbone has left out, as far as counted
         self._counted_from = 0  # `skipped` is 0 for a run that has done so many steps more than updates
@@ -113,11 +113,11 @@ class TrainStep:
             inputs |= self._draws.draw(self._seed, self._step, batch.records)
         return inputs
 
-    def _set_loss_state(self, values: Mapping[str, float]) -> None:
+    def _as_tensors(self, values: Mapping[str, float]) -> dict[str, flow.Tensor]:
+        """The loss's state -> (gradient_acc,) float32 broadcast each."""
         whole = {"placement": self._runtime.placement, "sbp": flow.sbp.broadcast}
-        self._loss_state = {
-            name: flow.full((self._gradient_acc,), float(value), dtype=flow.float32, **whole)
-            for name, value in values.items()
+        return {
+            name: flow.full((self._gradient_acc,), value, dtype=flow.float32, **whole) for name, value in values.items()
         }
 
     def _averaged(self, values: flow.Tensor) -> flow.Tensor:
@@ -156,4 +156,5 @@ class TrainStep:
         )
         updates = int(state["updates"][0]) if "updates" in state else 0
         self._counted_from = step - updates - self.skipped
-        self._set_loss_state({name: own.get(name, value) for name, value in self._head.margin.state.items()})
+        first = self._head.margin.state
+        self._loss_state = self._as_tensors({name: float(own.get(name, value)) for name, value in first.items()})

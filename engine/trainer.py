@@ -18,10 +18,12 @@ from engine.modules import build_modules
 from engine.network import load_pretrained
 from engine.phase import Phase, make_phases, phase_at
 from engine.phase_step import carried_state, check_phase, make_step, trained_with
+from engine.step import TrainStep
 from engine.stop import StopSignal
 from engine.upcoming import with_upcoming
 from heads.build import build_store, change_store
 from heads.class_means import ClassMeans
+from heads.class_parallel import ClassParallelHead
 from heads.stores.store import RowStore
 from utils.config.phases import resolve_phases
 from utils.runtime import Runtime
@@ -54,9 +56,11 @@ class Trainer:
         self.backbone = self.modules.backbone
         for phase in self.phases:
             check_phase(phase.cfg, self.backbone, self.modules.projection is not None)
-        self.store: RowStore | None = None
         self.class_means: ClassMeans | None = None  # of a loss that compares with them
-        self.train_step = None
+        # There from `resume` or `start_from` on:
+        self.store: RowStore
+        self.head: ClassParallelHead
+        self.train_step: TrainStep
 
     def start_phase(self, phase: Phase) -> None:
         """Makes the step of a phase."""

@@ -78,8 +78,8 @@ def train(mode: str, acc: int, runtime: Runtime) -> dict[str, np.ndarray]:
             weights = {name: local_array(p).copy() for name, p in backbone.named_parameters()}
             # What they give is the run's own memory.
             state, rows = ({n: np.array(a) for n, a in held.items()} for held in (step.state(), store.arrays()))
-        found = step(share)["loss"].to_global(sbp=flow.sbp.broadcast).to_local().numpy()
-        losses.append(found.mean())
+        loss = step(share)["loss"].to_global(sbp=flow.sbp.broadcast).to_local().numpy()
+        losses.append(loss.mean())
     results = {name: local_array(p).copy() for name, p in backbone.named_parameters()} | {"losses": np.array(losses)}
     if acc == 1:
         return results
@@ -101,5 +101,5 @@ if __name__ == "__main__":
     output, *cases = sys.argv[1:]
     runtime = start_runtime("cpu")
     trained = {case: train(case.split("-")[0], int(case.split("-")[1]), runtime) for case in cases}
-    results = {f"{case}/{name}": array for case, found in trained.items() for name, array in found.items()}
+    results = {f"{case}/{name}": array for case, arrays in trained.items() for name, array in arrays.items()}
     np.savez(f"{output}-{runtime.rank}.npz", **results)

@@ -24,24 +24,24 @@ def main(mode: str, folder: Path) -> None:
     trainer = Trainer(cfg, runtime, lambda _: loader)
     sleep_while_waiting()
     trainer.start_from(None, None)
-    found = {}
+    facts = {}
     for batch in loader.batches(0, STEPS):
         start = time.perf_counter()
         trainer.losses = trainer.train_step(batch)
         launched = time.perf_counter()
         runtime.exchange(np.zeros(2))
-        found["exchange"] = time.perf_counter() - launched
+        facts["exchange"] = time.perf_counter() - launched
         with trainer.paused():
-            found["step"] = time.perf_counter() - start
+            facts["step"] = time.perf_counter() - start
             # Looked at before any parameter is read, for that would wait.
             busy = time.process_time()
             time.sleep(LISTEN)
-            found["busy_after"] = (time.process_time() - busy) / LISTEN
+            facts["busy_after"] = (time.process_time() - busy) / LISTEN
             before = [local_array(p).copy() for p in trainer.backbone.parameters()]
             time.sleep(LISTEN)
             after = [local_array(p) for p in trainer.backbone.parameters()]
-            found["parameters_changed_after"] = any((a != b).any() for a, b in zip(before, after, strict=True))
-    (folder / f"{runtime.rank}.json").write_text(json.dumps(found))
+            facts["parameters_changed_after"] = any((a != b).any() for a, b in zip(before, after, strict=True))
+    (folder / f"{runtime.rank}.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":

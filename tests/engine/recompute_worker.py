@@ -77,15 +77,15 @@ def train(kind, synchronized, acc, runtime, build=Network, size=13):
     parts = Loss(network), rate, make_optimizer("sgd"), ParameterRules(5e-4)
     recomputed = segments(network, kind, "backbone.") if kind else ()
     flow.manual_seed(5)  # of the masks
-    graph, kept, found = TrainGraph(*parts, gradient_acc=acc, recomputed=recomputed), [], {}
+    graph, kept, arrays = TrainGraph(*parts, gradient_acc=acc, recomputed=recomputed), [], {}
     for step in range(STEPS):
         rng = np.random.default_rng([step, runtime.rank])
         images = runtime.split_batch(rng.normal(size=(4 * acc, 3, size, size)).astype(np.float32))
         labels = runtime.split_batch(np.zeros(4 * acc, np.int64))
         kept.append((images, labels))
         loss = graph(images, labels, {}, {})["losses"]["loss"].to_global(sbp=flow.sbp.broadcast)
-        found[f"loss {step}"] = loss.to_local().numpy().copy()
-    return found | {n: local_array(t).copy() for n, t in network.state_dict().items()}, graph._full_graph_proto
+        arrays[f"loss {step}"] = loss.to_local().numpy().copy()
+    return arrays | {n: local_array(t).copy() for n, t in network.state_dict().items()}, graph._full_graph_proto
 
 
 if __name__ == "__main__":

@@ -139,8 +139,10 @@ def train(case: str, mode: str, folder: Path, runtime) -> dict[str, np.ndarray]:
     losses, accuracies = [], []
     for number, share in enumerate(shares):
         following = shares[number + 1][1] if number + 1 < len(shares) else None
-        found = step(Batch(*share[:3], teacher=(*share, None)[3]), following, number in LOGGED)
-        losses.append({n: v.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for n, v in found.items()})
+        step_losses = step(Batch(*share[:3], teacher=(*share, None)[3]), following, number in LOGGED)
+        losses.append(
+            {n: v.to_global(sbp=flow.sbp.broadcast).to_local().numpy().mean() for n, v in step_losses.items()}
+        )
         accuracies.append(step.accuracy)
     assert all((accuracy is not None) == (number in LOGGED) for number, accuracy in enumerate(accuracies))
     results["accuracies"] = np.array([accuracies[number] for number in LOGGED])

@@ -65,9 +65,9 @@ def test_a_checkpoint_in_the_names_of_before_is_read(tmp_path):
     state = {"backbone.fc.weight": full, "System-Train-TrainStep": np.array([6])}
     tensors = {"head.weight": full, "head.momentum": full + 1, "head.last_step": np.arange(10, dtype=np.int32)}
     checkpoint = Checkpoint(save(tmp_path / "c", 7, state=state, tensors=tensors), OneRank())
-    found = checkpoint.state()
-    np.testing.assert_array_equal(found["backbone.fc.weight/momentum"], full)
-    assert (found["updates"], found["skipped"], found["center_updates"]) == (6, 1, 7)
+    restored = checkpoint.state()
+    np.testing.assert_array_equal(restored["backbone.fc.weight/momentum"], full)
+    assert (restored["updates"], restored["skipped"], restored["center_updates"]) == (6, 1, 7)
     centers = checkpoint.centers()
     np.testing.assert_array_equal(centers.read("momentum", 2, 5), full[2:5] + 1)
     np.testing.assert_array_equal(centers.read("last_step", 2, 5), [2, 3, 4])
@@ -140,8 +140,8 @@ def test_damage_is_named_and_the_one_before_is_taken(tmp_path, damage):
             content[len(content) // 2] ^= 1
             file.write_bytes(content if damage == "flip" and name != "checkpoint.json" else content[:-20])
         messages = []
-        found = newest_checkpoint(folder, OneRank(), messages.append)
-        assert found.about["step"] == 1
+        newest = newest_checkpoint(folder, OneRank(), messages.append)
+        assert newest.about["step"] == 1
         assert len(messages) == 1 and name in messages[0] and "step-00000002" in messages[0]
         (folder / "step-00000001" / "checkpoint.json").unlink()
         with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
@@ -270,9 +270,9 @@ def test_killed_at_any_moment_the_newest_is_whole(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         messages = []
-        found = newest_checkpoint(tmp_path, OneRank(), messages.append)
+        newest = newest_checkpoint(tmp_path, OneRank(), messages.append)
         assert messages == []  # nothing half-written is taken for whole
-        step = found.about["step"] if found else 0
+        step = newest.about["step"] if newest else 0
         assert step >= reached  # nothing is lost
         reached = step
     assert reached > 5

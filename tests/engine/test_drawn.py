@@ -22,36 +22,36 @@ def trained(tmp_path_factory):
     return train
 
 
-def of_case(found, case):
-    return {name.partition("/")[2]: found[name] for name in found.files if name.startswith(f"{case}/")}
+def of_case(arrays, case):
+    return {name.partition("/")[2]: arrays[name] for name in arrays.files if name.startswith(f"{case}/")}
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("case", CASES)
 def test_any_way_of_sharing_a_batch_trains_alike(trained, ranks, case):
-    expected, found = of_case(trained(1), "eager-1"), of_case(trained(ranks), case)
+    expected, actual = of_case(trained(1), "eager-1"), of_case(trained(ranks), case)
     assert np.ptp(expected["losses"]) > 0.1  # something was learned, so that equality means something
-    np.testing.assert_allclose(found["losses"], expected["losses"], rtol=1e-4)
+    np.testing.assert_allclose(actual["losses"], expected["losses"], rtol=1e-4)
     for name, array in expected.items():
-        np.testing.assert_allclose(found[name], array, atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(actual[name], array, atol=2e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("case", ["graph-2", "eager-2"])
 def test_a_resumed_run_is_the_same_to_the_last_bit(trained, ranks, case):
-    found = of_case(trained(ranks), case)
-    resumed = [name for name in found if name.startswith("resumed.")]
+    arrays = of_case(trained(ranks), case)
+    resumed = [name for name in arrays if name.startswith("resumed.")]
     assert "resumed.mask_token" in resumed
     for name in resumed:
-        np.testing.assert_array_equal(found[name], found[name.removeprefix("resumed.")], err_msg=name)
+        np.testing.assert_array_equal(arrays[name], arrays[name.removeprefix("resumed.")], err_msg=name)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("case", ["graph-2", "eager-2"])
 def test_what_one_step_has_saved_the_other_goes_on_with(trained, ranks, case):
     """Compiled after eager, and eager after compiled: Adam's count of updates too."""
-    found = of_case(trained(ranks), case)
-    crossed = [name for name in found if name.startswith("crossed.")]
+    arrays = of_case(trained(ranks), case)
+    crossed = [name for name in arrays if name.startswith("crossed.")]
     assert "crossed.mask_token" in crossed
     for name in crossed:
-        np.testing.assert_allclose(found[name], found[name.removeprefix("crossed.")], atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(arrays[name], arrays[name.removeprefix("crossed.")], atol=2e-4, err_msg=name)

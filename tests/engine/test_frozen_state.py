@@ -47,10 +47,10 @@ def test_a_state_goes_through(trains):
     step = step_of(trains)
     step.restore(9, STATE)
     assert step._step == 9
-    found = step.state()
-    assert found.keys() == STATE.keys()
+    state = step.state()
+    assert state.keys() == STATE.keys()
     for name, array in STATE.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(state[name], array)
 
 
 def test_a_thawed_backbone_takes_up_what_a_frozen_one_has_kept():

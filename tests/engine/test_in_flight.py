@@ -104,14 +104,14 @@ def test_all_ranks_take_the_pace_of_the_slowest():
 def test_when_the_wait_is_over_the_device_is_idle(mode, ranks, tmp_path):
     run_ranks(ranks, WORKER, mode, str(tmp_path), timeout=120)
     for rank in range(ranks):
-        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        facts = json.loads((tmp_path / f"{rank}.json").read_text())
         # On CPU the device is this process, so what is under way shows in its processor time.
-        assert found["busy_after"] < 0.5, found
-        assert found["parameters_changed_after"] is False
+        assert facts["busy_after"] < 0.5, facts
+        assert facts["parameters_changed_after"] is False
 
 
 def test_an_exchange_waits_for_no_step(tmp_path):
     run_ranks(2, WORKER, "graph", str(tmp_path), timeout=120)
     for rank in range(2):
-        found = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert found["exchange"] < found["step"] / 2, found
+        facts = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert facts["exchange"] < facts["step"] / 2, facts

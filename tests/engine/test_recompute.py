@@ -33,27 +33,27 @@ def seen():
 @pytest.mark.parametrize("case", CASES)
 def test_the_step_stays_the_same(case):
     """To the bit; to rounding if BatchNorm's statistics are those that OneFlow gives as 1 / deviation."""
-    found = seen()[case]
-    assert found["error"] <= (0 if "synchronized" in case else 1e-5)
-    assert found["moved"] > 1e-3
+    facts = seen()[case]
+    assert facts["error"] <= (0 if "synchronized" in case else 1e-5)
+    assert facts["moved"] > 1e-3
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_comes_again_and_what_does_not(case):
-    found, (kind, norm, _) = seen()[case], case.split("-")
-    again = Counter(found["again"])
-    assert found["waits"]  # for a gradient, or it would run in the forward pass
+    facts, (kind, norm, _) = seen()[case], case.split("-")
+    again = Counter(facts["again"])
+    assert facts["waits"]  # for a gradient, or it would run in the forward pass
     # A mask is drawn once, so what comes out of Dropout is kept. With stages, so is no sum of a stage's first block.
     assert again["conv2d"] == 8 and "dropout" not in again
     assert again["normalization"] == (6 if kind == "stages" else 4)  # with the statistics of the forward pass
     assert not again["reduce_sum"]
-    assert found["writes"] == (16 if norm == "synchronized" else 8)  # running statistics, each once, as without
+    assert facts["writes"] == (16 if norm == "synchronized" else 8)  # running statistics, each once, as without
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_other_families_stay_the_same_too(name):
-    found = seen()[name]
-    assert found["error"] <= 1e-5 and found["again"] > 20
+    facts = seen()[name]
+    assert facts["error"] <= 1e-5 and facts["again"] > 20
 
 
 @pytest.mark.usefixtures("no_values")
