@@ -48,7 +48,7 @@ class EmbeddingFile:
                 self._begin()
             self._refuse_others()
             if not self.whole:
-                self._offset = map_array(self._folder / _DATA, "is damaged", "remove its folder").offset
+                self._offset = self._first_byte()
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -131,6 +131,14 @@ class EmbeddingFile:
                     "file, or remove that one (--force)"
                 )
 
+    def _first_byte(self) -> int:
+        """Of the unfinished embeddings, behind the header. Raises UserError where the file has no room for them."""
+        path = self._folder / _DATA
+        held = map_array(path, "is damaged", "remove its folder")
+        if not isinstance(held, np.memmap) or held.shape != self._shape:
+            raise UserError(f"{path} is damaged: it has room for {held.shape} and not {self._shape}; remove its folder")
+        return held.offset
+
     def _put(self, name: str, offset: int, data: bytes) -> None:
         handle = os.open(self._folder / name, os.O_WRONLY)
         try:
@@ -163,8 +171,8 @@ def load_embeddings(path: Path, verify: bool = True) -> tuple[np.ndarray, dict]:
     wanted = (about.get("count"), 2 if about.get("flip") else 1, about.get("embedding_size"))
     dtype = about.get("dtype", _BEFORE["dtype"])
     if dtype not in DTYPES or embeddings.dtype != dtype or embeddings.shape != wanted:
-        found = f"{embeddings.dtype} array {embeddings.shape}"
-        raise UserError(f"{path} is a {found}, and its description says {dtype} {wanted}")
+        held = f"{embeddings.dtype} array {embeddings.shape}"
+        raise UserError(f"{path} is a {held}, and its description says {dtype} {wanted}")
     if verify:
         _check(path, embeddings, about.get("crc32"))
     return embeddings, about

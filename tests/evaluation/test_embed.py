@@ -77,9 +77,9 @@ def test_a_file_is_whole_when_the_last_rank_is_done(images, tmp_path, blocks_of_
     path = tmp_path / "out" / "x.npy"
     done = [embed_to_file(Pixels(), images, path, ABOUT, 3, rank=rank, ranks=ranks) for rank in range(ranks)]
     assert any(done) and done[-1]
-    found, about = load_embeddings(path)
-    assert isinstance(found, np.memmap)
-    np.testing.assert_array_equal(found, expected(images))
+    embeddings, about = load_embeddings(path)
+    assert isinstance(embeddings, np.memmap)
+    np.testing.assert_array_equal(embeddings, expected(images))
     assert about.pop("crc32") == zlib.crc32(path.read_bytes())
     assert about == {**ABOUT, "count": 22, "flip": True, "embedding_size": 2, "dtype": "float32"}
     assert sorted(file.name for file in path.parent.iterdir()) == ["x.json", "x.npy"]
@@ -115,6 +115,14 @@ def test_embeddings_of_something_else_are_not_mixed_in(images, tmp_path, finishe
         embed_to_file(Pixels(), images, path, about, 8, flip)
     remove_embeddings(path)
     assert embed_to_file(Pixels(), images, path, about, 8, flip)
+
+
+def test_an_unfinished_file_without_room_is_named_and_not_written_to(images, tmp_path):
+    path = tmp_path / "x.npy"
+    embed_to_file(Pixels(), images, path, ABOUT, 8, ranks=2)
+    np.save(tmp_path / "x.npy.unfinished" / "embeddings.npy", np.empty((0, 2, Pixels.embedding_size), np.float32))
+    with pytest.raises(UserError, match=r"embeddings\.npy is damaged: it has room for \(0, .*; remove its folder"):
+        embed_to_file(Pixels(), images, path, ABOUT, 8, ranks=2)
 
 
 def test_a_file_that_is_no_embeddings_is_left_alone(images, tmp_path):
