@@ -99,7 +99,8 @@ class BinSet:
     @functools.cached_property
     def image_size(self) -> tuple[int, int]:
         """Height and width. Raises UserError where the first image does not decode."""
-        return self._decoded(0).shape[:2]
+        height, width, _ = self._decoded(0).shape
+        return height, width
 
     def digest(self) -> str:
         """Of the encoded images."""

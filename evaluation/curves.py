@@ -118,10 +118,11 @@ class Roc:
 
         Scores beyond the outer edges count in the outer bins.
         """
-        return tuple(
+        same, different = (
             np.diff(np.r_[0, np.searchsorted(scores, edges[1:-1].astype(scores.dtype)), len(scores)])
             for scores in (self.same_scores, self.different_scores)
         )
+        return same, different
 
     def _tar(self, far: float) -> float:
         above = np.searchsorted(self.same_scores, self._highest_refused(far), side="right")

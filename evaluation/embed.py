@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,15 @@ _CHECKED = 256  # images decoded at a time when a set is looked through
 Embed = Callable[[np.ndarray], np.ndarray]
 Gather = Callable[[np.ndarray, list[int]], np.ndarray]
 Batches = Sequence[tuple[int, int]]
+
+
+class SizedEmbed(Protocol):
+    """An `Embed` that says how many numbers an embedding has."""
+
+    @property
+    def embedding_size(self) -> int: ...
+
+    def __call__(self, images: np.ndarray, /) -> np.ndarray: ...
 
 
 def embed(
@@ -51,7 +61,7 @@ def embed(
 
 
 def embed_to_file(
-    embedder: Embed,
+    embedder: SizedEmbed,
     source: ImageSource,
     path: Path,
     about: Mapping[str, object],
@@ -65,7 +75,7 @@ def embed_to_file(
 ) -> bool:
     """What `embed` returns, as `dtype`, to `path` (.npy) with its .json; an interrupted pass goes on where it stopped.
 
-    embedder: has `embedding_size` besides. about: for the .json, such as {"source", "model", "digest"}; a pass goes on
+    about: for the .json, such as {"source", "model", "digest"}; a pass goes on
     only with what it was begun with. Batches do not go beyond blocks of `evaluation.embedding_file.BLOCK` images. The
     ranks share a disk and need not run at the same time; True on the last one, or where all was there already.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.curves import Roc, roc
-from evaluation.ijb_meta import Ijb, Roster
+from evaluation.ijb_meta import Ijb
 from evaluation.quality import FMR, error_versus_reject, magnitudes, pair_quality
 from evaluation.results import curve_facts
 from evaluation.search import Searches, identification, search
@@ -38,7 +38,7 @@ def check_embeddings(ijb: Ijb, embeddings: np.ndarray) -> None:
             f"the embeddings are {embeddings.shape}; {ijb.target} has {len(ijb.names)} images, which takes "
             f"({len(ijb.names)}, 2, E) with mirror images or ({len(ijb.names)}, 1, E) without"
         )
-    bad = []
+    bad: list[int] = []
     for start in range(0, len(embeddings), _CHECKED):
         finite = np.isfinite(embeddings[start : start + _CHECKED]).all(axis=(1, 2))
         bad.extend(start + np.flatnonzero(~finite))
@@ -68,14 +68,15 @@ def evaluate_ijb(
     curve = roc(scores, ijb.same)
     rejects = error_versus_reject(scores, ijb.same, ijb_quality(ijb, embeddings) if quality is None else quality, fmr)
 
-    def look_for(probes: Roster, gallery: Roster) -> Searches:
-        return search(features[probes.templates], probes.subjects, features[gallery.templates], gallery.subjects)
-
-    galleries = {name: look_for(ijb.probes, gallery) for name, gallery in ijb.galleries.items()}
+    galleries = {}
+    if ijb.probes is not None:
+        probes, who = features[ijb.probes.templates], ijb.probes.subjects
+        for name, gallery in ijb.galleries.items():
+            galleries[name] = search(probes, who, features[gallery.templates], gallery.subjects)
     return IjbResult(setting, curve, galleries, rejects)
 
 
-def ijb_result(target: str, model: str, found: IjbResult, about: Mapping[str, str] | None = None) -> dict:
+def ijb_result(target: str, model: str, result: IjbResult, about: Mapping[str, str] | None = None) -> dict:
     """The result as plain data, as evaluation/results.py writes it. `identification` is of both galleries together.
 
     about: what the result is of, as `evaluation.about` has it.
@@ -84,18 +85,18 @@ def ijb_result(target: str, model: str, found: IjbResult, about: Mapping[str, st
         "kind": "ijb",
         "name": target,
         "model": model,
-        "setting": str(found.setting),
+        "setting": str(result.setting),
         "about": dict(about or {}),
-        **curve_facts(found.roc),
-        "error_versus_reject": found.rejects,
-        "identification": identification(list(found.galleries.values())) if found.galleries else {},
+        **curve_facts(result.roc),
+        "error_versus_reject": result.rejects,
+        "identification": identification(list(result.galleries.values())) if result.galleries else {},
         "galleries": {
             name: {
                 "mated": len(searches.ranks),
                 "without_mate": len(searches.top_scores),
                 **identification([searches]),
             }
-            for name, searches in found.galleries.items()
+            for name, searches in result.galleries.items()
         },
     }
 

@@ -187,24 +187,24 @@ def _read_roster(path: Path, template_ids: np.ndarray) -> Roster:
     if not lines:
         raise UserError(f"{path} holds no template")
     templates, subjects = np.frombuffer(numbers, np.int64).reshape(-1, 2).T
-    lines = np.frombuffer(lines, np.int64)
+    line_numbers = np.frombuffer(lines, np.int64)
     ids, at, which = np.unique(templates, return_index=True, return_inverse=True)
     torn = np.flatnonzero(subjects != subjects[at][which])
     if torn.size:
-        line = torn[0]
+        line, other = torn[0], at[which[torn[0]]]
         raise UserError(
-            f"{at_line(path, lines[line])}: template {templates[line]} shows subject {subjects[line]}, and in line "
-            f"{lines[at[which[line]]]} it shows subject {subjects[at[which[line]]]}"
+            f"{at_line(path, line_numbers[line])}: template {templates[line]} shows subject {subjects[line]}, and in "
+            f"line {line_numbers[other]} it shows subject {subjects[other]}"
         )
-    return Roster(_rows_of(ids, template_ids, path, lines[at]), subjects[at])
+    return Roster(_rows_of(ids, template_ids, path, line_numbers[at]), subjects[at])
 
 
 def _rows_of(ids: np.ndarray, template_ids: np.ndarray, path: Path, lines: np.ndarray) -> np.ndarray:
     """Where templates are in `template_ids`, (n,) int32. Raises UserError at the first that is not, by its line."""
-    found = np.searchsorted(template_ids, ids)
-    found[found == len(template_ids)] = 0
-    unknown = np.flatnonzero(template_ids[found] != ids)
+    places = np.searchsorted(template_ids, ids)
+    places[places == len(template_ids)] = 0
+    unknown = np.flatnonzero(template_ids[places] != ids)
     if unknown.size:
         at = unknown[np.argmin(lines[unknown])]
         raise UserError(f"{at_line(path, lines[at])}: template {ids[at]} has no images in face_tid_mid")
-    return found.astype(np.int32)
+    return places.astype(np.int32)

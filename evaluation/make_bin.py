@@ -81,7 +81,7 @@ def draw_pairs(
 def _deal(people: Sequence[Sequence[Path]], folds: int, rng: np.random.Generator) -> list[list[Sequence[Path]]]:
     """People to folds, like cards from the one with most images down and back and forth, so that folds are alike."""
     order = sorted(rng.permutation(len(people)), key=lambda person: -len(people[person]))
-    groups = [[] for _ in range(folds)]
+    groups: list[list[Sequence[Path]]] = [[] for _ in range(folds)]
     for number, person in enumerate(order):
         turn, place = divmod(number, folds)
         groups[place if turn % 2 == 0 else folds - 1 - place].append(people[person])
@@ -115,7 +115,7 @@ def _draw_same(people: Sequence[Sequence[Path]], wanted: int, rng: np.random.Gen
 def _draw_different(people: Sequence[Sequence[Path]], wanted: int, rng: np.random.Generator) -> list[Pair]:
     couples = len(people) * (len(people) - 1) // 2
     if wanted <= couples:  # of which a million people have too many to list
-        chosen, shares = rng.choice(couples, wanted, replace=False), [1] * wanted
+        chosen, shares = rng.choice(couples, wanted, replace=False), np.ones(wanted, int)
     else:
         chosen = np.arange(couples)
         room = [len(people[first]) * len(people[second]) for first, second in map(_two_of, range(couples))]

@@ -39,7 +39,8 @@ def read_pairs(path: Path, root: Path | None = None, image_size: tuple[int, int]
     Raises UserError, with the number of the line, where one is not `path path 0/1` or an image is missing.
     """
     numbers: dict[str, int] = {}  # of the images by their paths
-    first_lines, pairs, issame = [], [], []
+    first_lines: list[int] = []
+    pairs, issame = [], []
     for line_number, line in read_lines(path):
         *files, label = _fields(line)
         if len(files) != 2:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,13 @@ from pages.figure import COLORS, plain, tidy
 
 _DASHES = ("-", "--", ":", "-.")  # after the last color, the first comes again with another dash
 _SIZE = (7.2, 4.4)  # inches
+
+
+class _Style(TypedDict):
+    """Of a line, in matplotlib's words."""
+
+    color: str
+    linestyle: str
 
 
 def roc_figure(results: Sequence[dict]) -> Figure:
@@ -32,7 +40,7 @@ def roc_figure(results: Sequence[dict]) -> Figure:
         axes.step(np.maximum(far, left / 10), tar, where="post", label=plain(result["model"]), lw=1.8, **style)
         marks = {float(at): share for at, share in result["tar_at_far"].items() if share is not None}
         axes.plot(list(marks), list(marks.values()), "o", ms=4, color=style["color"])
-        lowest = min(lowest, tar[max(np.searchsorted(far, left, side="right") - 1, 0)])
+        lowest = min(lowest, tar[max(int(np.searchsorted(far, left, side="right")) - 1, 0)])
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
     axes.set_xlabel("false accept rate (FAR)")
@@ -127,7 +135,7 @@ def _empty(figure: Figure, axes: Axes, words: str) -> Figure:
     return figure
 
 
-def _style(number: int) -> dict[str, str]:
+def _style(number: int) -> _Style:
     return {
         "color": COLORS[number % len(COLORS)],
         "linestyle": _DASHES[number // len(COLORS) % len(_DASHES)],

@@ -42,14 +42,16 @@ def write_report(paths: Sequence[Path], folder: Path) -> Path:
     Raises UserError where a file is no result, a strip of images is missing, or two results are of the same model on
     the same set, or of different sets that have one name.
     """
-    sets = defaultdict(list)
+    sets: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for path in paths:
         result = _with_strips(read_result(path), path)
         others = sets[result["kind"], result["name"]]
         _refuse_clash(result, others, path)
         others.append(result)
     groups = list(map(_told_apart, sets.values()))
-    parts, pictures, charts = ["<h1>Face recognition: evaluation</h1>\n", _overview(groups)], {}, []
+    parts = ["<h1>Face recognition: evaluation</h1>\n", _overview(groups)]
+    pictures: dict[str, bytes] = {}
+    charts: list[Chart] = []
     for number, results in enumerate(groups, 1):
         stem = f"{number}-{re.sub('[^A-Za-z0-9._-]+', '-', title(results[0]))[:_LONGEST_STEM]}"
         parts += _section(results, pictures, charts, number, stem)
@@ -168,9 +170,9 @@ def _rejects(results: list[dict]) -> str:
         for result in results
         if "error_versus_reject" in result
     ]
-    found = [dict(zip(curve["dropped"], curve["fnmr"], strict=True)) for curve in curves]
-    shares = sorted({share for curve in found for share in curve})
-    cells = [[curve.get(share) for curve in found] for share in shares]
+    rates = [dict(zip(curve["dropped"], curve["fnmr"], strict=True)) for curve in curves]
+    shares = sorted({share for curve in rates for share in curve})
+    cells = [[curve.get(share) for curve in rates] for share in shares]
     rows = [["n/a" if fnmr is None else f"{fnmr:.2%}" for fnmr in row] for row in cells]
     return table(["dropped", *models], [[f"{share:.0%}", *row] for share, row in zip(shares, rows, strict=True)])
 

@@ -66,25 +66,25 @@ def verification_result(
 
     about: what it was of, in words by their names (`evaluation.about`).
     """
-    found = judged.result
+    result = judged.result
     return {
         "kind": "verification",
         "name": name,
         "model": model,
         "about": dict(about or {}),
         **curve_facts(curve),
-        "accuracy": found.accuracy,
-        "std": found.std,
-        "threshold": found.threshold,
-        "cosine": 1 - found.threshold / 2,
+        "accuracy": result.accuracy,
+        "std": result.std,
+        "threshold": result.threshold,
+        "cosine": 1 - result.threshold / 2,
         "pca": pca,
         "tar_of_folds": {
             "far_target": FAR_TARGET,
-            "tar": _finite(found.tar),
-            "std": _finite(found.tar_std),
-            "far": _finite(found.far),
+            "tar": _finite(result.tar),
+            "std": _finite(result.tar_std),
+            "far": _finite(result.far),
         },
-        "xnorm": found.xnorm,
+        "xnorm": result.xnorm,
         "folds": [
             {"accuracy": float(accuracy), "threshold": float(threshold)}
             for accuracy, threshold in zip(judged.accuracies, judged.thresholds, strict=True)

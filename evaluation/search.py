@@ -37,8 +37,8 @@ class Searches:
     def tpir(self, fpir: float) -> float | None:
         """TPIR at this FPIR; None without mated searches, or with fewer than 1 / fpir searches without mate."""
         # A curve like that of pairs, where a search that finds another subject first is accepted at no threshold.
-        found = np.where(self.ranks == 1, self.mate_scores, -np.inf)
-        return Roc(np.sort(found), np.sort(self.top_scores)).tar_at(fpir)
+        accepted = np.where(self.ranks == 1, self.mate_scores, -np.inf)
+        return Roc(np.sort(accepted), np.sort(self.top_scores)).tar_at(fpir)
 
 
 def search(
@@ -60,11 +60,12 @@ def search(
 def identification(galleries: Sequence[Searches]) -> dict[str, float | None]:
     """TPIR and ranks of one gallery, or of several together, by name; None where one does not allow the figure."""
     together = np.concatenate([searches.ranks for searches in galleries])
-    found = {f"TPIR@FPIR={fpir:.0e}": _mean([searches.tpir(fpir) for searches in galleries]) for fpir in FPIRS}
+    figures = {f"TPIR@FPIR={fpir:.0e}": _mean([searches.tpir(fpir) for searches in galleries]) for fpir in FPIRS}
     for rank in RANKS:
-        found[f"rank-{rank}"] = float((together <= rank).mean()) if together.size else None
-    return found
+        figures[f"rank-{rank}"] = float((together <= rank).mean()) if together.size else None
+    return figures
 
 
 def _mean(values: list[float | None]) -> float | None:
-    return None if None in values else float(np.mean(values))
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None

@@ -32,7 +32,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 class ImageSource(Protocol):
-    image_size: tuple[int, int]
+    @property
+    def image_size(self) -> tuple[int, int]: ...
 
     def __len__(self) -> int: ...
 
@@ -146,7 +147,7 @@ class ListedImages(FileImages):
     def __init__(self, list_file: Path, root: Path | None = None, image_size: tuple[int, int] = USUAL_SIZE) -> None:
         files, lines, self.columns = [], [], []
         for number, line in read_lines(list_file, "surrogateescape"):
-            quoted, tabbed, plain, rest = _LISTED.fullmatch(line).groups()
+            [(quoted, tabbed, plain, rest)] = _LISTED.findall(line)
             files.append(quoted or tabbed or plain)
             lines.append(number)
             self.columns.append(rest.split())

@@ -36,17 +36,18 @@ class Setting:
     @classmethod
     def parse(cls, text: str) -> "Setting":
         """Raises UserError where it is not of the form N1D1F2."""
-        found = re.fullmatch(r"N([01])D([01])F([012])", text.upper())
-        if not found:
+        match = re.fullmatch(r"N([01])D([01])F([012])", text.upper())
+        if not match:
             raise UserError(f"the setting {text!r} is not possible; it is N0 or N1, D0 or D1, and F0, F1 or F2: N1D1F2")
-        norm, detector, flip = map(int, found.groups())
+        norm, detector, flip = map(int, match.groups())
         return cls(bool(norm), bool(detector), flip)
 
     def __str__(self) -> str:
         return f"N{self.norm:d}D{self.detector:d}F{self.flip}"
 
 
-ALL_SETTINGS = tuple(Setting(norm, detector, flip) for norm in (0, 1) for detector in (0, 1) for flip in (0, 2))
+_NO_YES = (False, True)
+ALL_SETTINGS = tuple(Setting(norm, detector, flip) for norm in _NO_YES for detector in _NO_YES for flip in (0, 2))
 
 
 def image_features(embeddings: np.ndarray, detector_scores: np.ndarray, setting: Setting) -> np.ndarray:
@@ -75,12 +76,11 @@ def template_features(
     embeddings: (N, 2, E), read by the block, so that they may be a memory-mapped file. templates: (N,), each of
     0 ... T - 1 at least once. medias: (N,); images of one template and one media are the frames of one video.
     """
-    features = None
+    _, views, size = embeddings.shape
+    features = np.empty((templates.max() + 1, views * size if setting.flip == 1 else size), np.float32)
     for first, last, images, weights in _blocks(templates, medias):
         part = image_features(embeddings[images], detector_scores[images], setting) * weights[:, None]
         pooled = unit_rows(np.add.reduceat(part, np.flatnonzero(np.diff(templates[images], prepend=-1)), axis=0))
-        if features is None:
-            features = np.empty((templates.max() + 1, pooled.shape[1]), np.float32)
         features[first:last] = pooled
         drop_pages(embeddings)
     return features

@@ -153,8 +153,8 @@ def _accepted(distances: np.ndarray, fold: np.ndarray, folds: int, thresholds: n
     """How many of a fold's distances are below each threshold, (folds, thresholds)."""
     first = np.searchsorted(thresholds, distances, side="right")  # the first threshold above each distance
     bins = len(thresholds) + 1
-    found = np.bincount(fold * bins + first, minlength=folds * bins).reshape(folds, bins)
-    return found[:, :-1].cumsum(axis=1)
+    counts = np.bincount(fold * bins + first, minlength=folds * bins).reshape(folds, bins)
+    return counts[:, :-1].cumsum(axis=1)
 
 
 def _training(counts: np.ndarray) -> np.ndarray:

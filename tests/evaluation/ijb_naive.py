@@ -67,10 +67,11 @@ class NaiveIjb:
         for gallery in galleries:
             mated, others = self._search(self._roster(f"1N_gallery_{gallery}"))
             ranks += [rank for rank, _ in mated]
-            for fpir, found in tpirs.items():
-                found.append(self._tpir(mated, others, fpir))
+            for fpir, values in tpirs.items():
+                values.append(self._tpir(mated, others, fpir))
         figures = {
-            f"TPIR@FPIR={fpir:.0e}": None if None in found else sum(found) / len(found) for fpir, found in tpirs.items()
+            f"TPIR@FPIR={fpir:.0e}": None if None in values else sum(values) / len(values)
+            for fpir, values in tpirs.items()
         }
         return figures | {f"rank-{k}": sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)}
 

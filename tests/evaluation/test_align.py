@@ -36,9 +36,9 @@ def test_the_transform_is_scikit_images(seed, noise):
 
 def test_a_mirrored_face_is_not_mirrored_back():
     landmarks = REFERENCE * (-1, 1)
-    found = similarity(landmarks)
-    assert np.linalg.det(found[:, :2]) > 0
-    np.testing.assert_allclose(found, estimate(landmarks), rtol=1e-9, atol=1e-9)
+    transform = similarity(landmarks)
+    assert np.linalg.det(transform[:, :2]) > 0
+    np.testing.assert_allclose(transform, estimate(landmarks), rtol=1e-9, atol=1e-9)
 
 
 def test_crops_are_those_of_the_insightface_package():
@@ -46,9 +46,9 @@ def test_crops_are_those_of_the_insightface_package():
     picture = cv2.copyMakeBorder(cv2.resize(face, None, fx=2.3, fy=2.3), 60, 30, 90, 40, cv2.BORDER_REFLECT)
     for seed in range(4):
         landmarks = (REFERENCE * 2.3 + (90, 60) + np.random.default_rng(seed).normal(0, 3, (5, 2))).astype(np.float32)
-        found, wanted = align(picture, landmarks), face_align.norm_crop(picture, landmarks, 112)
+        aligned, wanted = align(picture, landmarks), face_align.norm_crop(picture, landmarks, 112)
         # The package computes the transform in float32; a pixel in some thousands then rounds the other way.
-        difference = np.abs(found.astype(int) - wanted)
+        difference = np.abs(aligned.astype(int) - wanted)
         assert difference.max() <= 2 and difference.mean() < 1e-3
 
 
@@ -66,9 +66,9 @@ def test_another_size_shows_what_112_pixels_scaled_would(size):
     rng = np.random.default_rng(1)
     picture = cv2.resize(rng.integers(0, 256, (7, 7, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
     landmarks = REFERENCE @ np.array([[1.4, 0.3], [-0.3, 1.4]]) + (90, 110)
-    found, usual = align(picture, landmarks, size), align(picture, landmarks)
-    assert found.shape == (*size, 3) and found.dtype == np.uint8
-    difference = np.abs(found.astype(int) - fitted(usual, ImageShape(*size)))
+    aligned, usual = align(picture, landmarks, size), align(picture, landmarks)
+    assert aligned.shape == (*size, 3) and aligned.dtype == np.uint8
+    difference = np.abs(aligned.astype(int) - fitted(usual, ImageShape(*size)))
     sides = max(0, (size[1] - size[0]) // 2 + 2)  # `fitted` has no pixels there, and repeats its edge
     assert difference[2:-2, sides : size[1] - sides].max() <= 1
 
@@ -77,9 +77,9 @@ def test_twice_the_size_is_the_packages_but_for_half_a_pixel():
     """InsightFace doubles the numbers of its template for 224 pixels; here a pixel's middle goes to its middle."""
     rng = np.random.default_rng(2)
     picture = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
-    found = align(picture, REFERENCE * 2 + 60, (224, 224))
+    aligned = align(picture, REFERENCE * 2 + 60, (224, 224))
     wanted = face_align.norm_crop(picture, (REFERENCE * 2 + 60 - 0.5).astype(np.float32), 224)
-    assert np.abs(found.astype(int) - wanted)[1:-1, 1:-1].mean() < 0.1
+    assert np.abs(aligned.astype(int) - wanted)[1:-1, 1:-1].mean() < 0.1
 
 
 @pytest.mark.parametrize(

@@ -19,19 +19,19 @@ def agree(root, target, embeddings, setting, tolerance):
     ijb = load_ijb(root, target)
     check_embeddings(ijb, embeddings)
     judged = evaluate_ijb(ijb, embeddings, Setting.parse(setting))
-    found = ijb_result(target, "model", judged)
+    result = ijb_result(target, "model", judged)
     naive = NaiveIjb(root, target, embeddings, setting)
     for scores, kind in ((judged.roc.same_scores, True), (judged.roc.different_scores, False)):
         expected = sorted(score for score, same in naive.pairs if same is kind)
         np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance)
     for far in range(1, 7):
-        assert found["tar_at_far"][f"1e-0{far}"] == naive.tar(10.0**-far)
-    assert found["identification"] == pytest.approx(naive.identification(GALLERIES[target]), abs=1e-12)
+        assert result["tar_at_far"][f"1e-0{far}"] == naive.tar(10.0**-far)
+    assert result["identification"] == pytest.approx(naive.identification(GALLERIES[target]), abs=1e-12)
     for gallery in GALLERIES[target]:
         one = naive.identification([gallery])
-        assert {key: found["galleries"][gallery][key] for key in one} == pytest.approx(one, abs=1e-12)
-    assert found["pairs"] == len(naive.pairs) and found["same"] == sum(same for _, same in naive.pairs)
-    return found
+        assert {key: result["galleries"][gallery][key] for key in one} == pytest.approx(one, abs=1e-12)
+    assert result["pairs"] == len(naive.pairs) and result["same"] == sum(same for _, same in naive.pairs)
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def recognizing(root, noise, seed=0):
 
 @pytest.mark.parametrize("setting", EVERY)
 def test_drawn_faces(demo, setting):
-    found = agree(demo, "IJBC", recognizing(demo, noise=1.0), setting, tolerance=5e-7)
-    assert 0 < found["tar_at_far"]["1e-01"] < 1 and 0 < found["identification"]["rank-1"] < 1
-    assert found["tar_at_far"]["1e-03"] is None and found["setting"] == setting
+    result = agree(demo, "IJBC", recognizing(demo, noise=1.0), setting, tolerance=5e-7)
+    assert 0 < result["tar_at_far"]["1e-01"] < 1 and 0 < result["identification"]["rank-1"] < 1
+    assert result["tar_at_far"]["1e-03"] is None and result["setting"] == setting
 
 
 def directions(rng, count, setting):
@@ -107,8 +107,8 @@ def test_pairs_of_one_kind_alone(tmp_path, label):
     path.write_text(f"3 7 {label}\n5 9 {label}\n")
     ijb = load_ijb(tmp_path, "IJBC")
     embeddings = np.random.default_rng(0).normal(size=(6, 2, 4)).astype(np.float32)
-    found = ijb_result("IJBC", "model", evaluate_ijb(ijb, embeddings, Setting()))
-    assert set(found["tar_at_far"].values()) == {None} and found["auc"] is None and found["same"] == 2 * label
+    result = ijb_result("IJBC", "model", evaluate_ijb(ijb, embeddings, Setting()))
+    assert set(result["tar_at_far"].values()) == {None} and result["auc"] is None and result["same"] == 2 * label
 
 
 @pytest.mark.parametrize("rows", [1, 3, 256])
@@ -128,8 +128,8 @@ def test_without_identification(tmp_path):
     write_small_ijb(tmp_path)
     ijb = load_ijb(tmp_path, "IJBC", identification=False)
     embeddings = np.random.default_rng(0).normal(size=(6, 2, 4)).astype(np.float32)
-    found = ijb_result("IJBC", "model", evaluate_ijb(ijb, embeddings, Setting()))
-    assert found["identification"] == found["galleries"] == {}
+    result = ijb_result("IJBC", "model", evaluate_ijb(ijb, embeddings, Setting()))
+    assert result["identification"] == result["galleries"] == {}
 
 
 @pytest.mark.parametrize("checked", [1, 3, 4096])

@@ -33,11 +33,11 @@ def write(folder, text):
     ],
 )
 def test_each_image_is_held_once(faces, text):
-    found = read_pairs(write(faces, text))
-    assert [found.images.name(i) for i in range(len(found.images))] == NAMES
-    np.testing.assert_array_equal(found.pairs, [[0, 1], [0, 2], [3, 1]])
-    np.testing.assert_array_equal(found.issame, [True, False, False])
-    assert found.images.decode(0, 4).shape == (4, 112, 112, 3)
+    listed = read_pairs(write(faces, text))
+    assert [listed.images.name(i) for i in range(len(listed.images))] == NAMES
+    np.testing.assert_array_equal(listed.pairs, [[0, 1], [0, 2], [3, 1]])
+    np.testing.assert_array_equal(listed.issame, [True, False, False])
+    assert listed.images.decode(0, 4).shape == (4, 112, 112, 3)
 
 
 def test_paths_below_a_root_or_absolute(faces, tmp_path_factory):

@@ -70,19 +70,19 @@ def test_magnitudes_are_without_flip_and_pairs_as_good_as_their_worse_half():
 
 def test_a_long_video_counts_once():
     templates, medias = np.array([1, 0, 1, 1, 0]), np.array([5, 2, 5, 7, 3])
-    found = template_quality(np.array([10.0, 1.0, 20.0, 30.0, 3.0]), templates, medias)
-    np.testing.assert_allclose(found, [2.0, (15 + 30) / 2])
+    quality = template_quality(np.array([10.0, 1.0, 20.0, 30.0, 3.0]), templates, medias)
+    np.testing.assert_allclose(quality, [2.0, (15 + 30) / 2])
 
 
 def test_many_templates_are_as_good_as_by_hand():
     rng = np.random.default_rng(2)
     templates = np.r_[np.arange(900), rng.integers(0, 900, 9000)]
     medias, norms = rng.integers(0, 6, len(templates)), rng.random(len(templates))
-    found = template_quality(norms, templates, medias)
+    quality = template_quality(norms, templates, medias)
     for template in range(0, 900, 53):
         own = templates == template
         means = [norms[own & (medias == media)].mean() for media in set(medias[own].tolist())]
-        assert found[template] == pytest.approx(np.mean(means))
+        assert quality[template] == pytest.approx(np.mean(means))
 
 
 def test_the_curve_reaches_results_and_the_page(tmp_path):

@@ -37,7 +37,7 @@ def cosines(embeddings):
 
 def test_the_whole_result(pairs, embeddings, tmp_path):
     out = tmp_path / "out"
-    found, result = verify_pairs("set", pairs, embeddings, "a model", out=out)
+    measured, result = verify_pairs("set", pairs, embeddings, "a model", out=out)
     assert json.loads((out / "set.json").read_text()) == result == read_result(out / "set.json")
     scores = cosines(embeddings)
     different = scores[~pairs.issame]
@@ -47,7 +47,7 @@ def test_the_whole_result(pairs, embeddings, tmp_path):
     assert result["tar_at_far"]["1e-01"] == np.mean(scores[pairs.issame] >= lowest)
     assert result["threshold_at_far"]["1e-01"] == pytest.approx(lowest)
     assert [result["tar_at_far"][f"1e-0{power}"] for power in range(2, 7)] == [None] * 5
-    assert result["accuracy"] == found.accuracy == pytest.approx(np.mean([f["accuracy"] for f in result["folds"]]))
+    assert result["accuracy"] == measured.accuracy == pytest.approx(np.mean([f["accuracy"] for f in result["folds"]]))
     assert result["cosine"] == pytest.approx(1 - result["threshold"] / 2)
     edges = result["histogram"]["edges"]
     for kind, of in (("same", pairs.issame), ("different", ~pairs.issame)):
@@ -57,7 +57,7 @@ def test_the_whole_result(pairs, embeddings, tmp_path):
     markdown = (out / "set.md").read_text()
     assert "| TAR@FAR=1e-02 | n/a (needs 100 different pairs) |" in markdown and "| 10 | " in markdown
     (row,) = csv.DictReader((out / "set.csv").open())
-    assert float(row["accuracy"]) == found.accuracy and row["tar_at_far_1e-06"] == "" and row["model"] == "a model"
+    assert float(row["accuracy"]) == measured.accuracy and row["tar_at_far_1e-06"] == "" and row["model"] == "a model"
     assert sorted(path.name for path in out.iterdir()) == ["set-hardest", "set.csv", "set.json", "set.md"]
 
 

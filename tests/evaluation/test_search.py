@@ -24,11 +24,11 @@ def naive_tpir(mated, others, fpir):
     """The most that any threshold of at most this FPIR finds, among all that make a difference."""
     if not mated or len(others) * fpir < 1 - 1e-9:
         return None
-    found = []
+    shares = []
     for threshold in [*others, *(score for _, score in mated), np.inf]:
         if sum(score >= threshold for score in others) <= fpir * len(others) + 1e-9:
-            found.append(sum(rank == 1 and score >= threshold for rank, score in mated) / len(mated))
-    return max(found)
+            shares.append(sum(rank == 1 and score >= threshold for rank, score in mated) / len(mated))
+    return max(shares)
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
@@ -38,7 +38,7 @@ def test_searches_are_as_defined(monkeypatch, levels, strangers, people):
     """Whole numbers are scored without rounding, and few levels of them tie."""
     monkeypatch.setattr(module, "_BLOCK", 100)
     rng = np.random.default_rng([levels, int(10 * strangers), people])
-    galleries, found, expected = [], [], []
+    galleries, searches, expected = [], [], []
     probes = rng.integers(-levels, levels, (350, 3)).astype(np.float32)
     for gallery in range(2):
         features = rng.integers(-levels, levels, (people + 3, 3)).astype(np.float32)
@@ -47,14 +47,14 @@ def test_searches_are_as_defined(monkeypatch, levels, strangers, people):
     of_probe = rng.integers(0, people, 350) + 1000 * rng.integers(0, 2, 350)
     of_probe[rng.random(350) < strangers] = 5000
     for features, subjects in galleries:
-        found.append(search(probes, of_probe, features, subjects))
+        searches.append(search(probes, of_probe, features, subjects))
         expected.append(naive((probes @ features.T).tolist(), of_probe, subjects))
         mated, others = expected[-1]
-        assert found[-1].ranks.tolist() == [rank for rank, _ in mated]
-        assert found[-1].mate_scores.tolist() == [score for _, score in mated]
-        assert found[-1].top_scores.tolist() == others
+        assert searches[-1].ranks.tolist() == [rank for rank, _ in mated]
+        assert searches[-1].mate_scores.tolist() == [score for _, score in mated]
+        assert searches[-1].top_scores.tolist() == others
 
-    figures = identification(found)
+    figures = identification(searches)
     ranks = [rank for mated, _ in expected for rank, _ in mated]
     assert [figures[f"rank-{k}"] for k in (1, 5, 10)] == [np.mean(np.array(ranks) <= k) for k in (1, 5, 10)]
     for fpir, name in ((0.01, "TPIR@FPIR=1e-02"), (0.1, "TPIR@FPIR=1e-01")):
@@ -64,8 +64,8 @@ def test_searches_are_as_defined(monkeypatch, levels, strangers, people):
 
 def test_a_tie_with_somebody_else_does_not_count():
     probe, gallery = np.float32([[1, 0]]), np.float32([[1, 0], [1, 0], [0, 1]])
-    found = search(probe, np.array([7]), gallery, np.array([7, 8, 9]))
-    assert found.ranks.tolist() == [2] and identification([found])["rank-1"] == 0
+    searches = search(probe, np.array([7]), gallery, np.array([7, 8, 9]))
+    assert searches.ranks.tolist() == [2] and identification([searches])["rank-1"] == 0
 
 
 def test_figures_that_the_searches_do_not_allow():

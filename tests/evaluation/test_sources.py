@@ -76,8 +76,8 @@ def test_a_converted_dataset_in_the_order_of_its_parts(tmp_path):
     convert(Settings(tmp_path / "set", tmp_path / "records", num_part=3, workers=1, shuffle=False))
     source = open_source(tmp_path / "records")
     assert isinstance(source, RecordImages) and len(source) == 10 and source.name(0) == "record 0 of part-00000"
-    found = {pixels.tobytes() for pixels in source.decode(0, 10)}
-    assert found == {cv2.imdecode(np.frombuffer(i, np.uint8), 1)[:, :, ::-1].tobytes() for i in images}
+    decoded = {pixels.tobytes() for pixels in source.decode(0, 10)}
+    assert decoded == {cv2.imdecode(np.frombuffer(i, np.uint8), 1)[:, :, ::-1].tobytes() for i in images}
     np.testing.assert_array_equal(source.decode(3, 6), source.decode(0, 10)[3:6])
     part, record = source.name(9).split()[3], int(source.name(9).split()[1])
     entry = np.load(tmp_path / "records" / f"{part}.index.npy")[record]

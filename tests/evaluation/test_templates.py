@@ -46,9 +46,9 @@ def random_images(images=300, count=40, size=8, seed=0):
 def test_pooling_is_as_defined(monkeypatch, setting, block):
     monkeypatch.setattr(module, "_BLOCK", block)
     images = random_images()
-    found = template_features(*images, setting)
-    assert found.dtype == np.float32 and found.shape == (40, 16 if setting.flip == 1 else 8)
-    np.testing.assert_allclose(found, pooled(*images, setting), rtol=0, atol=2e-7)
+    features = template_features(*images, setting)
+    assert features.dtype == np.float32 and features.shape == (40, 16 if setting.flip == 1 else 8)
+    np.testing.assert_allclose(features, pooled(*images, setting), rtol=0, atol=2e-7)
 
 
 def test_a_memory_mapped_file_gives_the_same(tmp_path):
@@ -76,8 +76,8 @@ def test_nothing_stays_nothing(setting):
     """Zero scores, zero embeddings, and images that cancel out give a feature of zero, not NaN."""
     embeddings = np.float32([[[1, 2], [2, 1]], [[0, 0], [0, 0]], [[3, 4], [4, 3]], [[-3, -4], [-4, -3]]])
     scores, templates = np.float32([0, 1, 0.5, 0.5]), np.array([0, 1, 2, 2], np.int32)
-    found = template_features(embeddings, scores, templates, np.arange(4), setting)
-    assert (found[0].any() != setting.detector) and not found[1:].any()
+    features = template_features(embeddings, scores, templates, np.arange(4), setting)
+    assert (features[0].any() != setting.detector) and not features[1:].any()
 
 
 def test_settings_by_name():

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from utils.errors import UserError
 from utils.files import refuse_pipe
@@ -82,7 +82,7 @@ def is_positive(value: Any) -> bool:
     return is_count(value) and value > 0
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """A finite number."""
     return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
 
