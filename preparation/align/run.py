@@ -162,13 +162,20 @@ def _align(task: Task, photos: list[tuple[bytes, bytes]], workers: int) -> list[
         worker_pool(workers, start="spawn") as pool,
         Bar(total=len(photos), desc="Aligning", unit="photos") as bar,
     ):
-        missing = [start for start in starts if not note_path(task.notes, start).exists()]
+        missing = [start for start in starts if read_note(note_path(task.notes, start)) is None]
         bar.update(len(photos) - sum(len(photos[start : start + _SLICE]) for start in missing))
         for future in as_completed(
             [pool.submit(align_slice, task, start, photos[start : start + _SLICE]) for start in missing]
         ):
             bar.update(future.result())
-    return [row for start in starts for row in read_note(note_path(task.notes, start))]
+    return [row for start in starts for row in _noted(note_path(task.notes, start))]
+
+
+def _noted(path: Path) -> list[Row]:
+    rows = read_note(path)
+    if rows is None:
+        raise UserError(f"{path} was damaged meanwhile; run the command again.")
+    return rows
 
 
 def _convert(settings: Alignment, faces: Path, count: int) -> None:

@@ -55,7 +55,7 @@ def note_path(notes: Path, first: int) -> Path:
 
 
 def read_note(path: Path) -> list[Row] | None:
-    """None if there is none."""
+    """None if there is none that can be read."""
     try:
         return [Row(**row) for row in parse_json(path.read_bytes())]
     except (OSError, ValueError, TypeError):
@@ -83,7 +83,8 @@ def _align_one(task: Task, number: int, person: bytes, file: bytes, shown: bool)
     try:
         pixels = read_photo(os.path.join(os.fsencode(task.photos), person, file), task.max_pixels)
         faces = _detector(task.detector, min(CANDIDATE, task.bounds.min_score))(pixels)
-        face = choose(faces, *pixels.shape[:2], task.bounds)
+        height, width, _ = pixels.shape
+        face = choose(faces, height, width, task.bounds)
         try:
             aligned = align(pixels, face.landmarks, task.image_size)
         except UserError:
