@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class ArchiveSource(FileSource):
     """
 
     format = "archive of person folders"
+    class_names: list[bytes]
 
     def __init__(self, archive: Path, scratch: Path, image_size: tuple[int, int]) -> None:
         self._scratch = scratch
@@ -41,10 +42,10 @@ class ArchiveSource(FileSource):
 
     def listed(self) -> Iterator[tuple[bytes, int]]:
         """Also keeps where each of them lies, in the same order."""
-        found = _Found(self._scratch / _MEMBER_NAMES, read_members(self.path))
-        found.follow_links()
-        prefix = found.common_folder()
-        people, members, whose = self._find_people(found, prefix)
+        listing = _Listing(self._scratch / _MEMBER_NAMES, read_members(self.path))
+        listing.follow_links()
+        prefix = listing.common_folder()
+        people, members, whose = self._find_people(listing, prefix)
         self.class_names = sorted(people)
         label_of = np.empty(len(people), np.int64)
         label_of[[people[name] for name in self.class_names]] = np.arange(len(people))
@@ -53,13 +54,13 @@ class ArchiveSource(FileSource):
         ends = np.cumsum(np.bincount(labels, minlength=len(people)))
         order = array("q")
         for label, (start, end) in enumerate(zip([0, *ends.tolist()], ends.tolist(), strict=False)):
-            last = {found.name(member).removeprefix(prefix): member for member in members[start:end].tolist()}
+            last = {listing.name(member).removeprefix(prefix): member for member in members[start:end].tolist()}
             for name in sorted(last):
                 order.append(last[name])
                 yield name, label
-        np.save(self._scratch / _EXTENTS, found.extents[np.array(order, np.int64)])
+        np.save(self._scratch / _EXTENTS, listing.extents[np.array(order, np.int64)])
 
-    def fingerprint(self) -> dict[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         return stamps([self.path])
 
     def beside(self) -> list[Path]:
@@ -68,20 +69,20 @@ class ArchiveSource(FileSource):
     def is_changed_by(self, output: Path) -> bool:
         return False
 
-    def _find_people(self, found: _Found, prefix: bytes) -> tuple[dict[bytes, int], np.ndarray, np.ndarray]:
+    def _find_people(self, listing: _Listing, prefix: bytes) -> tuple[dict[bytes, int], np.ndarray, np.ndarray]:
         """People by name, in the order in which they come; the members in their folders, and whose each is."""
         people: dict[bytes, int] = {}
         members, whose = array("q"), array("q")
-        for member in found.visible():
-            name = found.name(member)
+        for member in listing.visible():
+            name = listing.name(member)
             person, *below = name.removeprefix(prefix).split(b"/")
             path = f"{os.fsdecode(name)} in {self.path}"
-            if not below and member in found.links and found.extents[member, 0] == NOTHING:
+            if not below and member in listing.links and listing.extents[member, 0] == NOTHING:
                 raise UserError(f"{path} is a link beside the person folders; pack what it leads to, or leave it out.")
             if not below and is_image(person):
                 raise loose_image(path)
             if len(below) > 1:
-                raise folder_in_folder(f"The folder of {path}", os.fsdecode(prefix) or self.path.name)
+                raise folder_in_folder(f"The folder of {path}", Path(os.fsdecode(prefix) or self.path.name))
             if below:
                 members.append(member)
                 whose.append(people.setdefault(person, len(people)))
@@ -99,7 +100,7 @@ class ArchiveReader(FileReader):
                 yield read_extent(file.fileno(), Extent(*extents[key].tolist()))
 
 
-class _Found:
+class _Listing:
     """All members of an archive by their numbers; the names are in the file `path`.
 
     extents: (members, 5) int64, an `Extent` each; links: what each link leads to.

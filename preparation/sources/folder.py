@@ -23,6 +23,7 @@ class FolderSource(FileSource):
     """
 
     format = "folder of person folders"
+    class_names: list[bytes]
 
     def __init__(self, folder: Path, scratch: Path, image_size: tuple[int, int]) -> None:
         self.class_names = []
@@ -64,6 +65,7 @@ def loose_image(path: str) -> UserError:
 
 
 def folder_in_folder(path: str, root: Path) -> UserError:
+    """root: of the person folders."""
     return UserError(
         f"{path} is a folder inside a person's folder; a person's images must lie directly in {root}/PERSON/."
     )

@@ -118,9 +118,9 @@ def test_links_in_a_tar_lead_to_members_alone(tmp_path):
     os.mkfifo(people / "bob" / "pipe.jpg")
     by_gnu_tar(people, tmp_path / "faces.tar")
     manifest = prepare(tmp_path / "faces.tar", tmp_path / "out")
-    found = contents(tmp_path / "out")
-    skipped = found.pop("skipped.csv").decode()
-    assert found == contents(tmp_path / "straight") and manifest.skipped == 4
+    files = contents(tmp_path / "out")
+    skipped = files.pop("skipped.csv").decode()
+    assert files == contents(tmp_path / "straight") and manifest.skipped == 4
     assert all(f'bob/{name}.jpg,1,"the file cannot be read' in skipped for name in ("out", "far", "loop", "pipe"))
 
 
@@ -188,6 +188,11 @@ FAULTS = {
     "an absolute name": ("f.tar", tar_of("/etc/anna/1.jpg"), "'/etc/anna/1.jpg', a name that leads out of it"),
     "a loose image": ("f.tar", tar_of("anna/1.jpg", "2.JPG"), "2.JPG in .*f.tar lies beside the person folders"),
     "a folder inside": ("f.tar", tar_of("a/1.jpg", "b/2019/1.jpg"), "is a folder inside a person's folder"),
+    "a folder inside, all in one": (
+        "f.tar",
+        tar_of("all/a/1.jpg", "all/b/2019/1.jpg"),
+        "all/b/2019/1.jpg in .* must lie directly in all/PERSON/",
+    ),
     "a link as a person": (
         "f.tar",
         lambda archive: tar_of("bob", type=tarfile.SYMTYPE, linkname="../anna", content=b"")(archive),
