@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from data.protobuf import Bytes
 from utils.pixels import USUAL_SIZE, size_words
 from utils.reading.images import may_be_decoded
 
@@ -82,7 +83,7 @@ class ImageChecker:
         self.size = size
         self._headers: dict[int, set[bytes]] = {}  # by length
 
-    def check(self, data: bytes, start: int, end: int) -> Verdict:
+    def check(self, data: Bytes, start: int, end: int) -> Verdict:
         """Judge the image `data[start:end]`; the verdict does not depend on what was judged before."""
         for length, headers in self._headers.items():
             if data[start : start + length] in headers and start + length < end:

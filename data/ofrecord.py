@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from data.images import ImageChecker, Verdict
-from data.protobuf import integers, submessages, varint
+from data.protobuf import Bytes, integers, submessages, varint
 from data.storage import NewFile, write_file
 from utils.errors import UserError
 from utils.pixels import USUAL_SIZE, size_words
@@ -70,7 +70,7 @@ def _label_entry(label: int) -> bytes:
     return b"\x0a" + varint(len(entry)) + entry
 
 
-def parse_record(data: bytes, start: int, end: int) -> tuple[int, int, int]:
+def parse_record(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
     """Parse the `OFRecord` message `data[start:end]`, whoever wrote it.
 
     Returns:

@@ -6,7 +6,10 @@ ValueError for bytes that are no such message; the words follow "record N".
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
+
+Bytes = bytes | mmap.mmap  # whose slices are bytes
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
@@ -23,7 +26,7 @@ def varint(value: int) -> bytes:
     return bytes(digits)
 
 
-def _read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def _read_varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """An unsigned integer of up to 64 bits and where it ends."""
     value = shift = 0
     while at < end and shift < 70:
@@ -36,7 +39,7 @@ def _read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise ValueError("is not an OFRecord message")
 
 
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(data: Bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (field number, wire type, start, end) of each field; the bytes of a value, without its length."""
     while at < end:
         tag, at = _read_varint(data, at, end)
@@ -56,14 +59,14 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int
         at = stop
 
 
-def submessages(data: bytes, start: int, end: int, only: int | None = None) -> Iterator[tuple[int, int, int]]:
+def submessages(data: Bytes, start: int, end: int, only: int | None = None) -> Iterator[tuple[int, int, int]]:
     """Yield (field number, start, end) of the length-delimited fields, or of those numbered `only`."""
     for number, wire, a, b in _fields(data, start, end):
         if wire == _BYTES and only in (None, number):
             yield number, a, b
 
 
-def integers(data: bytes, start: int, end: int) -> Iterator[int]:
+def integers(data: Bytes, start: int, end: int) -> Iterator[int]:
     """The values of an Int32List or Int64List, packed or not."""
     for number, wire, a, b in _fields(data, start, end):
         if number == 1 and wire in (_VARINT, _BYTES):

@@ -34,7 +34,8 @@ def choose(faces: Sequence[Face], height: int, width: int, bounds: Bounds) -> Fa
         raise Unusable("no face")
     sure = [face for face in faces if face.score is None or face.score >= bounds.min_score]
     if not sure:
-        raise Unusable(f"score {max(face.score for face in faces):.2f} is below {bounds.min_score:g}")
+        best = max(face.score for face in faces if face.score is not None)
+        raise Unusable(f"score {best:.2f} is below {bounds.min_score:g}")
     passing = [face for face in sure if min(face.box[2:]) >= bounds.min_size]
     if not passing:
         size = max(min(face.box[2:].tolist()) for face in sure)

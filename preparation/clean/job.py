@@ -110,7 +110,7 @@ def write_cleaned(
     }
 
     def report(folder: Path) -> None:
-        write_report(folder / REPORT, sets, members, votes, cleaned, (pairs, two), summary, rows)
+        write_report(folder / REPORT, sets, members, votes, cleaned, (pairs, two), limits.angle, summary, rows)
 
     how = {"cleaned": {key: value for key, value in summary.items() if key != "source"}}
     records = np.flatnonzero(cleaned.keep)

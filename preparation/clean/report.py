@@ -1,6 +1,7 @@
 """What cleaning did, as files: counts, dropped images as a list and a sheet, angles, and lists to review."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -27,13 +28,15 @@ def write_report(
     votes: Votes,
     cleaned: Cleaned,
     candidates: tuple[np.ndarray, np.ndarray],
-    summary: dict[str, object],
+    angle: float,
+    summary: Mapping[str, object],
     rows: int,
 ) -> None:
     """Write summary.json, counts.csv, dropped.csv, angles.png, merge.csv and split.csv into `folder`, a new one, and
     dropped.png of at most `rows` classes, if any image was dropped.
 
-    candidates: as `duplicates` and `mixed` give them. summary: plain values, of which one is "angle".
+    candidates: as `duplicates` and `mixed` give them. angle: degrees from which on images were dropped. summary: plain
+    values.
     """
     folder.mkdir()
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -51,7 +54,7 @@ def write_report(
         ("part", "record", "label", "angle"),
         ((path.name, record, label, f"{angle:.2f}") for (path, record), label, angle in lines),
     )
-    (folder / "angles.png").write_bytes(png(_angles(angles, cleaned.keep, summary["angle"])))
+    (folder / "angles.png").write_bytes(png(_angles(angles, cleaned.keep, angle)))
     if len(dropped) and rows:
         (folder / "dropped.png").write_bytes(_sheet(sets, members, cleaned, angles, images, kept, rows))
     _write_candidates(folder, votes, *candidates)

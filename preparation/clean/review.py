@@ -26,8 +26,8 @@ def duplicates(votes: Votes, angle: float, most: int = MOST_PAIRS, block: int = 
                 cosines[np.tril_indices(len(rows))] = -2
             first, second = np.nonzero(cosines > limit)
             total += len(first)
-            found = np.stack([classes[i + first], classes[j + second], degrees(cosines[first, second])], axis=1)
-            pairs = np.concatenate([pairs, found])
+            block_pairs = np.stack([classes[i + first], classes[j + second], degrees(cosines[first, second])], axis=1)
+            pairs = np.concatenate([pairs, block_pairs])
             if len(pairs) > most:
                 pairs = pairs[np.argsort(pairs[:, 2], kind="stable")[:most]]
     return pairs[np.argsort(pairs[:, 2], kind="stable")], total
@@ -40,8 +40,8 @@ def mixed(votes: Votes, angle: float, share: float, images: int = 2) -> np.ndarr
     total = votes.counts.sum(axis=1)
     second = votes.counts[np.arange(len(total)), votes.second]
     two = (votes.dominant != votes.second) & (second >= np.maximum(share * total, images))
-    found = np.flatnonzero(two & (votes.apart < np.cos(np.radians(angle))))
-    return found[np.argsort(-second[found], kind="stable")]
+    candidates = np.flatnonzero(two & (votes.apart < np.cos(np.radians(angle))))
+    return candidates[np.argsort(-second[candidates], kind="stable")]
 
 
 def degrees(cosines: np.ndarray) -> np.ndarray:

@@ -82,15 +82,15 @@ def _part_paths(folder: Path) -> list[Path]:
     """The part files in order of their numbers, which must run from 0 without a gap."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.")
-    found = sorted((int(match[1]), path) for path in folder.iterdir() if (match := _PART_NAME.fullmatch(path.name)))
-    if not found:
+    numbered = sorted((int(match[1]), path) for path in folder.iterdir() if (match := _PART_NAME.fullmatch(path.name)))
+    if not numbered:
         raise UserError(f"{folder} holds no part-00000.")
-    for expected, (number, path) in enumerate(found):
+    for expected, (number, path) in enumerate(numbered):
         if number != expected:
             raise UserError(f"{folder} has {path.name} but no part number {expected}.")
         if not path.is_file():
             raise UserError(f"{path} is no regular file; copy the part again.")
-    return [path for _, path in found]
+    return [path for _, path in numbered]
 
 
 def _index_part(path: Path, num_classes: int | None, image_size: tuple[int, int]) -> tuple[Part, int]:
@@ -100,10 +100,10 @@ def _index_part(path: Path, num_classes: int | None, image_size: tuple[int, int]
     return Part(path.name, len(index), path.stat().st_size, file_crc32(path)), int(np.max(index["label"]))
 
 
-def _refuse_other_parts(folder: Path, known: Manifest, found: Manifest) -> None:
+def _refuse_other_parts(folder: Path, known: Manifest, present: Manifest) -> None:
     """Refuse to hide that a set lost or changed records since its dataset.json was written."""
-    if known.parts != found.parts:
-        changed = next((a.name for a, b in zip(known.parts, found.parts, strict=False) if a != b), "their number")
+    if known.parts != present.parts:
+        changed = next((a.name for a, b in zip(known.parts, present.parts, strict=False) if a != b), "their number")
         raise UserError(
             f"The parts in {folder} are not those of its {MANIFEST_NAME} ({changed} differs); copy the set again, or "
             f"remove {MANIFEST_NAME} to accept the parts as they are."

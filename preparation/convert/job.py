@@ -109,8 +109,8 @@ class Job:
         """Entries `start` to `stop` of the plan: (stop - start,) of `ENTRY_DTYPE`."""
         size = ENTRY_DTYPE.itemsize
         with RangeReader(self._plan) as file:
-            (found,) = file.read_many([start * size], [(stop - start) * size])  # no more than this
-        return np.frombuffer(found, ENTRY_DTYPE)
+            (content,) = file.read_many([start * size], [(stop - start) * size])  # no more than this
+        return np.frombuffer(content, ENTRY_DTYPE)
 
     def check(self) -> None:
         """Raises UserError where another conversion writes into the output by now."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.images import Verdict
-from preparation.sources.source import ENTRY_DTYPE, FAULTY_KINDS, Reader, Source
+from preparation.sources.source import ENTRY_DTYPE, FAULTY_KINDS, Reader, RecordsT, Source
 from utils.errors import UserError
 
 SKIPPED_NAME = "skipped.csv"
@@ -76,7 +76,7 @@ def make_plan(entries: np.ndarray, source: Source, seed: int | None) -> Plan:
 
 
 def judge_records(
-    reader: Reader, records: Sequence, verify: bool, executor: Executor, progress: Callable[[int], object]
+    reader: Reader[RecordsT], records: RecordsT, verify: bool, executor: Executor, progress: Callable[[int], object]
 ) -> np.ndarray:
     """Judge all `records` of a source in parallel.
 

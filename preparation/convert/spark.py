@@ -16,7 +16,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from utils.errors import UserError
 from utils.reading.limits import Limits, limits, use_limits
@@ -24,6 +24,8 @@ from utils.reading.limits import Limits, limits, use_limits
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
+_Arguments = ParamSpec("_Arguments")
+_T = TypeVar("_T")
 _DEFAULT_MASTER = "local[*,4]"  # all cores, and four tries for each task, as on a cluster
 _PACKAGES = ("preparation", "data", "utils")  # what tasks import
 _QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
@@ -94,9 +96,12 @@ class _SparkExecutor(Executor):
         self._futures: list[Future] = []
         self._task = context.parallelize([None], 1)
 
-    def submit(self, call: Callable, /, *arguments: object) -> Future:
-        self._futures.append(self._threads.submit(self._run, call, arguments))
-        return self._futures[-1]
+    def submit(
+        self, call: Callable[_Arguments, _T], /, *arguments: _Arguments.args, **named: _Arguments.kwargs
+    ) -> Future[_T]:
+        future = self._threads.submit(self._run, partial(call, *arguments, **named))
+        self._futures.append(future)
+        return future
 
     def cancel(self) -> None:
         """End the tasks that run, those too that were about to be sent to Spark."""
@@ -107,27 +112,27 @@ class _SparkExecutor(Executor):
                 self._context.cancelAllJobs()
             time.sleep(0.1)
 
-    def _run(self, call: Callable, arguments: tuple) -> object:
+    def _run(self, call: Callable[[], _T]) -> _T:
         from py4j.protocol import Py4JError
 
         try:
-            [(result, error)] = self._task.map(partial(_call, limits(), call, arguments)).collect()
+            [answer] = self._task.map(partial(_call, limits(), call)).collect()
         except (Py4JError, ConnectionError) as failure:
             raise UserError(
                 f"Spark gave up: {_reason(failure)}; the same command goes on with the parts that are written."
             ) from None
-        if error is not None:
-            raise error
-        return result
+        if isinstance(answer, UserError):
+            raise answer
+        return answer
 
 
-def _call(in_force: Limits, call: Callable, arguments: tuple, _: None) -> tuple[object, UserError | None]:
+def _call(in_force: Limits, call: Callable[[], _T], _: None) -> _T | UserError:
     """Runs in a Spark task. A user's error is returned: another try would end alike."""
     use_limits(in_force)
     try:
-        return call(*arguments), None
+        return call()
     except UserError as error:
-        return None, error
+        return error
 
 
 def _reason(error: Exception) -> str:
@@ -137,8 +142,8 @@ def _reason(error: Exception) -> str:
         return "its Java has ended, perhaps for lack of memory"
     if "JAVA_GATEWAY_EXITED" in text:
         return "its Java ended at once, for the reason that it has printed above"
-    traceback, found, _ = text.partition("\n\n\tat ")
-    lines = [line.strip() for line in (traceback if found and "Traceback" in text else text).splitlines()]
+    traceback, java, _ = text.partition("\n\n\tat ")
+    lines = [line.strip() for line in (traceback if java and "Traceback" in text else text).splitlines()]
     lines = [line for line in lines if line and not line.startswith("at ")]
     return (lines[-1 if "Traceback" in text else 0] if lines else type(error).__name__).rstrip(".")
 

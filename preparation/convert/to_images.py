@@ -67,10 +67,10 @@ def write_images(root: Path, output: Path, force: bool) -> tuple[int, int, int]:
 
 def _entries(source: RecordioSource) -> np.ndarray:
     """Where each record lies, without a look at the images."""
-    found, records = [], source.records()
+    blocks, records = [], source.records()
     with Bar(total=len(records), desc="Reading", unit="records") as bar:
         for begin, _, entries, _ in scan(source.path, records):
             entries["offset"] += begin
-            found.append(entries)
+            blocks.append(entries)
             bar.update(len(entries))
-    return np.concatenate(found)
+    return np.concatenate(blocks)

@@ -122,8 +122,7 @@ class _Conversion:
                         entries = judge_records(
                             self._source.reader, records, self._settings.verify, executor, bar.update
                         )
-                    seed = self._settings.seed if self._settings.shuffle else None
-                    counts = self._start(parameters, make_plan(entries, self._source, seed))
+                    counts = self._start(parameters, make_plan(entries, self._source, self._seed))
                     del entries
                 del records
                 if self._settings.strict and counts["first_fault"]:
@@ -156,6 +155,11 @@ class _Conversion:
         if not self._job.folder.is_dir() and any(self._output.glob("part-*")):
             raise UserError(f"{self._output} already holds parts of another tool; --force replaces them.")
 
+    @property
+    def _seed(self) -> int | None:
+        """Of the order; None keeps the source's."""
+        return self._settings.seed if self._settings.shuffle else None
+
     def _parameters(self) -> dict[str, object]:
         """What decides the bytes: only an unfinished job with equal parameters is continued."""
         settings = self._settings
@@ -163,7 +167,7 @@ class _Conversion:
             "source": self._source.fingerprint(),
             "num_part": settings.num_part or _PARTS,
             "shuffle": settings.shuffle,
-            "seed": settings.seed if settings.shuffle else None,
+            "seed": self._seed,
             "verify": settings.verify,
             "image_size": list(self._source.image_size),
         }
@@ -225,7 +229,7 @@ class _Conversion:
             parts=parts,
             image_size=self._source.image_size,
             shuffle=self._settings.shuffle,
-            seed=parameters["seed"],
+            seed=self._seed,
             repaired=counts["repaired"],
             skipped=counts["skipped"],
             source={"format": self._source.format, "files": parameters["source"]},

@@ -40,16 +40,16 @@ def _is_finished(out: Path, what: str, parameters: dict[str, object], force: boo
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = read_object(out / MANIFEST, "is damaged")
+        held = read_object(out / MANIFEST, "is damaged")
     except (OSError, UserError):
         raise UserError(f"{out} holds something that is not a {what}: give another folder.") from None
-    if found == parameters:
+    if held == parameters:
         return not force
     if not force:
         differ = ", ".join(
-            f"{key} {found.get(key, 'not stated')} (not {parameters.get(key, 'stated')})"
-            for key in {**parameters, **found}
-            if found.get(key) != parameters.get(key)
+            f"{key} {held.get(key, 'not stated')} (not {parameters.get(key, 'stated')})"
+            for key in {**parameters, **held}
+            if held.get(key) != parameters.get(key)
         )
         raise UserError(f"{out} holds a {what} with {differ}: give another folder, or --force to replace it.")
     return False

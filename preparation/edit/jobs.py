@@ -5,7 +5,7 @@ Measured with a million records: 24 bytes of memory a record, 45 while images pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def write_records(
     records: np.ndarray,
     labels: np.ndarray,
     output: Output,
-    how: dict[str, object],
+    how: Mapping[str, object],
     keep_labels: bool = False,
     origins: np.ndarray | None = None,
     finish: Callable[[Path], object] = lambda folder: None,
@@ -162,7 +162,7 @@ def _write(
     folder: Path,
     output: Output,
     keep_labels: bool,
-    how: dict[str, object],
+    how: Mapping[str, object],
     origins: np.ndarray | None = None,
 ) -> Manifest:
     """Write records of one set, with their labels renumbered or as they are."""

@@ -48,11 +48,12 @@ def read_records(path: Path, sets: RecordSets) -> np.ndarray:
         raise UserError(f"{path} is no list of records: {about}.")
     firsts = {part.name: int(start) for part, start in zip(sets.parts, sets.starts, strict=False)}
     sizes = dict(zip(firsts, np.diff(sets.starts).tolist(), strict=True))
-    found: set[int] = set()
+    records: set[int] = set()
     for line, row in rows:
-        if row.get("drop") == "0" or not (row["record"] or "").strip():
+        word = row["record"] or ""
+        if row.get("drop") == "0" or not word.strip():
             continue  # a row without a number speaks of a whole part
-        record = _integer(row["record"], path, line, "record")
+        record = _integer(word, path, line, "record")
         if "part" in columns:
             part = _part_name(row["part"] or "")
             if part not in firsts:
@@ -62,8 +63,8 @@ def read_records(path: Path, sets: RecordSets) -> np.ndarray:
             record += firsts[part]
         elif not 0 <= record < len(sets):
             raise UserError(f"{path}, line {line}: the set has no record {record}, only 0 to {len(sets) - 1}.")
-        found.add(record)
-    return np.array(sorted(found), np.int64)
+        records.add(record)
+    return np.array(sorted(records), np.int64)
 
 
 def read_columns(path: Path, columns: Sequence[str], num_classes: int) -> np.ndarray:
@@ -75,13 +76,13 @@ def read_columns(path: Path, columns: Sequence[str], num_classes: int) -> np.nda
     present, rows = _table(path)
     if not set(columns) <= set(present):
         raise UserError(f"{path} needs a first line with the column(s) `{','.join(columns)}`.")
-    found = []
+    labels = []
     for line, row in rows:
-        found.append([_integer(row[column] or "", path, line, "label") for column in columns])
-        for label in found[-1]:
+        labels.append([_integer(row[column] or "", path, line, "label") for column in columns])
+        for label in labels[-1]:
             if not 0 <= label < num_classes:
                 raise UserError(f"{path}, line {line}: the set has no identity {label}.")
-    return np.array(found, np.int64).reshape(-1, len(columns))
+    return np.array(labels, np.int64).reshape(-1, len(columns))
 
 
 def _text(path: Path) -> str:

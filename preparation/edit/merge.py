@@ -48,8 +48,9 @@ def merged_names(sets: RecordSets, same_identities: bool) -> list[bytes] | None:
     Raises:
         UserError: sets said to be of the same identities name one label differently, or a list is damaged.
     """
-    names = read_names(sets)
-    if None in names:
+    listed = read_names(sets)
+    names = [each for each in listed if each is not None]
+    if len(names) < len(listed):
         return None
     if not same_identities:
         return [name for each in names for name in each]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ def refuse_full_disk(folder: Path, sets: RecordSets, *records: np.ndarray) -> No
 
 
 def write_set(
-    sets: RecordSets, chosen: Chosen, folder: Path, num_part: int | None, workers: int, how: dict[str, object]
+    sets: RecordSets, chosen: Chosen, folder: Path, num_part: int | None, workers: int, how: Mapping[str, object]
 ) -> Manifest:
     """Write parts, sidecars, `property`, `dataset.json` and at last `_SUCCESS` into `folder`; shows its progress.
 
@@ -90,7 +90,7 @@ def write_set(
         image_size=sets.image_size,
         shuffle=chosen.seed is not None or all(source.shuffle for source in sets.manifests),
         seed=chosen.seed,
-        source={"format": "OFRecord sets", "sets": list(map(_identify, sets.folders, sets.manifests))} | how,
+        source={"format": "OFRecord sets", "sets": list(map(_identify, sets.folders, sets.manifests)), **how},
     )
     manifest.save(folder)
     for path in folder.iterdir():

@@ -82,7 +82,9 @@ def inspect_set(folder: Path, report: Path, workers: int, verify: bool = False, 
             }
         if groups:
             _write_duplicates(out / DUPLICATES, table, groups)
-            rows = [([f"group {n}", *_labels_of(labels, g)], g[:_COLUMNS]) for n, g in enumerate(groups[:_ROWS])]
+            rows = [
+                ([f"group {n}", *_labels_of(labels, g)], g[:_COLUMNS].tolist()) for n, g in enumerate(groups[:_ROWS])
+            ]
             (out / DUPLICATES_SHEET).write_bytes(sheet_png(table, rows))
         summary["faults"] = faults
         table.path.unlink()

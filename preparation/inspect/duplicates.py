@@ -64,7 +64,7 @@ def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
     `hashes` are distinct. The bits are cut into blocks, so many more than `distance` that hashes this near agree in
     some choice of whole blocks that leaves a few to compare; each choice costs one sort of n numbers.
     """
-    found = [np.empty((0, 2), np.int64)]
+    near_ones = [np.empty((0, 2), np.int64)]
     for mask in _masks(len(hashes), distance):
         order = np.argsort(hashes & mask, kind="stable")
         keys = hashes[order] & mask
@@ -72,8 +72,8 @@ def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
             near = _bits(hashes[order[left]] ^ hashes[order[right]]) <= distance
             pairs = np.sort(np.stack([order[left[near]], order[right[near]]], axis=1), axis=1)
             if len(pairs):
-                found.append(pairs)
-    return np.unique(np.concatenate(found), axis=0)
+                near_ones.append(pairs)
+    return np.unique(np.concatenate(near_ones), axis=0)
 
 
 def find_groups(

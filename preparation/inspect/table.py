@@ -11,6 +11,7 @@ import numpy as np
 from data.manifest import Manifest
 from preparation.inspect.duplicates import thumbnail
 from preparation.inspect.part import RECORD_DTYPE
+from utils.errors import UserError
 from utils.reading.images import decode
 
 
@@ -41,8 +42,13 @@ class RecordTable:
             return file.read(int(self.rows["length"][record]))
 
     def thumbnail(self, record: int) -> np.ndarray:
-        """See `duplicates.thumbnail`."""
-        return thumbnail(self.image(record))
+        """As `duplicates.thumbnail`, of a record whose picture is known to decode. Raises UserError if it does not."""
+        pixels = thumbnail(self.image(record))
+        if pixels is None:
+            raise UserError(
+                f"{self.folder / self.place(record)[0]} changed during its inspection; run the command again."
+            )
+        return pixels
 
     def picture(self, record: int) -> np.ndarray:
         """(*image_size, 3) uint8 BGR of a usable record; black where only the header was good."""

@@ -95,11 +95,15 @@ def read_extent(file: int, extent: Extent) -> bytes | None:
     return content if whole else None
 
 
+class _TarFile(tarfile.TarFile):
+    members: list[tarfile.TarInfo]  # those that were read; it is in no type stub
+
+
 def _read_tar(archive: Path, file: BinaryIO) -> Iterator[Member]:
     size, reached = os.fstat(file.fileno()).st_size, -1
     file.seek(0)
     bounded = BoundedStream(file)
-    with tarfile.open(fileobj=bounded, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
+    with _TarFile.open(fileobj=bounded, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
             tar.members.clear()  # which it would keep for later
             if tar.offset <= reached or member.size < 0:

@@ -7,7 +7,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class FileSource(ABC):
     def name(self, key: int) -> str:
         return os.fsdecode(next(self.reader.names([key])))
 
-    def fingerprint(self) -> dict[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         """Of all names, labels, sizes and times of change."""
         digest, count = hashlib.sha256(), 0
         for name, label in self.listed():

@@ -35,13 +35,13 @@ def find_format(path: Path) -> str:
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder.")
     marks = {"recordio": "train.rec", "ofrecord": MANIFEST_NAME, "list": LIST_NAME}
-    found = [name for name, mark in marks.items() if (path / mark).exists()]
-    if len(found) > 1:
-        held = " and ".join(marks[name] for name in found)
-        raise UserError(f"{path} holds {held}; say with --format which is meant ({' or '.join(found)}).")
-    if (path / "part-00000").exists() and not found:
+    fitting = [name for name, mark in marks.items() if (path / mark).exists()]
+    if len(fitting) > 1:
+        held = " and ".join(marks[name] for name in fitting)
+        raise UserError(f"{path} holds {held}; say with --format which is meant ({' or '.join(fitting)}).")
+    if (path / "part-00000").exists() and not fitting:
         raise UserError(f"{path} holds OFRecord parts but no {MANIFEST_NAME}; make it with tools/index_ofrecord.py.")
-    return found[0] if found else "folder"
+    return fitting[0] if fitting else "folder"
 
 
 @contextmanager

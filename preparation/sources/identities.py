@@ -81,13 +81,13 @@ def exact_labels(entries: np.ndarray, images: slice, num_classes: int, rec: Path
             begin, end = starts[0], int(keys[group[-1]]) + 1
             in_a_run = end - begin == len(group) and len(identities) == num_classes
             possible = [_keys_held_as(identities["label"][j], begin, end) for j in meant] if in_a_run else [[]]
-            if begin not in possible[0] or any(len(found) != 1 for found in possible[1:]):
+            if begin not in possible[0] or any(len(keys_of) != 1 for keys_of in possible[1:]):
                 raise UserError(
                     f"{rec} has images of the label {int(labels[group[0]])}, to which float32 rounds the identities "
                     f"{meant[0]} to {meant[-1]}, and its identity records do not tell which is meant; make the set "
                     "from the images or from a list of them."
                 )
-            starts += [found[0] for found in possible[1:]]
+            starts += [keys_of[0] for keys_of in possible[1:]]
         labels[group] = meant[np.searchsorted(starts, keys[group], side="right") - 1]
     return labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class OFRecordSource:
     def name(self, key: int) -> int:
         return key
 
-    def fingerprint(self) -> dict[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         return stamps([self.path / MANIFEST_NAME, *self._sets.parts])
 
     def beside(self) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class RecordioSource:
     def name(self, key: int) -> int:
         return key
 
-    def fingerprint(self) -> dict[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         return stamps([self.path, self._idx, self._property])
 
     def beside(self) -> list[Path]:

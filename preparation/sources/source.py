@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from data.images import ImageChecker, Verdict, decodes_cleanly
+
+RecordsT = TypeVar("RecordsT", bound="Records")
+RecordsIn = TypeVar("RecordsIn", bound="Records", contravariant=True)
 
 CLASSES_NAME = "classes.txt"
 
@@ -29,10 +32,18 @@ FAULTY_KINDS = {
 }
 
 
-class Reader(Protocol):
+class Records(Protocol):
+    """What can be cut into slices of its own kind, as a range can."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self: RecordsT, some: slice, /) -> RecordsT: ...
+
+
+class Reader(Protocol[RecordsIn]):
     """The part of a source that works in other processes: small, and can be pickled."""
 
-    def judge(self, records: Sequence, verify: bool) -> np.ndarray:
+    def judge(self, records: RecordsIn, verify: bool) -> np.ndarray:
         """Judge a slice of the source's `records()`; verify: decode every image, not only its header.
 
         Returns:
@@ -46,8 +57,8 @@ class Reader(Protocol):
         """The bytes of each image of `entries`. Raises UserError where they are not there any more."""
 
 
-class Source(Protocol):
-    """A set of faces.
+class Source(Protocol[RecordsT]):
+    """A set of faces, whose records come as `RecordsT`.
 
     Attributes:
         format: what it is, for the manifest.
@@ -62,10 +73,14 @@ class Source(Protocol):
     path: Path
     num_classes: int
     image_size: tuple[int, int]
-    class_names: list[bytes] | None
-    reader: Reader
 
-    def records(self) -> Sequence:
+    @property
+    def class_names(self) -> list[bytes] | None: ...
+
+    @property
+    def reader(self) -> Reader[RecordsT]: ...
+
+    def records(self) -> RecordsT:
         """All records, to be cut into slices and judged. Raises UserError for a set that is not whole."""
 
     def images(self, entries: np.ndarray) -> np.ndarray:
@@ -74,7 +89,7 @@ class Source(Protocol):
     def name(self, key: int) -> int | str:
         """What a person would call the record `key`."""
 
-    def fingerprint(self) -> dict[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         """Differs where the set does: names, sizes, times of change."""
 
     def beside(self) -> list[Path]:
@@ -94,8 +109,8 @@ def judge_image(checker: ImageChecker, data: bytes, start: int, end: int, verify
 
 def stamps(paths: Sequence[Path]) -> dict[str, dict[str, int]]:
     """{name: its size and its time of change}. Raises OSError."""
-    found = [(path.name, path.stat()) for path in paths]
-    return {name: {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for name, stat in found}
+    stats = [(path.name, path.stat()) for path in paths]
+    return {name: {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for name, stat in stats}
 
 
 def companions(folder: Path) -> list[Path]:

@@ -194,8 +194,8 @@ def test_sets_of_different_sizes_do_not_merge(tmp_path):
 def test_inspecting(tmp_path):
     size = (96, 128)
     folder = make_set(tmp_path / "of", jpegs(COUNT, size), LABELS, 5, size=size)
-    found = inspect_set(folder, tmp_path / "report", 1, verify=True, duplicates=True)
-    assert (found.faults, found.groups, found.summary["image_size"]) == (0, 0, list(size))
+    inspection = inspect_set(folder, tmp_path / "report", 1, verify=True, duplicates=True)
+    assert (inspection.faults, inspection.groups, inspection.summary["image_size"]) == (0, 0, list(size))
     sheet = cv2.imread(str(tmp_path / "report/contact_sheet.png"))
     assert sheet.shape == (5 * 96, 150 + 2 * 128, 3)
     wanted = {image.tobytes() for image in map(_pixels, jpegs(COUNT, size))}

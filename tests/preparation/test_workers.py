@@ -17,27 +17,27 @@ def collect(_):
 class Collected:
     """Garbage that only the collector finds, and that tells where it was collected."""
 
-    def __init__(self, told):
-        self.itself, self.told = self, told
+    def __init__(self, log):
+        self.itself, self.log = self, log
 
     def __del__(self):
-        self.told.write_text(f"{self.told.read_text()}{os.getpid()} ")
+        self.log.write_text(f"{self.log.read_text()}{os.getpid()} ")
 
 
 def test_garbage_of_the_parent_is_left_to_the_parent(tmp_path):
     """A OneFlow graph that a forked process frees waits for ever."""
-    told = tmp_path / "told"
-    told.write_text("")
+    log = tmp_path / "log"
+    log.write_text("")
     gc.disable()
     try:
-        Collected(told)
+        Collected(log)
         with worker_pool(2) as pool:
             assert os.getpid() not in set(pool.map(collect, range(8)))
-        assert told.read_text() == ""
+        assert log.read_text() == ""
     finally:
         gc.enable()
     gc.collect()
-    assert told.read_text() == f"{os.getpid()} "
+    assert log.read_text() == f"{os.getpid()} "
 
 
 def end(_):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import BinaryIO
 
@@ -11,7 +12,7 @@ _AFTER_INDEX = 1 << 17  # bytes, the most that stands behind a zip's list of mem
 _SPARE = 64 << 20  # bytes that a parser may read twice
 
 
-class BoundedStream:
+class BoundedStream(io.RawIOBase):
     """`file` for one that reads its structure, as `tarfile` and `zipfile` do, and none of its content.
 
     has_index: its end lists its members, as a zip's does, and that is read at once.

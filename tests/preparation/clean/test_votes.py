@@ -61,11 +61,11 @@ def test_votes_equal_a_loop_whatever_the_blocks(per_class, dtype, tmp_path):
 def test_means_are_of_unit_embeddings():
     embeddings, labels, _ = draw()
     members = Members(embeddings, labels, 40)
-    found = MeanCenters(members).read(5, 12)
+    means = MeanCenters(members).read(5, 12)
     exact = unit(embeddings[:, 0].astype(np.float64))
     wanted = [exact[labels == label].sum(axis=0) for label in range(5, 12)]
-    np.testing.assert_allclose(found[:, 0], wanted, atol=1e-5)
-    assert not found[2].any()
+    np.testing.assert_allclose(means[:, 0], wanted, atol=1e-5)
+    assert not means[2].any()
 
 
 def test_an_embedding_without_direction_is_refused():

@@ -43,9 +43,9 @@ def test_every_image_arrives_once(tmp_path, header, vector, shuffle):
     output = tmp_path / "ofrecord"
     manifest = convert(Settings(source, output, num_part=4, shuffle=shuffle))
     expected = list(zip(map(int, LABELS), images, strict=True))
-    found = records(output)
-    assert (found == expected) != shuffle
-    assert sorted(found) == sorted(expected)
+    converted = records(output)
+    assert (converted == expected) != shuffle
+    assert sorted(converted) == sorted(expected)
     assert [part.records for part in manifest.parts] == [6, 6, 6, 5]
     assert (manifest.num_records, manifest.num_classes) == (23, 10)
     assert (manifest.shuffle, manifest.seed) == (shuffle, 2048 if shuffle else None)
@@ -104,9 +104,9 @@ def mixed(tmp_path):
 def test_repairs_what_means_the_same_and_lists_what_it_skips(mixed, tmp_path):
     manifest = convert(Settings(mixed, tmp_path / "out", num_part=3, shuffle=False))
     kept = [row for row in MIXED.values() if row[2] in (None, "repaired")]
-    found = records(tmp_path / "out")
-    assert [label for label, _ in found] == [int(label) for _, label, _ in kept]
-    for (_, image), (original, _, note) in zip(found, kept, strict=True):
+    converted = records(tmp_path / "out")
+    assert [label for label, _ in converted] == [int(label) for _, label, _ in kept]
+    for (_, image), (original, _, note) in zip(converted, kept, strict=True):
         pixels, expected = (cv2.imdecode(np.frombuffer(data, np.uint8), 1).astype(int) for data in (image, original))
         assert (image == original) == (note is None)
         assert np.abs(pixels - expected).mean() < 1.5
@@ -349,6 +349,6 @@ def test_keys_that_the_header_cannot_hold_are_found_in_the_records(tmp_path, mon
 
 def test_oneflows_own_reader_reads_each_record_once(mixed, tmp_path):
     convert(Settings(mixed, tmp_path / "out", num_part=3))
-    found = records(tmp_path / "out")
-    expected = [(label, int(cv2.imdecode(np.frombuffer(image, np.uint8), 1).sum())) for label, image in found]
+    converted = records(tmp_path / "out")
+    expected = [(label, int(cv2.imdecode(np.frombuffer(image, np.uint8), 1).sum())) for label, image in converted]
     assert sorted(read_natively(tmp_path / "out", parts=3, records=7)) == sorted(expected)

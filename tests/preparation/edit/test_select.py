@@ -87,9 +87,9 @@ def test_identities_by_list(source, tmp_path):
 def test_images_per_identity(source, tmp_path):
     subset(source, tmp_path / "out", Rules(min_images=3, max_images=4), keep_labels=True)
     check_whole(tmp_path / "out")
-    found, all_of = digests(read_records(tmp_path / "out")), digests(read_records(source))
-    assert {label: len(each) for label, each in found.items()} == {0: 4, 3: 4, 4: 3, 6: 4}
-    assert all(set(found[label]) <= set(all_of[label]) for label in found)
+    selected, all_of = digests(read_records(tmp_path / "out")), digests(read_records(source))
+    assert {label: len(each) for label, each in selected.items()} == {0: 4, 3: 4, 4: 3, 6: 4}
+    assert all(set(selected[label]) <= set(all_of[label]) for label in selected)
 
 
 def test_fraction_and_number_are_drawn_by_the_seed(source):
@@ -115,10 +115,10 @@ def test_rules_against_their_definition():
         rules = Rules(drop=dropped, identities=listed, min_images=low, max_images=high, seed=trial)
         left = [i for i in range(len(labels)) if i not in set(dropped) and labels[i] in set(listed)]
         groups = {label: [i for i in left if labels[i] == label] for label in range(classes)}
-        found = select(labels, classes, rules)
-        assert (np.diff(found) > 0).all()
+        rows = select(labels, classes, rules)
+        assert (np.diff(rows) > 0).all()
         for label, members in groups.items():
-            kept = found[labels[found] == label].tolist()
+            kept = rows[labels[rows] == label].tolist()
             assert set(kept) <= set(members)
             assert len(kept) == (0 if len(members) < low else min(len(members), high))
     everyone = np.repeat(np.arange(4, dtype=np.int32), 1000)
@@ -283,15 +283,15 @@ def test_held_out_identities(source, tmp_path):
     train, held = write_split(source, 2, Output(tmp_path / "out", num_part=2), 3, False, finish)
     sets = {name: digests(read_records(tmp_path / "out" / name)) for name in ("train", "held_out")}
     assert (train.num_classes, held.num_classes) == (4, 2)
-    found = {}
+    restored = {}
     for name, renumbered in sets.items():
         check_whole(tmp_path / "out" / name)
         for old, new in new_labels(tmp_path / "out" / name).items():
-            found[old] = renumbered[new]
-    assert found == digests(read_records(source))
+            restored[old] = renumbered[new]
+    assert restored == digests(read_records(source))
     held_labels = set(new_labels(tmp_path / "out/held_out"))
     assert all(COUNTS[label] > 1 for label in held_labels)
-    assert digests(seen) == {label: found[label] for label in held_labels}
+    assert digests(seen) == {label: restored[label] for label in held_labels}
     assert (tmp_path / "out/train/lfw.bin").exists()
 
 

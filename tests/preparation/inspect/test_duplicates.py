@@ -30,13 +30,13 @@ def hashes_of(images):
 
 
 def test_the_hash_is_its_definition():
-    for image, found in zip(FACES, hashes_of(FACES), strict=True):
+    for image, hashed in zip(FACES, hashes_of(FACES), strict=True):
         gray = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
         assert gray.shape == (56, 56)
         small = cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA).astype(float)
         low = dctn(small, type=2)[1:9, 1:9].ravel()
         bits = "".join("1" if value > np.median(low) else "0" for value in low)
-        assert bin(int.from_bytes(int(found).to_bytes(8, "little"), "big") ^ int(bits, 2)).count("1") <= 1  # rounding
+        assert bin(int.from_bytes(int(hashed).to_bytes(8, "little"), "big") ^ int(bits, 2)).count("1") <= 1  # rounding
     assert hashes_of([]).shape == (0,)
     assert digest(b"x") == int.from_bytes(hashlib.blake2b(b"x", digest_size=8).digest(), "little")
     assert thumbnail(b"no image") is None and thumbnail(b"") is None
@@ -104,12 +104,12 @@ def test_groups_against_their_definition():
         def same(pairs, pictures=pictures, liars=liars):
             return ~liars[pictures[pairs[:, 0]], pictures[pairs[:, 1]]]
 
-        found = find_groups(digests, hashes, labels, 2, same)
+        groups = find_groups(digests, hashes, labels, 2, same)
         group_of = {}
-        for number, group in enumerate(found):
+        for number, group in enumerate(groups):
             assert len(set(labels[group])) > 1 and (np.diff(group) > 0).all()
             group_of |= dict.fromkeys(group.tolist(), number)
-        assert sum(map(len, found)) == len(group_of)
+        assert sum(map(len, groups)) == len(group_of)
         for i in range(120):
             for j in range(i):
                 if pictures[i] == pictures[j] and labels[i] != labels[j]:

@@ -37,9 +37,9 @@ def table(path):
 
 def faults(folder, report, **how):
     """[(part, record, fault)] of an inspection."""
-    found = inspect_set(folder, report, 1, **how)
-    rows = [tuple(row.values()) for row in table(report / "faults.csv")] if found.faults else []
-    assert len(rows) == found.faults == json.loads((report / "summary.json").read_text())["faults"]
+    inspection = inspect_set(folder, report, 1, **how)
+    rows = [tuple(row.values()) for row in table(report / "faults.csv")] if inspection.faults else []
+    assert len(rows) == inspection.faults == json.loads((report / "summary.json").read_text())["faults"]
     return rows
 
 
@@ -56,13 +56,13 @@ def overwrite(path, at, data):
 
 def test_a_whole_set(source, tmp_path):
     before = contents(source)
-    found = inspect_set(source, tmp_path / "report", 2, verify=True, duplicates=True)
+    inspection = inspect_set(source, tmp_path / "report", 2, verify=True, duplicates=True)
     assert contents(source) == before
-    assert (found.faults, found.groups) == (0, 0)
+    assert (inspection.faults, inspection.groups) == (0, 0)
     records = read_records(source)
     lengths, present = [len(image) for _, image in records], [count for count in COUNTS if count]
     summary = json.loads((tmp_path / "report/summary.json").read_text())
-    assert summary == found.summary
+    assert summary == inspection.summary
     assert summary["images"] == summary["usable_images"] == 22
     assert (summary["identities"], summary["identities_without_images"]) == (7, 1)
     for name, values in (("bytes_per_image", lengths), ("images_per_identity", present)):
@@ -73,8 +73,8 @@ def test_a_whole_set(source, tmp_path):
             "max": max(values),
         }
     assert (tmp_path / "report/identities_without_images.txt").read_text() == "2\n"
-    assert found.files == sorted(path.name for path in (tmp_path / "report").iterdir())
-    assert found.files == [
+    assert inspection.files == sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert inspection.files == [
         "contact_sheet.png",
         "identities_without_images.txt",
         "images_per_identity.png",
@@ -144,9 +144,10 @@ def test_a_sidecar_of_other_records(copy, tmp_path):
     assert rows[0] == ("part-00002", "", f"the sidecar lists {len(index) - 1} records but dataset.json says 7")
     index_path(copy / "part-00002").write_bytes(b"x")
     index_path(copy / "part-00001").unlink()
-    found = {row[0]: row[2] for row in faults(copy, tmp_path / "report")}
+    by_part = {row[0]: row[2] for row in faults(copy, tmp_path / "report")}
     assert (
-        "is damaged: it is no .npy file; make it again" in found["part-00002"] and "is missing" in found["part-00001"]
+        "is damaged: it is no .npy file; make it again" in by_part["part-00002"]
+        and "is missing" in by_part["part-00001"]
     )
 
 
@@ -175,10 +176,10 @@ def test_duplicates_across_identities(tmp_path):
     planted = [(images[0], 3), (images[0], 2), (again, 3), (images[9], 2)]  # the last is under its own identity
     images, labels = images + [image for image, _ in planted], labels + [label for _, label in planted]
     folder = make_set(tmp_path / "faces", images, labels, 4)
-    found = inspect_set(folder, tmp_path / "report", 2, duplicates=True)
+    inspection = inspect_set(folder, tmp_path / "report", 2, duplicates=True)
     rows = table(tmp_path / "report/duplicates.csv")
-    assert found.groups == 2 and found.faults == 0
-    assert found.summary["duplicates_across_identities"] == {"groups": 2, "images": 5, "within_bits": 4}
+    assert inspection.groups == 2 and inspection.faults == 0
+    assert inspection.summary["duplicates_across_identities"] == {"groups": 2, "images": 5, "within_bits": 4}
     records, names = read_records(folder), [part.name for part in Manifest.load(folder).parts]
     starts = np.cumsum([0, *(part.records for part in Manifest.load(folder).parts)])
     groups = {}

@@ -51,12 +51,12 @@ def records(folder: Path) -> list[tuple[int, bytes]]:
     """[(label, image)] of a finished set, in the order of its parts."""
     manifest = Manifest.load(folder)
     manifest.check(folder)
-    found = []
+    images = []
     for part in manifest.parts:
         data = (folder / part.name).read_bytes()
         for offset, length, label in np.load(index_path(folder / part.name)).tolist():
-            found.append((label, data[offset : offset + length]))
-    return found
+            images.append((label, data[offset : offset + length]))
+    return images
 
 
 def digest(pairs: Sequence[tuple[int, bytes]]) -> str:

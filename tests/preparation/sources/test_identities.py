@@ -59,8 +59,8 @@ def test_what_float_holds_needs_no_ranges():
 def test_labels_that_are_none_stay_as_they_are():
     entries, images, labels = make(few_images(EXACT + 5, (1, 1, 1, 1, 1)))
     entries["label"][1] = np.nan
-    found = exact_labels(entries, images, EXACT + 5, "train.rec")
-    assert np.isnan(found[0]) and (found[1:] == labels[1:]).all()
+    exact = exact_labels(entries, images, EXACT + 5, "train.rec")
+    assert np.isnan(exact[0]) and (exact[1:] == labels[1:]).all()
 
 
 def ambiguous_ranges():

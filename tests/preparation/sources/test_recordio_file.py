@@ -19,13 +19,13 @@ from utils.errors import UserError
 def read_all(folder):
     """{key: (kind, label, image)} of a set."""
     rec = folder / "train.rec"
-    found = {}
+    by_key = {}
     for _, block, entries, split_images in scan(rec, read_index(folder / "train.idx", rec)):
         split = iter(split_images)
         for key, offset, length, label, kind, _ in entries.tolist():
             image = next(split) if kind == SPLIT else block[offset : offset + length]
-            found[key] = (kind, label, image)
-    return found
+            by_key[key] = (kind, label, image)
+    return by_key
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -36,10 +36,10 @@ def test_reads_what_mxnet_reads(tmp_path, header, vector):
     images[2] = with_comment(images[2], MAGIC_BYTES * 2 + b"between" * 4 + MAGIC_BYTES)
     labels = [[float(i), 0.5, 7.0] if vector else float(i) for i in range(6)]
     write_set(tmp_path, images, labels, header=header)
-    found = read_all(tmp_path)
-    assert len(found) == (9 if header else 6)
-    assert sum(kind == SPLIT for kind, _, _ in found.values()) == 2
-    for key, (kind, label, image) in found.items():
+    by_key = read_all(tmp_path)
+    assert len(by_key) == (9 if header else 6)
+    assert sum(kind == SPLIT for kind, _, _ in by_key.values()) == 2
+    for key, (kind, label, image) in by_key.items():
         expected_label, expected_image = read_with_mxnet(tmp_path, key)
         assert label == np.ravel(expected_label)[0]
         assert image == expected_image

@@ -35,8 +35,8 @@ def test_every_source_gives_the_same_set(tmp_path, name, shuffle):
     convert(Settings(as_recordio(tmp_path / "recordio"), tmp_path / "straight", num_part=3, shuffle=shuffle))
     assert parts(output) == parts(tmp_path / "straight")  # whatever the source, the very same bytes
     named = "".join(name + "\n" for name in SORTED) if name in ("folder", "a list of names") else None
-    found = (output / "classes.txt").read_text() if (output / "classes.txt").exists() else None
-    assert found == named
+    names = (output / "classes.txt").read_text() if (output / "classes.txt").exists() else None
+    assert names == named
 
 
 def test_an_ofrecord_set_is_a_source(tmp_path):
