@@ -4,6 +4,7 @@ import ctypes
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from native.library import loaded_kernels
 
@@ -37,7 +38,7 @@ class CenterLoops:
         assert library is not None
         self._library, self._centers = library, _Centers(vectors, width, unit)
 
-    def take(self, weight: np.ndarray, rows: np.ndarray | slice, out: np.ndarray) -> None:
+    def take(self, weight: NDArray[np.float32], rows: NDArray[np.int64] | slice, out: NDArray[np.float32]) -> None:
         """Writes rows as steps see them into out, (count, vectors, width). rows: (count,) int64, or a slice."""
         weight, index, count = _chosen(weight, rows)
         self._check(count, out)
@@ -48,11 +49,11 @@ class CenterLoops:
     def train(
         self,
         sgd: SgdSettings,
-        weight: np.ndarray,
-        momentum: np.ndarray | None,
-        rows: np.ndarray | slice,
-        gradient: np.ndarray,
-        out: np.ndarray | None = None,
+        weight: NDArray[np.float32],
+        momentum: NDArray[np.float32] | None,
+        rows: NDArray[np.int64] | slice,
+        gradient: NDArray[np.float32],
+        out: NDArray[np.float32] | None = None,
     ) -> None:
         """A step of rows, by the gradient of what steps see of them, (count, vectors, width). rows: (count,) int64, or
         a slice. out: overwritten by the trained rows as `take` gives them.
@@ -72,13 +73,15 @@ class CenterLoops:
             _pointer(out),
         )
 
-    def _check(self, count: int, *arrays: np.ndarray) -> None:
+    def _check(self, count: int, *arrays: NDArray[np.float32]) -> None:
         size = count * self._centers.vectors * self._centers.width
         if any(array.size != size for array in arrays):
             raise ValueError(f"arrays of {[array.shape for array in arrays]} for {count} rows, {size} numbers")
 
 
-def _chosen(array: np.ndarray, rows: np.ndarray | slice) -> tuple[np.ndarray, ctypes.c_void_p, int]:
+def _chosen(
+    array: NDArray[np.float32], rows: NDArray[np.int64] | slice
+) -> tuple[NDArray[np.float32], ctypes.c_void_p, int]:
     """What the loops begin at, which rows of it, and how many. Raises ValueError if some are not there."""
     if isinstance(rows, slice):
         part = array[rows]
@@ -90,7 +93,7 @@ def _chosen(array: np.ndarray, rows: np.ndarray | slice) -> tuple[np.ndarray, ct
     return array, _pointer(rows, np.int64), len(rows)
 
 
-def _pointer(array: np.ndarray | None, dtype: type = np.float32) -> ctypes.c_void_p:
+def _pointer(array: NDArray[np.generic] | None, dtype: type[np.generic] = np.float32) -> ctypes.c_void_p:
     if array is None:
         return ctypes.c_void_p(None)
     if array.dtype != dtype or not (array.flags.c_contiguous and array.flags.aligned):

@@ -82,4 +82,5 @@ def scratch_bytes() -> int:
     if _loaded is None:
         return 0
     _loaded.native_scratch_bytes.restype = ctypes.c_int64
-    return _loaded.native_scratch_bytes()
+    size: int = _loaded.native_scratch_bytes()
+    return size

@@ -20,7 +20,7 @@ def uplot_style() -> str:
 
 
 def _vendored(name: str) -> str:
-    package = importlib.util.find_spec(_PACKAGE)  # not imported: its Python does other things
-    if package is None or package.origin is None:
+    spec = importlib.util.find_spec(_PACKAGE)  # not imported: its Python does other things
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"the package {_PACKAGE} is not installed; ./setup.sh installs it")
-    return (Path(package.origin).parent / "vendor" / name).read_text()
+    return (Path(spec.origin).parent / "vendor" / name).read_text()

@@ -147,7 +147,7 @@ def _differences(runs: Sequence[Run]) -> str:
 
 
 def _images_of_a_step(run: Run) -> int:
-    batch = run.facts.get("global_batch")
+    batch: int | None = run.facts.get("global_batch")
     if not batch:
         raise UserError(f"{run.name} does not say how many images a step takes; compare by steps")
     return batch

@@ -15,6 +15,7 @@ from utils.config.schema import SCHEMA
 from utils.files import show_name, write_whole
 from utils.pixels import SIDES
 from utils.reading.json_file import (
+    Rule,
     check_fields,
     is_count,
     is_number,
@@ -53,7 +54,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _is_table(rule) -> Any:
+def _is_table(rule: Rule) -> Rule:
     return lambda value: isinstance(value, dict) and all(is_text(key) and rule(each) for key, each in value.items())
 
 

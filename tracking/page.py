@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tracking.facts import read_facts, write_facts
 from tracking.history import HISTORY, read_history
@@ -67,7 +68,7 @@ class RunPage(Writer):
         self._facts |= facts
         self._changed = True
 
-    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+    def pictures(self, name: str, step: int, images: NDArray[np.uint8]) -> None:
         sheet = cv2.cvtColor(np.hstack(list(images)), cv2.COLOR_RGB2BGR)
         content = cv2.imencode(".jpg", sheet, _JPEG)[1].tobytes()
         write_whole(self._output / SAMPLES / f"{name}.jpg", content)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracking.background import Background
 from tracking.history import HistoryFile
@@ -47,7 +48,7 @@ class Records:
         """As `Writer.describe`."""
         self._call("describe", facts)
 
-    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+    def pictures(self, name: str, step: int, images: NDArray[np.uint8]) -> None:
         """As `Writer.pictures`."""
         self._call("pictures", name, step, images)
 

@@ -1,7 +1,7 @@
 """What a run's page says."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from html import escape
@@ -51,7 +51,7 @@ def run_page(output: Path, run: Mapping[str, Any], curves: Curves) -> bytes:
     return page(f"{run['name']}: training", parts, charts, state)
 
 
-def train_charts(curves: Curves, marks: tuple = ()) -> list[Chart]:
+def train_charts(curves: Curves, marks: Sequence[tuple[float, str]] = ()) -> list[Chart]:
     """Losses by name, accuracy, learning rate and speed, over steps."""
     chart = partial(Chart, x_label="step", x_kind="step", sync="steps", marks=marks)
     charts = []
@@ -79,7 +79,7 @@ def _series(curves: Curves, name: str, shown: str) -> list[Series]:
     return [Series(shown, curves[name].steps, curves[name].values)] if name in curves else []
 
 
-def verification_charts(curves: Curves, marks: tuple = ()) -> list[Chart]:
+def verification_charts(curves: Curves, marks: Sequence[tuple[float, str]] = ()) -> list[Chart]:
     """Accuracy and TAR of each verification set, over steps."""
     charts = []
     for key, figure, title in (
@@ -106,7 +106,7 @@ def _is_loss(name: str) -> bool:
     return name == "train/loss" or name.startswith("train/loss/")
 
 
-def _marks(run: Mapping[str, Any]) -> tuple:
+def _marks(run: Mapping[str, Any]) -> tuple[tuple[float, str], ...]:
     phases = run.get("phases") or ()
     return (
         tuple((phase["first"], f"phase {number}") for number, phase in enumerate(phases, 1)) if len(phases) > 1 else ()

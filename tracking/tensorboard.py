@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracking.writer import Writer
 
@@ -28,7 +29,7 @@ class TensorBoard(Writer):
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+    def pictures(self, name: str, step: int, images: NDArray[np.uint8]) -> None:
         self._events.add_images(f"images/{name}", images, step, dataformats="NHWC")
 
     def close(self, state: str, reason: str, model: Path | None) -> None:

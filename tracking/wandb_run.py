@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracking.run_ids import keep_id, known_id
 from tracking.writer import Writer
@@ -67,7 +68,7 @@ class WandbRun(Writer):
         if settings:
             self._run.config.update(settings, allow_val_change=True)
 
-    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+    def pictures(self, name: str, step: int, images: NDArray[np.uint8]) -> None:
         self._run.log({"step": step, f"images/{name}": [self._wandb.Image(image) for image in images]})
 
     def close(self, state: str, reason: str, model: Path | None) -> None:

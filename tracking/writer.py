@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Writer:
@@ -24,7 +25,7 @@ class Writer:
     def describe(self, facts: Mapping[str, Any]) -> None:
         """What is known of the run, of JSON's types (`tracking.about`); a fact of the same name is replaced."""
 
-    def pictures(self, name: str, step: int, images: np.ndarray) -> None:
+    def pictures(self, name: str, step: int, images: NDArray[np.uint8]) -> None:
         """Images that a step trains on, (N, H, W, 3) uint8 RGB; name: of the phase, such as "phase-1"."""
 
     def flush(self) -> None:

@@ -23,10 +23,10 @@ def main(path: str) -> None:
         wide = [array.astype(np.float64) for array in inputs]
         y = function(*[flow.tensor(array) for array in wide])
         weights = rng.standard_normal(tuple(y.shape)).astype(np.float32)
-        found, kinds = compiled(function, weights, inputs, len(inputs))
+        outputs, kinds = compiled(function, weights, inputs, len(inputs))
         again, _ = compiled(function, weights, inputs, len(inputs))
-        assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True)), name
-        for bits, arrays in (32, found), (64, eager(function, weights.astype(np.float64), wide, len(inputs))):
+        assert all(np.array_equal(one, other) for one, other in zip(outputs, again, strict=True)), name
+        for bits, arrays in (32, outputs), (64, eager(function, weights.astype(np.float64), wide, len(inputs))):
             for i, array in enumerate(arrays):
                 results[f"{name}/{bits}/{i}"] = array
         results[f"{name}/kinds"] = np.array(kinds)

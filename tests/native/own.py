@@ -33,5 +33,5 @@ def check_equal(results: dict[str, np.ndarray], name: str) -> None:
 
 
 def check_empty(results: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> None:
-    found = results[f"{name}/empty/0"]
-    assert found.shape == shape and not found.any()
+    result = results[f"{name}/empty/0"]
+    assert result.shape == shape and not result.any()

@@ -32,10 +32,10 @@ def test_double_precision_stays_with_oneflow():
 
 
 def test_no_images():
-    actual = {name.removeprefix("empty/"): value for name, value in computed().items() if name.startswith("empty/")}
-    lengths = {name: len(value) for name, value in actual.items() if value.ndim == 4}
+    empty = {name.removeprefix("empty/"): value for name, value in computed().items() if name.startswith("empty/")}
+    lengths = {name: len(value) for name, value in empty.items() if value.ndim == 4}
     assert lengths == {"y": 0, "x": 0, "weight": 8, "normal": 0, "dx": 0}
-    assert not any(value.any() for value in actual.values())
+    assert not any(value.any() for value in empty.values())
 
 
 def test_scratch_memory_is_counted():

@@ -22,29 +22,29 @@ def chart(**more):
     return Chart("loss", NASTY, [Series(NASTY, [1, 2, 3], [0.1, float("nan"), 1 / 3])], "step", **more)
 
 
-def policy(actual):
-    (content,) = [each["content"] for each in actual.attributes("meta") if "http-equiv" in each]
+def policy(parsed):
+    (content,) = [each["content"] for each in parsed.attributes("meta") if "http-equiv" in each]
     return dict(part.strip().split(" ", 1) for part in content.split(";"))
 
 
 def test_a_page_loads_nothing_and_allows_its_own_scripts_alone():
-    actual = Page(page(NASTY, [chart().html()], [chart()]).decode())
-    assert loads_nothing(actual)
-    rules = policy(actual)
+    parsed = Page(page(NASTY, [chart().html()], [chart()]).decode())
+    assert loads_nothing(parsed)
+    rules = policy(parsed)
     assert rules["default-src"] == "'none'" and rules["img-src"] == "data:"
-    code = [content for kind, content in actual.scripts if kind == ""]
+    code = [content for kind, content in parsed.scripts if kind == ""]
     digests = {f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in code}
     assert set(rules["script-src"].split()) == digests and len(code) == 2
 
 
 def test_names_stay_names_and_numbers_come_back():
-    actual = Page(page(NASTY, [chart().html()], [chart(marks=[(2, NASTY)])]).decode())
-    assert len(actual.scripts) == 3 and "alert" not in "".join(
-        content for kind, content in actual.scripts if kind == ""
+    parsed = Page(page(NASTY, [chart().html()], [chart(marks=[(2, NASTY)])]).decode())
+    assert len(parsed.scripts) == 3 and "alert" not in "".join(
+        content for kind, content in parsed.scripts if kind == ""
     )
-    assert actual.curves("loss") == {NASTY: ([1, 2, 3], [0.1, None, 0.333333])}
-    assert actual.charts["loss"]["marks"] == [[2, NASTY]]
-    assert NASTY in actual.text
+    assert parsed.curves("loss") == {NASTY: ([1, 2, 3], [0.1, None, 0.333333])}
+    assert parsed.charts["loss"]["marks"] == [[2, NASTY]]
+    assert NASTY in parsed.text
 
 
 def test_the_library_is_the_published_one_and_brings_its_license():
@@ -60,10 +60,10 @@ def test_a_page_without_curves_is_small():
 
 
 def test_tables_and_facts_escape_what_they_show():
-    actual = Page(table(["a", "b"], [[NASTY, "<b>"]]) + facts({NASTY: "<i>", "empty": ""}))
-    assert actual.cells == [["a", "b"], [NASTY, "<b>"]]
-    assert {tag for tag, _ in actual.elements} == {"div", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd"}
-    assert "empty" not in actual.text
+    parsed = Page(table(["a", "b"], [[NASTY, "<b>"]]) + facts({NASTY: "<i>", "empty": ""}))
+    assert parsed.cells == [["a", "b"], [NASTY, "<b>"]]
+    assert {tag for tag, _ in parsed.elements} == {"div", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd"}
+    assert "empty" not in parsed.text
 
 
 def test_light_and_dark_have_the_same_colors_by_name():

@@ -125,9 +125,9 @@ def test_a_package_that_is_missing_is_named(monkeypatch, key, package):
 
 def test_ids_are_kept_though_trackers_begin_at_once(tmp_path, monkeypatch):
     def read_slowly(output):
-        actual = read(output)
+        ids = read(output)
         time.sleep(0.2)
-        return actual
+        return ids
 
     read = run_ids._read
     monkeypatch.setattr(run_ids, "_read", read_slowly)
