@@ -116,7 +116,7 @@ def test_workers_take_them_over(use, start):
 def test_spark_tasks_take_them_over(use):
     from preparation.convert.spark import _call
 
-    assert _call(Limits(image_pixels=77), limits, (), None) == (Limits(image_pixels=77), None)
+    assert _call(Limits(image_pixels=77), limits, None) == Limits(image_pixels=77)
 
 
 @pytest.mark.parametrize(("option", "status", "said"), [
