@@ -35,7 +35,7 @@ def test_every_head_precision_and_number_of_threads(capsys, tmp_path):
 
     words = [text.text for text in ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert {*names, "ms, 2 thread(s)", "MB of the file", "fp16"} <= set(words)
-    speeds = found.values()
+    speeds = actual.values()
     drawn = [*(speed["ms"][threads] for threads in "12" for speed in speeds), *(s["onnx_bytes"] / 1e6 for s in speeds)]
     assert not Counter(f"{figure:.3g}" for figure in drawn) - Counter(words)  # each beside its bar
 
