@@ -155,10 +155,10 @@ def read_layout(options: argparse.Namespace, default_nproc: int) -> Layout:
     else:
         addr = options.master_addr
     try:
-        found = [entry[4][0] for entry in socket.getaddrinfo(addr, None)]
+        numbers = [str(address[0]) for *_, address in socket.getaddrinfo(addr, None)]
     except OSError as error:
         raise UserError(f"MASTER_ADDR={addr} is not the address of a machine ({error.strerror}).") from error
-    if nnodes > 1 and all(ipaddress.ip_address(number.split("%")[0]).is_loopback for number in found):
+    if nnodes > 1 and all(ipaddress.ip_address(number.split("%")[0]).is_loopback for number in numbers):
         # OneFlow tells nodes apart by their address; on the same one they wait for each other for ever.
         raise UserError(f"MASTER_ADDR={addr} is every machine's own; with NNODES > 1 give node 0's address.")
     port = _whole("MASTER_PORT", options.master_port, 0, 1, 65535)

@@ -75,8 +75,7 @@ class Nodes(OtherNodes):
     def _check(self, message: dict, source: int) -> None:
         """Raises ValueError unless the launcher of node `source` may say it: node 0 speaks for all, others for one."""
         known = any(has_fields(message, rules) for rules in (_FAILED, _ENDED))
-        node = message.get("node")
-        if not known or node >= self._spec.nnodes or source not in (0, node):
+        if not known or message["node"] >= self._spec.nnodes or source not in (0, message["node"]):
             raise ValueError("it says what no launcher says")
 
     def _take(self, message: dict, source: int) -> None:

@@ -28,7 +28,7 @@ class Process:
     environment: dict[str, str]
     prefixed: bool = False  # its output goes to stderr, each line with its name; else it has our stdout and stderr
     note: Path | None = None  # where it may leave the reason of its failure, in a sentence
-    popen: subprocess.Popen | None = field(default=None, init=False)
+    popen: subprocess.Popen = field(init=False)  # from `start` on
     errors: list[bytes] = field(default_factory=list, init=False)  # a user's error as run_cli prints it, held back
 
     def start(self, signal_mask: set[int]) -> None:
@@ -52,7 +52,10 @@ class Process:
 
     def pass_output_on(self) -> None:
         """To its end, or until nobody reads our stderr: closing the pipe then tells the process."""
-        with suppress(OSError), self.popen.stdout as lines:
+        output = self.popen.stdout
+        if output is None:  # it has ours
+            return
+        with suppress(OSError), output as lines:
             for line in lines:
                 named = b"[%s] %s\n" % (self.name.encode(), line.rstrip(b"\n"))
                 if line.startswith(b"error: "):

@@ -35,6 +35,14 @@ class Failure:
     sentence: str
 
 
+@dataclass(frozen=True)
+class _Deadline:
+    """A moment of `time.monotonic`, and what is done then to the processes that still run."""
+
+    moment: float
+    action: Callable[[], None]
+
+
 class OtherNodes:
     """Those elsewhere that run and end together with our processes. Here: nobody; on several nodes: `launch.nodes`."""
 
@@ -68,8 +76,7 @@ class _Watch:
         self.others_failed = False
         self.left = False  # the others, by a signal
         self.stopped_at: float | None = None  # when a signal to stop was passed on
-        self.deadline: float | None = None  # when grace ends with those still running ...
-        self.at_deadline: Callable[[], None] | None = None  # ... and what is done to them then
+        self.deadline: _Deadline | None = None  # when grace ends with those still running
 
     def run(self) -> int:
         with _signals_held() as outer_mask:
@@ -128,16 +135,16 @@ class _Watch:
         held = _STOP_SIGNALS | {EPOCH_SIGNAL, signal.SIGCHLD}
         moments = [] if self.others.look is None else [self.others.look]
         if self.deadline is not None:
-            moments.append(max(0.0, self.deadline - time.monotonic()))
+            moments.append(max(0.0, self.deadline.moment - time.monotonic()))
         info = signal.sigtimedwait(held, min(moments)) if moments else signal.sigwaitinfo(held)
         if info is not None and info.si_signo in _STOP_SIGNALS:
             self._stop(info.si_signo)
         elif info is not None and info.si_signo == EPOCH_SIGNAL:
             for process in self.running:
                 process.signal(EPOCH_SIGNAL)
-        elif info is None and self.deadline is not None and time.monotonic() >= self.deadline:
-            self.deadline = None
-            self.at_deadline()
+        elif info is None and self.deadline is not None and time.monotonic() >= self.deadline.moment:
+            due, self.deadline = self.deadline, None
+            due.action()
 
     def _stop(self, number: int) -> None:
         self.left = not self.running
@@ -206,7 +213,7 @@ class _Watch:
             process.kill()
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
-        self.deadline, self.at_deadline = time.monotonic() + seconds, action
+        self.deadline = _Deadline(time.monotonic() + seconds, action)
 
 
 @contextmanager

@@ -121,4 +121,5 @@ class Wire:
         return message
 
     def _seal_of(self, text: bytes, side: bytes, place: int) -> bytes:
+        assert self._key is not None, "a line is sealed before both have said a number"
         return hmac.new(self._key, b"%s %d %s" % (side, place, text), hashlib.sha256).hexdigest().encode()

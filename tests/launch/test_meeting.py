@@ -57,8 +57,8 @@ def strangers(port):
 def meet(pool, port, first=FIRST, second=SECOND, token=TOKEN):
     """Both ends, once they have met."""
     ends = pool.submit(gather, first, port, token), pool.submit(join, second, HERE, port, token)
-    (nodes, rank_port), (others, told) = (end.result(timeout=50) for end in ends)
-    assert told == rank_port
+    (nodes, rank_port), (others, other_port) = (end.result(timeout=50) for end in ends)
+    assert other_port == rank_port
     return nodes, others
 
 
@@ -95,8 +95,8 @@ def test_a_pair_meets_whoever_else_is_at_the_port(pool, port, strangers, name):
     connected(port).close()
     time.sleep(1.5)  # the strangers are there
     assert not first.done()
-    told = join(SECOND, HERE, port, TOKEN)[1]
-    assert first.result(timeout=30)[1] == told
+    rank_port = join(SECOND, HERE, port, TOKEN)[1]
+    assert first.result(timeout=30)[1] == rank_port
 
 
 def test_a_launcher_with_another_token_is_refused_in_a_sentence_and_the_pair_meets(pool, port, capsys):
@@ -318,12 +318,12 @@ def test_two_machines_meet_with_all_strangers_at_the_port(tmp_path):
         first = nodes.launch(0, str(script))
         time.sleep(2)
         wrong = nodes.launch(1, str(script), MASTER_TOKEN="not-the-token-of-node-0")
-        told = wrong.communicate(timeout=80)[0]
+        refusal = wrong.communicate(timeout=80)[0]
         second = nodes.launch(1, str(script))
         said, heard = (process.communicate(timeout=80)[0] for process in (first, second))
     assert (wrong.returncode, first.returncode, second.returncode) == (2, 0, 0)
-    assert told.startswith("error: Node 0 (10.0.0.1:29500) has another token than this machine: ")
-    assert told.count("\n") == 1
+    assert refusal.startswith("error: Node 0 (10.0.0.1:29500) has another token than this machine: ")
+    assert refusal.count("\n") == 1
     assert said.endswith("here\n") and "Traceback" not in said and heard.endswith("here\n")
 
 

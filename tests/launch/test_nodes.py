@@ -65,11 +65,11 @@ def test_ranks_know_their_place_and_where_to_meet(nodes, script):
 def test_a_rank_that_fails_ends_both_with_its_reason(nodes, script, node, body, status, reason):
     path = script(f"time.sleep(0.5)\nif rank != {node}: time.sleep(100)\n{body}")
     begin = time.monotonic()
-    found = results(nodes.launch_both(path))
+    ends = results(nodes.launch_both(path))
     assert time.monotonic() - begin < 10
-    assert [code for code, _ in found] == [status, status]
-    assert found[node][1].splitlines()[-1].startswith(f"rank {node} {reason}")
-    assert found[1 - node][1].splitlines()[-1].startswith(f"node {node}: rank {node} {reason}")
+    assert [code for code, _ in ends] == [status, status]
+    assert ends[node][1].splitlines()[-1].startswith(f"rank {node} {reason}")
+    assert ends[1 - node][1].splitlines()[-1].startswith(f"node {node}: rank {node} {reason}")
 
 
 @pytest.mark.parametrize("node", [0, 1])
@@ -79,16 +79,16 @@ def test_a_rank_that_only_lost_another_is_not_the_reason(nodes, script, node):
         "while not all((here / f'ready{other}').exists() for other in range(2)): pass\n"
         f"if rank == {node}: os.abort()\nos.kill(os.getpid(), signal.SIGKILL)"
     )
-    found = results(nodes.launch_both(path))
-    assert [code for code, _ in found] == [128 + signal.SIGKILL] * 2
-    assert found[node][1].splitlines()[-1].startswith(f"node {1 - node}: rank {1 - node} was ended by SIGKILL")
-    assert found[1 - node][1].splitlines()[-1].startswith(f"rank {1 - node} was ended by SIGKILL")
+    ends = results(nodes.launch_both(path))
+    assert [code for code, _ in ends] == [128 + signal.SIGKILL] * 2
+    assert ends[node][1].splitlines()[-1].startswith(f"node {1 - node}: rank {1 - node} was ended by SIGKILL")
+    assert ends[1 - node][1].splitlines()[-1].startswith(f"rank {1 - node} was ended by SIGKILL")
 
 
 def test_an_abort_is_the_reason_where_there_is_no_other(nodes, script):
-    found = results(nodes.launch_both(script("if rank == 0: os.abort()\ntime.sleep(100)")))
-    assert [code for code, _ in found] == [128 + signal.SIGABRT] * 2
-    assert found[1][1] == "node 0: rank 0 was ended by SIGABRT.\n"
+    ends = results(nodes.launch_both(script("if rank == 0: os.abort()\ntime.sleep(100)")))
+    assert [code for code, _ in ends] == [128 + signal.SIGABRT] * 2
+    assert ends[1][1] == "node 0: rank 0 was ended by SIGABRT.\n"
 
 
 def test_a_users_error_of_one_rank_is_told_on_both(nodes, script):
@@ -106,9 +106,9 @@ def test_a_users_error_of_all_ranks_is_told_once_on_each(nodes, script):
 
 def test_all_end_with_the_same_status_though_one_ended_well_before(nodes, script):
     path = script("if rank == 1:\n    time.sleep(1)\n    sys.exit(5)")
-    found = results(nodes.launch_both(path))
-    assert [code for code, _ in found] == [5, 5]
-    assert found[0][1] == "node 1: rank 1 failed (exit status 5).\n"
+    ends = results(nodes.launch_both(path))
+    assert [code for code, _ in ends] == [5, 5]
+    assert ends[0][1] == "node 1: rank 1 failed (exit status 5).\n"
 
 
 @pytest.mark.parametrize("node", [0, 1])
@@ -125,9 +125,9 @@ def test_a_machine_that_vanishes_ends_the_other_within_a_minute(nodes, script, t
     wait_for_ranks(tmp_path, 2)
     nodes.cut_the_cable()
     begin = time.monotonic()
-    found = results(processes, seconds=60)
+    ends = results(processes, seconds=60)
     assert time.monotonic() - begin < 50
-    for node, (status, printed) in enumerate(found):
+    for node, (status, printed) in enumerate(ends):
         assert status == 1
         assert f"node {1 - node}: nothing is heard from 10.0.0.{2 - node} any more" in printed
 

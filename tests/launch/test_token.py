@@ -34,8 +34,8 @@ def test_it_is_another_one_each_time(tmp_path):
 def test_runs_that_begin_at_once_make_one(tmp_path):
     environ = {"MASTER_TOKEN_FILE": str(tmp_path / "token")}
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda node: read_token(environ, node, "a")[0], [0, 1, 0, 1, 0, 1]))
-    assert len(set(found)) == 1
+        tokens = list(pool.map(lambda node: read_token(environ, node, "a")[0], [0, 1, 0, 1, 0, 1]))
+    assert len(set(tokens)) == 1
     assert os.listdir(tmp_path) == ["token"]
 
 
