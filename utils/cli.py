@@ -87,8 +87,8 @@ def positive(text: str) -> int:
 
 def image_size(text: str) -> tuple[int, int]:
     """An argument that is a size of images, (height, width) in pixels: `128`, or `96x112`."""
-    found = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", text)
-    size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", text)
+    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not all(side in SIDES for side in size):
         limits = f"from {SIDES[0]} to {SIDES[-1]}"
         raise argparse.ArgumentTypeError(f"{text} is not possible: write 128, or 96x112 for height x width, {limits}")
@@ -98,12 +98,12 @@ def image_size(text: str) -> tuple[int, int]:
 def numbers_above_0(name: str, text: str, kind: type) -> list:
     """Those that an option `--name` has, with commas between them. Raises UserError for others."""
     try:
-        found = [kind(part) for part in text.split(",")]
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError:
-        found = [0]
-    if any(number <= 0 for number in found):
+        numbers = [0]
+    if any(number <= 0 for number in numbers):
         raise UserError(f"--{name} {text} is not possible; write numbers above 0 with commas between them")
-    return found
+    return numbers
 
 
 def _drop_unread_output() -> bool:

@@ -36,10 +36,10 @@ def choose_blas_kernels(
         # OneFlow binds its calls one by one, when they are first made: loaded later, a second OpenBLAS would get some
         # of them, and crash on the data of the first.
         libraries = Path("none") if "oneflow" in sys.modules else _scipy_libraries()
-    found = _find_libraries(libraries)
-    kernels = "SkylakeX" if found and flags >= _SKYLAKEX else "Haswell"
+    paths = _find_libraries(libraries)
+    kernels = "SkylakeX" if paths and flags >= _SKYLAKEX else "Haswell"
     environ.setdefault("OPENBLAS_CORETYPE", kernels)
-    loaded = found and _load(found)
+    loaded = paths and _load(paths)
     return f"{'scipy' if loaded else 'OneFlow'}'s OpenBLAS, {environ['OPENBLAS_CORETYPE']} kernels"
 
 
@@ -50,8 +50,8 @@ def _scipy_libraries() -> Path:
 
 def _find_libraries(folder: Path) -> list[Path]:
     """The three files to load, or none where one is missing."""
-    found = [next(iter(sorted(folder.glob(pattern))), None) for pattern in _LIBRARIES]
-    return [] if None in found else found
+    paths = [path for pattern in _LIBRARIES for path in sorted(folder.glob(pattern))[:1]]
+    return paths if len(paths) == len(_LIBRARIES) else []
 
 
 def _load(paths: list[Path]) -> bool:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from types import TracebackType
 
 from utils.failures import note_failure, shortage
 from utils.interrupts import end_at_interrupt
@@ -58,7 +59,7 @@ def _show_help() -> None:
                 sys.exit(0)
 
 
-def _end_by(kind: type[BaseException], error: BaseException, trace: object) -> None:
+def _end_by(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """For what nobody catches until `run_cli`: packages that do not fit into memory, in a sentence."""
     if not (said := shortage(error)):
         sys.__excepthook__(kind, error, trace)

@@ -19,7 +19,8 @@ def note_failure(sentence: str) -> None:
 
 def shortage(error: BaseException) -> str:
     """What to tell a user of an import that failed for lack of memory; empty if it failed for another reason."""
-    chain, one = [], error
+    chain: list[BaseException] = []
+    one: BaseException | None = error
     while one is not None and len(chain) < 10:  # NumPy and others raise errors of their own
         chain.append(one)
         one = one.__cause__ or one.__context__

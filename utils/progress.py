@@ -21,12 +21,12 @@ class Bar(tqdm):
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        found = super().format_dict
-        done, elapsed = found["n"] - found["initial"], found["elapsed"]
-        rate = found["rate"] or (done / elapsed if elapsed else 0.0)
+        figures = super().format_dict
+        done, elapsed = figures["n"] - figures["initial"], figures["elapsed"]
+        rate = figures["rate"] or (done / elapsed if elapsed else 0.0)
         speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
-        found |= {"done": f"{found['n']:,}", "whole": f"{found['total'] or 0:,}", "speed": f"{speed} {self.unit}/s"}
-        return found
+        shown = {"done": f"{figures['n']:,}", "whole": f"{figures['total'] or 0:,}", "speed": f"{speed} {self.unit}/s"}
+        return figures | shown
 
 
 def write_above(line: str) -> None:

@@ -49,8 +49,9 @@ def write_tensors(
     text += b" " * (-len(text) % 8)
     checksum = size = 0
     with open(path, "wb") as file:
-        blocks = (memoryview(a.reshape(-1).view(np.uint8)) for a in arrays.values() if a.nbytes)
-        for block in (len(text).to_bytes(8, "little"), text, *blocks):
+        blocks: list[bytes | memoryview] = [len(text).to_bytes(8, "little"), text]
+        blocks += [_bytes_of(array) for array in arrays.values() if array.nbytes]
+        for block in blocks:
             for at in range(0, len(block), _CHUNK):
                 chunk = block[at : at + _CHUNK]
                 checksum = zlib.crc32(chunk, checksum)
@@ -60,12 +61,17 @@ def write_tensors(
     return {"bytes": size, "crc32": checksum}
 
 
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """Its memory, if that is contiguous."""
+    return array.reshape(-1).view(np.uint8).data
+
+
 def _seal(arrays: Mapping[str, np.ndarray]) -> str:
     """A checksum of names, types, shapes and numbers, whatever the order of the tensors."""
     checksum = 0
     for name, array in sorted(arrays.items()):
         checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), checksum)
+        checksum = zlib.crc32(_bytes_of(np.ascontiguousarray(array)), checksum)
     return f"{checksum:08x}"
 
 
@@ -104,7 +110,7 @@ def read_rows(path: Path, name: str, start: int, out: np.ndarray) -> None:
         length = int.from_bytes(file.read(8), "little")
         begin = json.loads(file.read(length))[name]["data_offsets"][0]
         file.seek(8 + length + begin + start * out[:1].nbytes)
-        if file.readinto(memoryview(out.reshape(-1).view(np.uint8))) != out.nbytes:
+        if file.readinto(_bytes_of(out)) != out.nbytes:
             raise UserError(f"{path} became shorter while it was read")
 
 

@@ -15,7 +15,7 @@ def main(folder: Path) -> None:
     runtime = Runtime("cuda", cpu.rank, cpu.ranks, flow.placement("cuda", ranks=list(range(cpu.ranks))))
     rank = runtime.rank
     own = (np.arange(6, dtype=np.float32).reshape(2, 3) + 10 * rank).T  # whose rows are not in one piece
-    found = {
+    exchanged = {
         "sum": runtime.sum_over_ranks(own),
         "float64": runtime.sum_over_ranks(np.full(3, 1 / 3 + rank)),
         "rows": runtime.gather_rows(np.full((2 + rank, 4), rank, np.float32), [2 + r for r in range(runtime.ranks)]),
@@ -26,9 +26,9 @@ def main(folder: Path) -> None:
     }
     images = np.full((2, 3), rank, np.float32)
     batch = cpu.split_batch(images)
-    found["batch"] = batch.to_global(sbp=flow.sbp.broadcast).to_local().numpy()
-    found["shares_memory"] = np.shares_memory(batch.to_local().numpy(), images)
-    np.savez(folder / f"{rank}.npz", **found)
+    exchanged["batch"] = batch.to_global(sbp=flow.sbp.broadcast).to_local().numpy()
+    exchanged["shares_memory"] = np.shares_memory(batch.to_local().numpy(), images)
+    np.savez(folder / f"{rank}.npz", **exchanged)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from utils.random_places import splitmix, standard_normal
 def test_splitmix_is_the_published_generator():
     # The first three outputs from state 1234567 (Vigna's splitmix64.c)
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    found = splitmix(np.array([1234567], np.uint64), np.arange(3, dtype=np.uint64))
-    np.testing.assert_array_equal(found, [(number >> 11) / 2**53 for number in expected])
+    numbers = splitmix(np.array([1234567], np.uint64), np.arange(3, dtype=np.uint64))
+    np.testing.assert_array_equal(numbers, [(number >> 11) / 2**53 for number in expected])
 
 
 def test_numbers_are_normal_and_independent():

@@ -133,8 +133,8 @@ def check_sum(text: str, signatures: Signatures, key: str, place: str) -> list[s
     except ValueError:
         example = 'write a name, a name with parameters, or a sum, such as "adaface(m=0.4) + 0.5 * triplet"'
         raise UserError(f"{key} = {text!r} {place} cannot be read: {example}.") from None
-    for _, *call in terms:
-        _check_known(text, call, signatures, key, place)
+    for _, name, parameters in terms:
+        _check_known(text, (name, parameters), signatures, key, place)
     return [name for _, name, _ in terms]
 
 

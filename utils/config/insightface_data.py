@@ -59,14 +59,14 @@ def count_dataset(layer: dict, notice: Notice, over: Mapping[str, object], rec: 
     if over.get("synthetic", layer.get("synthetic")) is True or not _is_path(path):
         return
     try:
-        found = read_object(Path(path, "dataset.json"), "is damaged")
+        manifest = read_object(Path(path, "dataset.json"), "is damaged")
     except FileNotFoundError:
         if "ofrecord_path" not in over:
             notice.missing.append(f"there is no dataset in {path} yet; {_making(path, rec, layer)}")
         return
     except (UserError, OSError):  # reported when the dataset is opened
         return
-    for key, counted in (("num_classes", found.get("num_classes")), ("num_image", found.get("num_records"))):
+    for key, counted in (("num_classes", manifest.get("num_classes")), ("num_image", manifest.get("num_records"))):
         # A count that none can be is reported when the dataset is opened.
         known = is_positive(counted) and SCHEMA[key].check(counted)
         if layer.get(key) is not None and known and layer[key] != counted:

@@ -99,7 +99,7 @@ class _Layers:
     """A config that grows by layers, and the findings in them: each layer counts over those before."""
 
     def __init__(self) -> None:
-        self.cfg, self.places = EasyDict(), {}
+        self.cfg, self.places = EasyDict(), dict[str, str]()
         self.findings: list[str] = []
         self._faulty: set[str] = set()  # keys of which there is a finding
 

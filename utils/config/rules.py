@@ -110,14 +110,14 @@ def _names(loss: str) -> list[str]:
 
 def call_faults(layer: dict, place: str) -> dict[str, str]:
     """By key, a sentence on each network, optimizer, schedule or sampler, or parameter of one, that there is not."""
-    found = {}
+    faults = {}
     for key, folder in _CALLS.items():
         if layer.get(key) is not None:
             try:
                 check_call(layer[key], read_signatures(folder), key, place)
             except UserError as error:
-                found[key] = str(error)
-    return found
+                faults[key] = str(error)
+    return faults
 
 
 def expand_old_keys(layer: dict, place: str) -> None:
@@ -250,8 +250,8 @@ _TRAINING: tuple[Clash, ...] = (
 
 def check_together(cfg: EasyDict, places: dict[str, str], require_data: bool) -> None:
     """Raise UserError for the contradictions between keys; `places` says where each was set."""
-    if found := contradictions(cfg, places, require_data):
-        raise refusal(found)
+    if findings := contradictions(cfg, places, require_data):
+        raise refusal(findings)
 
 
 NO_CARD = 'device = "cuda", but OneFlow finds no card it can use here; set device=cpu or device=auto'
@@ -267,13 +267,13 @@ def check_device(cfg: EasyDict, device: str) -> None:
 
 def contradictions(cfg: EasyDict, places: dict[str, str], require_data: bool, but: Set[str] = frozenset()) -> list[str]:
     """A sentence for each contradiction between keys; none about the keys of `but`, which have a finding already."""
-    found = [] if "augment" in but else _unknown_operations(cfg.augment, places["augment"])
+    findings = [] if "augment" in but else _unknown_operations(cfg.augment, places["augment"])
     clashes: Iterable[Clash] = _ALWAYS + _TRAINING if require_data else _ALWAYS
     for keys, clash, advice in clashes:
         if but.isdisjoint(keys) and clash(cfg):
             values = " with ".join(f"{key} = {cfg[key]!r} ({places[key]})" for key in keys)
-            found.append(f"{values} is not possible: {advice}.")
-    return found
+            findings.append(f"{values} is not possible: {advice}.")
+    return findings
 
 
 def refusal(findings: Sequence[str]) -> UserError:
@@ -284,10 +284,10 @@ def refusal(findings: Sequence[str]) -> UserError:
 
 
 def _unknown_operations(names: Iterable[str], place: str) -> list[str]:
-    found = []
+    findings = []
     for name in names:
         if name not in AUGMENTATIONS:
             near = difflib.get_close_matches(name, AUGMENTATIONS, n=1)
             advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(AUGMENTATIONS)}."
-            found.append(f"augment {place} names an unknown operation {name}: {advice}")
-    return found
+            findings.append(f"augment {place} names an unknown operation {name}: {advice}")
+    return findings

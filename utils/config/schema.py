@@ -17,16 +17,20 @@ _OLD_AUGMENTATIONS = {"colour": "color", "grey": "gray"}  # as run files had the
 LOSSES = {"arcface": (1.0, 0.5, 0.0), "cosface": (1.0, 0.0, 0.4)}  # shorthand -> margin_list
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _whole(value: Any) -> int:
     """A whole number; 64.0 is one, True is not."""
-    if isinstance(value, bool) or not isinstance(value, Real) or int(value) != value:
+    if not _is_number(value) or int(value) != value:
         raise TypeError
     return int(value)
 
 
 def _number(value: Any) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _is_number(value) or not math.isfinite(value):
         raise TypeError
     return float(value)
 
@@ -78,10 +82,10 @@ def _numbers_by_name(value: Any) -> dict[str, float]:
 def _augmentations(value: Any) -> dict[str, float]:
     """Probabilities by operation, whose old names become the new ones."""
     stated = _numbers_by_name(value)
-    found = {_OLD_AUGMENTATIONS.get(name, name): number for name, number in stated.items()}
-    if len(found) < len(stated):
+    renamed = {_OLD_AUGMENTATIONS.get(name, name): number for name, number in stated.items()}
+    if len(renamed) < len(stated):
         raise ValueError
-    return found
+    return renamed
 
 
 def _overrides(value: Any) -> tuple[dict, ...]:

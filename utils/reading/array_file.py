@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -25,8 +25,10 @@ _KINDS = "biuf"
 _LOCAL_HEADER = 30  # bytes of a zip member's before its name
 _CHUNK = 1 << 24  # bytes
 
+Mode = Literal["r", "r+", "c"]  # as `np.memmap` takes it
 
-def map_array(path: Path, fault: str, remedy: str = "", mode: str = "r") -> np.ndarray:
+
+def map_array(path: Path, fault: str, remedy: str = "", mode: Mode = "r") -> np.ndarray:
     """The array of a .npy file, of numbers or of records of numbers; its size was compared with the file's.
 
     mode: as `np.memmap` takes it. Raises UserError, saying that the path has the `fault`, and FileNotFoundError.
@@ -87,7 +89,7 @@ def _member(file: BinaryIO, name: str) -> tuple[int, int]:
     return begin, begin + entry.file_size
 
 
-def _map(path: Path, file: BinaryIO, begin: int, end: int, mode: str) -> np.ndarray:
+def _map(path: Path, file: BinaryIO, begin: int, end: int, mode: Mode) -> np.ndarray:
     """The array whose .npy bytes are [begin, end) of a file. Raises ValueError if they are none."""
     dtype, shape, order, length = _header(file, begin)
     size = dtype.itemsize * math.prod(shape)
@@ -98,7 +100,7 @@ def _map(path: Path, file: BinaryIO, begin: int, end: int, mode: str) -> np.ndar
     return np.memmap(path, dtype, mode, begin + length, shape, order)
 
 
-def _header(file: BinaryIO, begin: int) -> tuple[np.dtype, tuple[int, ...], str, int]:
+def _header(file: BinaryIO, begin: int) -> tuple[np.dtype, tuple[int, ...], Literal["F", "C"], int]:
     """Type, shape and order of an array, and the length of its header. Raises ValueError if it is none."""
     file.seek(begin)
     start = file.read(12)
@@ -133,4 +135,4 @@ def _dtype(described: object) -> np.dtype:
             raise ValueError("its type is none of numbers")
         if np.dtype(part[1]).kind not in _KINDS:
             raise ValueError(f"its numbers are of type {np.dtype(part[1])}")
-    return np.dtype(described)
+    return np.dtype(described if isinstance(described, str) else parts)

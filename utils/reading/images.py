@@ -90,8 +90,8 @@ def _png(data: bytes) -> Size | None:
 
 def _jpeg(data: bytes) -> Size | None:
     at = 2
-    while found := _MARKER.search(data, at):
-        marker, at = found[1][0], found.end()
+    while match := _MARKER.search(data, at):
+        marker, at = match[1][0], match.end()
         if marker in _STANDALONE:
             continue
         length = struct.unpack_from(">H", data, at)[0]

@@ -38,10 +38,10 @@ def read_object(path: Path, fault: str, remedy: str = "", max_bytes: int | None 
 
 def parse_object(text: bytes) -> dict:
     """The JSON object that `text` is. Raises ValueError, whatever is wrong with it."""
-    found = parse_json(text)
-    if not isinstance(found, dict):
+    value = parse_json(text)
+    if not isinstance(value, dict):
         raise ValueError("it is no object of JSON")
-    return found
+    return value
 
 
 def parse_json(text: bytes) -> Any:
@@ -54,16 +54,16 @@ def parse_json(text: bytes) -> Any:
         raise ValueError(f"it is not JSON: {getattr(error, 'reason', None) or error}") from None
 
 
-def has_fields(found: Any, rules: Mapping[str, Rule]) -> bool:
-    """Whether `found` is an object that has every field of `rules`, each one as its rule has it."""
-    return isinstance(found, dict) and all(key in found and rule(found[key]) for key, rule in rules.items())
+def has_fields(value: Any, rules: Mapping[str, Rule]) -> bool:
+    """Whether `value` is an object that has every field of `rules`, each one as its rule has it."""
+    return isinstance(value, dict) and all(key in value and rule(value[key]) for key, rule in rules.items())
 
 
-def check_fields(path: Path, found: dict, fault: str, rules: Mapping[str, Rule], remedy: str = "") -> None:
+def check_fields(path: Path, fields: dict, fault: str, rules: Mapping[str, Rule], remedy: str = "") -> None:
     """Raises UserError naming the first field that is missing or of another type than its rule has it."""
     for key, rule in rules.items():
-        if key not in found or not rule(found[key]):
-            state = "not what it can be" if key in found else "missing"
+        if key not in fields or not rule(fields[key]):
+            state = "not what it can be" if key in fields else "missing"
             raise UserError(f"{path} {fault}: its {key} is {state}" + (f"; {remedy}" if remedy else ""))
 
 

@@ -70,9 +70,9 @@ class _Machine:
     def _take(self, length: int) -> bytes:
         if length < 0 or length > len(self._data) - self._at:
             raise Unreadable("it is cut short")
-        found = self._data[self._at : self._at + length]
+        taken = self._data[self._at : self._at + length]
         self._at += length
-        return found
+        return taken
 
     def _number(self, form: str) -> int:
         return struct.unpack(form, self._take(struct.calcsize(form)))[0]
@@ -122,17 +122,17 @@ class _Machine:
         """All that was pushed since the last mark."""
         for place in range(len(self._stack) - 1, -1, -1):
             if self._stack[place] is _Mark:
-                found = self._stack[place + 1 :]
+                pushed = self._stack[place + 1 :]
                 del self._stack[place:]
-                return found
+                return pushed
         raise Unreadable("it is damaged")
 
     def pop(self, count: int) -> list[Any]:
-        found = self._stack[len(self._stack) - count :]
-        if len(self._stack) < count or any(item is _Mark for item in found):
+        popped = self._stack[len(self._stack) - count :]
+        if len(self._stack) < count or any(item is _Mark for item in popped):
             raise Unreadable("it is damaged")
         del self._stack[len(self._stack) - count :]
-        return found
+        return popped
 
     def keep(self, number: int) -> None:
         if number < 0:

@@ -32,11 +32,11 @@ class BoundedStream(io.RawIOBase):
         is_index = self._has_index and wanted <= min(left, limits().index_bytes) and left - wanted < _AFTER_INDEX
         if wanted > limits().header_bytes and not is_index:
             raise ValueError(f"a header of it has {wanted} bytes (--limit header_bytes)")
-        found = self._file.read(wanted)
-        self._left -= max(len(found), 1)
+        content = self._file.read(wanted)
+        self._left -= max(len(content), 1)
         if self._left < 0:
             raise ValueError("it leads back into itself")
-        return found
+        return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self._file.seek(offset, whence)

@@ -194,8 +194,8 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_override_takes_the_type_of_its_key(override: str, value: Any) -> None:
-    found = load(override)[override.partition("=")[0].strip()]
-    assert (found, type(found)) == (value, type(value))
+    setting = load(override)[override.partition("=")[0].strip()]
+    assert (setting, type(setting)) == (value, type(value))
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def test_recipes_of_the_field(run: str) -> None:
 @pytest.mark.parametrize("run", VITS)
 def test_vision_transformers(run: str) -> None:
     cfg = load_config(f"webface42m_{run}")
-    found = cfg.network, cfg.batch_size, cfg.sample_rate, cfg.num_epoch, cfg.warmup_epoch, cfg.lr_power
-    assert found == VITS[run]
+    settings = cfg.network, cfg.batch_size, cfg.sample_rate, cfg.num_epoch, cfg.warmup_epoch, cfg.lr_power
+    assert settings == VITS[run]
     assert (cfg.num_image, cfg.num_classes) == SIZES["webface42m"]
     assert (cfg.loss, cfg.optimizer, cfg.lr, cfg.weight_decay, cfg.clip_grad_norm) == ("cosface", "adamw", 1e-3, 0.1, 5)
 

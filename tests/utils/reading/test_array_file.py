@@ -25,12 +25,12 @@ RECORDS = np.array([(1, 2.5), (3, 4.5)], [("a", "<i8"), ("b", "<f4")])
 )
 def test_what_numpy_wrote_is_mapped(tmp_path, array):
     np.save(tmp_path / "x.npy", array)
-    found = map_array(tmp_path / "x.npy", "is damaged")
-    assert (found.dtype, found.shape) == (array.dtype, array.shape)
-    np.testing.assert_array_equal(found, array)
+    mapped = map_array(tmp_path / "x.npy", "is damaged")
+    assert (mapped.dtype, mapped.shape) == (array.dtype, array.shape)
+    np.testing.assert_array_equal(mapped, array)
     np.savez(tmp_path / "x.npz", a=array, b=array)
-    for found in map_arrays(tmp_path / "x.npz", ["a", "b"], "is damaged").values():
-        np.testing.assert_array_equal(found, array)
+    for mapped in map_arrays(tmp_path / "x.npz", ["a", "b"], "is damaged").values():
+        np.testing.assert_array_equal(mapped, array)
 
 
 def header(text, version=b"\1\0"):

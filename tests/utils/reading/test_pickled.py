@@ -29,9 +29,9 @@ def read(tmp_path, content):
     ids=["bytes", "flags", "numbers", "fortran", "empty"],
 )
 def test_arrays_come_back(tmp_path, array, protocol):
-    found = read(tmp_path, pickle.dumps([array, array], protocol))
-    assert [each.dtype for each in found] == [array.dtype] * 2
-    for each in found:
+    arrays = read(tmp_path, pickle.dumps([array, array], protocol))
+    assert [each.dtype for each in arrays] == [array.dtype] * 2
+    for each in arrays:
         np.testing.assert_array_equal(each, array)
 
 
@@ -93,9 +93,9 @@ def test_an_array_by_hand_is_read(tmp_path):
     ],
 )
 def test_the_broken_and_the_hostile(tmp_path, content, said):
-    with pytest.raises(Unreadable, match=said) as found:
+    with pytest.raises(Unreadable, match=said) as refusal:
         read(tmp_path, content)
-    assert len(str(found.value)) < 400
+    assert len(str(refusal.value)) < 400
 
 
 @pytest.mark.parametrize(
