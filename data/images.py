@@ -185,8 +185,8 @@ def _read_markers(image: bytes) -> _Frame | None:
             continue
         one_scan = frame.kind != _PROGRESSIVE and segment[0] == frame.components
         scanned += segment[0]
-        scan, found = at, _MARKER.search(image, at)
-        at = found.start() if found else len(image)
+        scan, match = at, _MARKER.search(image, at)
+        at = match.start() if match else len(image)
         if image[at + 1 : at + 2] == bytes((_EOI,)):
             return frame._replace(scan=scan if one_scan else 0, complete=True)
         if frame.kind != _PROGRESSIVE and scanned >= frame.components:

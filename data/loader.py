@@ -146,7 +146,7 @@ class RecordLoader:
         if not self.random_flip:
             mirrored[:] = False
         shape = (self.steps_per_epoch, self.ranks, self.batch_size)
-        return tuple(plan.reshape(shape)[:, self.rank].copy() for plan in (order, mirrored))
+        return order.reshape(shape)[:, self.rank].copy(), mirrored.reshape(shape)[:, self.rank].copy()
 
     def _load(self, epoch: int, records: np.ndarray, mirrored: np.ndarray) -> Batch:
         images = np.empty((len(records), *self.image_shape), np.uint8)
@@ -157,7 +157,7 @@ class RecordLoader:
             entry = self._index[part][record]
             labels[row] = entry["label"]
             image = self._decode(part, record, entry)
-            if self._augmenter:
+            if self._augmenter and numbers is not None:
                 image = self._augmenter(image, numbers[row])
             images[row] = fitted(image, self.image_shape)
         teacher = self._teacher(records, mirrored, images) if self._teacher else None

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeGuard
 
 from utils.errors import UserError
 from utils.files import sync
@@ -38,10 +39,11 @@ def find_path(text: str) -> Path:
         from upath import UPath
     except ImportError:
         raise UserError(f"{shown} needs universal-pathlib: ./setup.sh spark installs it.") from None
-    # Listings go stale as soon as another process writes. Those of SFTP are not kept.
-    options = {} if kind in ("sftp", "ssh") else {"use_listings_cache": False}
+    address = text.rstrip("/")
     try:
-        path = UPath(text.rstrip("/"), **options)
+        # Listings go stale as soon as another process writes. Those of SFTP are not kept. The path counts as one of
+        # pathlib's for types, since the package, which may not be installed, shares no class with pathlib.
+        path: Any = UPath(address) if kind in ("sftp", "ssh") else UPath(address, use_listings_cache=False)
         path.exists()
     except Exception as error:  # whatever the package for this kind of URL raises
         raise UserError(f"{shown} cannot be reached: {_reason(error)}.") from None
@@ -71,15 +73,29 @@ def is_local(path: Path) -> bool:
     return isinstance(path, Path)
 
 
+class _StorePath(Protocol):
+    """What a `upath.UPath` has that a `pathlib.Path` has not."""
+
+    path: str  # as its file system has it
+    fs: Any  # fsspec's file system, which has no types
+
+    def open(self, mode: str, *, block_size: int, cache_type: str) -> BinaryIO: ...
+
+
+def _is_in_store(path: Path) -> TypeGuard[_StorePath]:
+    return not is_local(path)
+
+
 class RangeReader:
     """Reads ranges of bytes of one file. A context manager. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if is_local(path):
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed in __exit__)
-        else:
+        self._file: BinaryIO
+        if _is_in_store(path):
             self._file = path.open("rb", block_size=_READ_AHEAD, cache_type="readahead")
+        else:
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed in __exit__)
 
     def __enter__(self) -> RangeReader:
         return self
@@ -96,20 +112,21 @@ class RangeReader:
 
     def read_many(self, offsets: Sequence[int], lengths: Sequence[int]) -> Iterator[bytes]:
         """The same for many ranges anywhere in the file."""
-        if is_local(self._path):
+        path = self._path
+        if not _is_in_store(path):
             yield from map(self.read, offsets, lengths)
             return
-        if not self._path.fs.async_impl:
-            with self._path.open("rb", block_size=1, cache_type="none") as file:  # reads no more than it is asked for
+        if not path.fs.async_impl:
+            with path.open("rb", block_size=1, cache_type="none") as file:  # reads no more than it is asked for
                 for offset, length in zip(offsets, lengths, strict=True):
                     file.seek(offset)
                     yield file.read(length)
             return
-        name, ends = self._path.path, [offset + length for offset, length in zip(offsets, lengths, strict=True)]
+        name, ends = path.path, [offset + length for offset, length in zip(offsets, lengths, strict=True)]
         for first in range(0, len(ends), _AT_ONCE):
             some = slice(first, first + _AT_ONCE)
             starts = list(offsets[some])
-            yield from self._path.fs.cat_ranges([name] * len(starts), starts, ends[some], on_error="raise")
+            yield from path.fs.cat_ranges([name] * len(starts), starts, ends[some], on_error="raise")
 
 
 class NewFile:
@@ -187,10 +204,10 @@ def free_space(folder: Path) -> int | None:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder and all it holds. Raises OSError."""
-    if is_local(folder):
-        shutil.rmtree(folder)
-    else:
+    if _is_in_store(folder):
         folder.fs.rm(folder.path, recursive=True)
+    else:
+        shutil.rmtree(folder)
 
 
 def settle(folder: Path) -> None:

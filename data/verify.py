@@ -55,8 +55,8 @@ def _look_at_headers(path: Path, part: Part, size: tuple[int, int]) -> None:
             raise _damaged(path, "its first record is not what its sidecar says")
         for number in chosen:
             offset, length, _ = index[number].tolist()
-            found = image_size(os.pread(handle, length, offset))
-            if found is None or found[:2] != size:
+            stated = image_size(os.pread(handle, length, offset))
+            if stated is None or stated[:2] != size:
                 raise _damaged(path, f"its record {number} holds no image of {size[0]}x{size[1]} pixels")
 
 

@@ -60,8 +60,10 @@ def blur(image: np.ndarray, u: np.ndarray) -> np.ndarray:
 def low_resolution(image: np.ndarray, u: np.ndarray) -> np.ndarray:
     """AdaFace's: 0.2 to 1 of the side, down and up by any of OpenCV's five interpolations."""
     share = _between(u[0], 0.2, 1)
-    size = tuple(max(int(share * side), 1) for side in image.shape[:2])
-    return operations.low_resolution(image, size, _chosen(u[1], _INTERPOLATIONS), _chosen(u[2], _INTERPOLATIONS))
+    high, wide = (max(int(share * side), 1) for side in image.shape[:2])
+    return operations.low_resolution(
+        image, (high, wide), _chosen(u[1], _INTERPOLATIONS), _chosen(u[2], _INTERPOLATIONS)
+    )
 
 
 def jpeg(image: np.ndarray, u: np.ndarray) -> np.ndarray:

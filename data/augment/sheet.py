@@ -20,7 +20,7 @@ def augmentation_sheet(
 
     images: (N, H, W, 3) uint8 RGB; records: (N,) their numbers in the dataset.
     """
-    rows = {"as it is": images}
+    rows: dict[str, np.ndarray | list[np.ndarray]] = {"as it is": images}
     for name in filter(probabilities.get, OPERATIONS):
         rows[name] = _augmented(images, records, Augmenter({name: 1.0}, seed), 0)
     for epoch in range(epochs):

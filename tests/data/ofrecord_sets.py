@@ -53,23 +53,23 @@ def record_pb2():
 
 def read_records(folder: Path) -> list[tuple[int, bytes]]:
     """[(label, JPEG)] in the order of the parts, from the parts alone."""
-    found = []
+    records = []
     for path in sorted(folder.glob("part-?????")):
         data, at = path.read_bytes(), 0
         while at < len(data):
             (length,) = struct.unpack_from("<q", data, at)
             record = record_pb2().OFRecord.FromString(data[at + 8 : at + 8 + length])
-            found.append((record.feature["label"].int32_list.value[0], record.feature["encoded"].bytes_list.value[0]))
+            records.append((record.feature["label"].int32_list.value[0], record.feature["encoded"].bytes_list.value[0]))
             at += 8 + length
-    return found
+    return records
 
 
 def digests(records: Sequence[tuple[int, bytes]]) -> dict[int, list[str]]:
     """The sorted SHA-256 of each label's images."""
-    found: dict[int, list[str]] = {}
+    digests_of: dict[int, list[str]] = {}
     for label, image in records:
-        found.setdefault(label, []).append(hashlib.sha256(image).hexdigest())
-    return {label: sorted(each) for label, each in found.items()}
+        digests_of.setdefault(label, []).append(hashlib.sha256(image).hexdigest())
+    return {label: sorted(each) for label, each in digests_of.items()}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

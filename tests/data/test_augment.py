@@ -47,9 +47,9 @@ def rounded(values):
     return np.clip(np.rint(values), 0, 255)
 
 
-def assert_near(found, expected, most=1):
-    assert found.dtype == np.uint8 and found.shape == expected.shape
-    assert np.abs(found.astype(float) - expected).max() <= most
+def assert_near(result, expected, most=1):
+    assert result.dtype == np.uint8 and result.shape == expected.shape
+    assert np.abs(result.astype(float) - expected).max() <= most
 
 
 # --- the operations ---
@@ -63,10 +63,10 @@ def test_every_operation_has_a_name_in_the_config():
 def test_an_operation_changes_a_copy_and_takes_all_numbers(name, face):
     before = face.copy()
     for u in (0.0, 0.5, 1 - 2.0**-53):
-        found = OPERATIONS[name](face, np.full(choices.CHOICES, u))
-        assert found.shape == (112, 112, 3) and found.dtype == np.uint8
+        result = OPERATIONS[name](face, np.full(choices.CHOICES, u))
+        assert result.shape == (112, 112, 3) and result.dtype == np.uint8
         np.testing.assert_array_equal(face, before)
-        assert not np.shares_memory(found, face)
+        assert not np.shares_memory(result, face)
 
 
 def bilinear(part, size):
@@ -85,26 +85,26 @@ def bilinear(part, size):
 
 def test_crop(face):
     box = (5, 9, 98, 100)
-    found = operations.crop(face, box)
-    np.testing.assert_array_equal(found, cv2.resize(face[5:103, 9:109], (112, 112)))
-    assert_near(found, bilinear(face[5:103, 9:109], 112))
+    cropped = operations.crop(face, box)
+    np.testing.assert_array_equal(cropped, cv2.resize(face[5:103, 9:109], (112, 112)))
+    assert_near(cropped, bilinear(face[5:103, 9:109], 112))
     np.testing.assert_array_equal(operations.crop(face, (0, 0, 112, 112)), face)
 
 
 def test_crop_pad(face):
-    found = operations.crop_pad(face, (5, 9, 60, 40))
+    cropped = operations.crop_pad(face, (5, 9, 60, 40))
     inside = np.zeros((112, 112), bool)
     inside[5:65, 9:49] = True
-    np.testing.assert_array_equal(found[inside], face[inside])
-    assert not found[~inside].any()
+    np.testing.assert_array_equal(cropped[inside], face[inside])
+    assert not cropped[~inside].any()
 
 
 def test_cutout(face):
-    found = operations.cutout(face, (5, 9, 60, 40))
+    covered = operations.cutout(face, (5, 9, 60, 40))
     inside = np.zeros((112, 112), bool)
     inside[5:65, 9:49] = True
-    np.testing.assert_array_equal(found[~inside], face[~inside])
-    assert (found[inside] == 128).all()
+    np.testing.assert_array_equal(covered[~inside], face[~inside])
+    assert (covered[inside] == 128).all()
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.0, 1.3, 1.5])
@@ -119,9 +119,9 @@ def test_brightness_contrast_and_saturation(face, factor):
 
 
 def test_gray(face):
-    found = operations.gray(face)
-    assert_near(found, np.repeat((face @ LUMA)[..., None], 3, axis=2))
-    assert (found == found[..., :1]).all()
+    grayed = operations.gray(face)
+    assert_near(grayed, np.repeat((face @ LUMA)[..., None], 3, axis=2))
+    assert (grayed == grayed[..., :1]).all()
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 2.0])
@@ -136,9 +136,9 @@ def test_blur(face, sigma):
 
 @pytest.mark.parametrize("side", [22, 56, 111])
 def test_low_resolution(face, side):
-    found = operations.low_resolution(face, (side, side), cv2.INTER_AREA, cv2.INTER_LINEAR)
+    lowered = operations.low_resolution(face, (side, side), cv2.INTER_AREA, cv2.INTER_LINEAR)
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
-    assert_near(found, bilinear(small, 112))
+    assert_near(lowered, bilinear(small, 112))
     nearest = operations.low_resolution(face, (side, side), cv2.INTER_NEAREST, cv2.INTER_NEAREST)
     place = np.arange(112) * side // 112 * 112 // side
     np.testing.assert_array_equal(nearest, face[place][:, place])
@@ -282,17 +282,17 @@ def test_unknown_operations_are_refused():
 
 def samples(dataset, epoch, ranks=1, batch=12, start=0, **settings):
     """{label: pixels} of an epoch from all ranks."""
-    found = {}
+    pixels_of = {}
     for rank in range(ranks):
         for pixels, labels, *_ in RecordLoader(dataset, batch, rank, ranks, **settings).epoch(epoch, start):
-            found.update(zip(labels.tolist(), pixels, strict=True))
-    return found
+            pixels_of.update(zip(labels.tolist(), pixels, strict=True))
+    return pixels_of
 
 
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same(drawn, expected):
+    assert drawn.keys() == expected.keys()
     for label, pixels in expected.items():
-        np.testing.assert_array_equal(found[label], pixels)
+        np.testing.assert_array_equal(drawn[label], pixels)
 
 
 @pytest.mark.parametrize("augment", [None, {}, {"blur": 0.0}])
@@ -366,9 +366,9 @@ def test_a_resumed_run_with_augmentation_is_the_same_to_the_last_bit(dataset, tm
     run_ranks(1, "train.py", str(config), "--eager", f"output={resumed}", "resume=True")
     last, again = (output / "checkpoints" / "step-00000006" for output in (straight, resumed))
     for file in last.glob("*.safetensors"):
-        found = read_tensors(again / file.name)
+        resumed_tensors = read_tensors(again / file.name)
         for key, array in read_tensors(file).items():
-            np.testing.assert_array_equal(found[key], array, err_msg=f"{file.name} {key}")
+            np.testing.assert_array_equal(resumed_tensors[key], array, err_msg=f"{file.name} {key}")
     assert losses(straight) == {**losses(straight), **losses(resumed)} and sorted(losses(resumed)) == [3, 4, 5, 6]
     plain = tmp_path / "plain"
     run_ranks(1, "train.py", str(config), "--eager", f"output={plain}", "augment={}", "num_epoch=1")

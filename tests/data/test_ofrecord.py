@@ -61,8 +61,8 @@ def test_bytes_are_protobufs_own(protobuf, length, label):
     message.feature["label"].int32_list.value.append(label)
     expected = message.SerializeToString(deterministic=True)
     assert record(image, label) == framed(expected)
-    start, size, found = parse_record(expected, 0, len(expected))
-    assert (expected[start : start + size], found) == (image, label)
+    start, size, number = parse_record(expected, 0, len(expected))
+    assert (expected[start : start + size], number) == (image, label)
 
 
 def test_parses_what_other_tools_write(protobuf):
@@ -78,8 +78,8 @@ def test_parses_what_other_tools_write(protobuf):
 def test_parses_a_label_before_the_image_and_integers_that_are_not_packed():
     label = field(1, field(1, b"label") + field(2, field(4, b"\x08\xac\x02")))
     message = label + record()[8 : -len(LABEL)]
-    start, size, found = parse_record(message, 0, len(message))
-    assert (message[start : start + size], found) == (JPEGS[0], 300)
+    start, size, number = parse_record(message, 0, len(message))
+    assert (message[start : start + size], number) == (JPEGS[0], 300)
 
 
 def test_the_sidecar_leads_to_each_image_and_is_what_a_scan_finds(tmp_path):

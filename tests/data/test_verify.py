@@ -30,8 +30,8 @@ def change(path, at, value=0xFF):
     path.write_bytes(content)
 
 
-def found(folder, **share):
-    """The ways that find something."""
+def ways_that_find(folder, **share):
+    """The ways of verifying that find damage."""
     wrong = []
     for way in WAYS:
         try:
@@ -43,14 +43,14 @@ def found(folder, **share):
 
 
 def test_a_whole_set_passes(dataset):
-    assert found(dataset) == []
+    assert ways_that_find(dataset) == []
 
 
 def test_a_bit_in_the_middle_of_an_image(dataset):
     entry = read_index(index_path(dataset / "part-00001"))[9]
     change(dataset / "part-00001", int(entry["offset"] + entry["length"] // 2), 1)
-    assert found(dataset) == ["full"]
-    assert found(dataset, rank=0, ranks=2) == [] and found(dataset, rank=1, ranks=2) == ["full"]
+    assert ways_that_find(dataset) == ["full"]
+    assert ways_that_find(dataset, rank=0, ranks=2) == [] and ways_that_find(dataset, rank=1, ranks=2) == ["full"]
     RecordLoader(dataset, 4)
     with pytest.raises(UserError, match="its checksum is not the one"):
         RecordLoader(dataset, 4, verify_data="full")
@@ -59,7 +59,7 @@ def test_a_bit_in_the_middle_of_an_image(dataset):
 def test_zeros_in_place_of_a_part(dataset):
     path = dataset / "part-00000"
     path.write_bytes(bytes(path.stat().st_size))
-    assert found(dataset) == ["headers", "full"]
+    assert ways_that_find(dataset) == ["headers", "full"]
     with pytest.raises(UserError, match="its first record is not what its sidecar says"):
         RecordLoader(dataset, 4)
     RecordLoader(dataset, 4, verify_data="off")
@@ -69,7 +69,7 @@ def test_the_end_of_a_part_is_gone(dataset):
     path = dataset / "part-00000"
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[: size // 2] + bytes(size - size // 2))
-    assert found(dataset) == ["headers", "full"]
+    assert ways_that_find(dataset) == ["headers", "full"]
 
 
 def test_a_label_in_a_sidecar(dataset):
@@ -77,4 +77,4 @@ def test_a_label_in_a_sidecar(dataset):
     index = read_index(index_path(part)).copy()
     index["label"][7] = 1 - index["label"][7]
     write_index(part, index)
-    assert found(dataset) == ["full"]
+    assert ways_that_find(dataset) == ["full"]

@@ -81,7 +81,7 @@ def test_a_share_of_pictures_is_of_low_quality_and_the_others_stay_what_they_are
         for usual, low in drawn
         if low.occluder is not usual.occluder and not np.array_equal(low.occluder, usual.occluder)
     ]
-    assert all(20 < len(found) < 50 for found in (blurred, coarse, covered))
+    assert all(20 < len(changed) < 50 for changed in (blurred, coarse, covered))
     assert all(2 <= low.blur <= 7 for low in blurred) and all(10 <= low.side <= 36 for low in coarse)
     assert all(low.occlusion == "patch" for low in covered)
     same = [picture(0, 3, n, USUAL).tobytes() == picture(0, 3, n, half).tobytes() for n in range(20)]
