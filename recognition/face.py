@@ -47,11 +47,12 @@ def pad(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 def one_each(faces: list[Face]) -> list[Face]:
     """Without those that share more than half of the smaller box with one of a higher score.
 
-    Unlike intersection over union this also drops a part of a face, taken for a small face inside it.
+    A face without a score counts as of the lowest. Unlike intersection over union this also drops a part of a face,
+    taken for a small face inside it.
     """
     if not faces:
         return []
-    faces = sorted(faces, key=lambda face: -face.score)
+    faces = sorted(faces, key=lambda face: -(face.score or 0.0))
     boxes = np.array([face.box for face in faces], np.float64)
     begin, end = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     areas = boxes[:, 2:].prod(axis=1)

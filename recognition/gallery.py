@@ -10,9 +10,10 @@ All images of a person are kept, and the one most alike counts: unlike a mean, t
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -26,14 +27,24 @@ _ROUNDING = 1e-2  # of a squared length
 _PARTS = ("embeddings", "starts", "names", "names_ends", "sources", "sources_ends", "about")
 
 
-class Texts(Sequence):
+class Strings(Protocol):
+    """Numbered strings, in a list or as `Texts`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> str: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
+class Texts:
     """Strings as bytes in UTF-8 and their ends, so that a million of them are two arrays."""
 
     def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
         self.content, self.ends = content, ends
 
     @classmethod
-    def of(cls, strings: Sequence[str]) -> "Texts":
+    def of(cls, strings: Strings) -> "Texts":
         encoded = [string.encode() for string in strings]
         ends = np.cumsum([len(string) for string in encoded], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
@@ -61,6 +72,9 @@ class Texts(Sequence):
         start = self.ends[number - 1] if number else 0
         return bytes(self.content[start : self.ends[number]]).decode()
 
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -68,20 +82,20 @@ class Gallery:
 
     embeddings: np.ndarray  # (N, E) float32, unit rows
     starts: np.ndarray  # (P + 1,) int64
-    names: Sequence[str]  # (P,)
-    sources: Sequence[str]  # (N,) where an image came from
+    names: Strings  # (P,)
+    sources: Strings  # (N,) where an image came from
     about: dict  # "model", "digest" of the model, "detector", ...
 
     @classmethod
     def build(cls, embeddings: np.ndarray, names: Sequence[str], sources: Sequence[str], about: dict) -> "Gallery":
         """embeddings: (N, E) unit rows of images; names, sources: (N,) who is on each, and where it came from."""
-        people = {}
+        people: dict[str, list[int]] = {}
         for image, name in enumerate(names):
             people.setdefault(name, []).append(image)
         order = [image for images in people.values() for image in images]
         starts = np.cumsum([0, *map(len, people.values())], dtype=np.int64)
-        sources = Texts.of([sources[image] for image in order])
-        return cls(np.ascontiguousarray(embeddings[order], np.float32), starts, Texts.of(list(people)), sources, about)
+        ordered = Texts.of([sources[image] for image in order])
+        return cls(np.ascontiguousarray(embeddings[order], np.float32), starts, Texts.of(list(people)), ordered, about)
 
     def person_of(self, image: int) -> int:
         """The number of the person on an image."""
@@ -141,6 +155,6 @@ def _are_unit(rows: np.ndarray) -> np.ndarray:
     return np.abs(np.einsum("ij,ij->i", rows, rows) - 1) < _ROUNDING  # not where one is not finite
 
 
-def _arrays(key: str, strings: Sequence[str]) -> dict[str, np.ndarray]:
+def _arrays(key: str, strings: Strings) -> dict[str, np.ndarray]:
     texts = strings if isinstance(strings, Texts) else Texts.of(strings)
     return {key: texts.content, f"{key}_ends": texts.ends}

@@ -76,7 +76,11 @@ def index(
     size: `crop_size` of the model. Raises UserError where a picture cannot be read, an aligned one is of neither that
     size nor 112x112 pixels, or no face is found at all.
     """
-    rows, crops, known, without, several = [], [], [], [], []
+    rows: list[np.ndarray] = []
+    crops: list[np.ndarray] = []  # that `rows` has no embeddings of yet
+    known: list[Labeled] = []
+    without: list[Labeled] = []
+    several: list[Labeled] = []
 
     def embed_crops() -> None:
         if crops:

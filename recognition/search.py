@@ -24,11 +24,11 @@ class Match:
 
 def nearest(gallery: Gallery, queries: np.ndarray, count: int = 2) -> list[list[Match]]:
     """The `count` people (or all, where they are fewer) most like each query, (Q, E) unit rows, the best first."""
-    found = []
+    matches = []
     for start in range(0, len(queries), _QUERIES):
         scores = _scores(gallery.embeddings, np.ascontiguousarray(queries[start : start + _QUERIES], np.float32))
-        found += [_best(gallery, column, count) for column in scores]
-    return found
+        matches += [_best(gallery, column, count) for column in scores]
+    return matches
 
 
 def _scores(embeddings: np.ndarray, queries: np.ndarray) -> np.ndarray:

@@ -4,8 +4,11 @@ They find upright faces seen from the front and now and then something else. If 
 other landmarks are in an average face; else the box does.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+from cv2.data import haarcascades
 
 from evaluation.align import REFERENCE
 from recognition.face import Face, largest_first, shrink
@@ -36,7 +39,7 @@ class CascadeDetector:
     def __call__(self, picture: np.ndarray) -> list[Face]:
         small, scale = shrink(picture)
         gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        boxes = self._faces.detectMultiScale(gray, 1.1, 4, minSize=(self._SMALLEST, self._SMALLEST))
+        boxes = _boxes(self._faces.detectMultiScale(gray, 1.1, 4, minSize=(self._SMALLEST, self._SMALLEST)))
         faces = []
         for box in boxes:
             eyes = self._find_eyes(gray, *box.tolist())
@@ -56,10 +59,10 @@ class CascadeDetector:
         upper = gray[top : top + int(0.6 * height), left : left + width]
         upper = cv2.resize(upper, (self._WIDTH, round(upper.shape[0] * scale)), interpolation=cv2.INTER_LINEAR)
         least, most = (int(part * self._WIDTH) for part in self._EYE)
-        found = self._eyes.detectMultiScale(upper, 1.05, 3, minSize=(least, least), maxSize=(most, most))
+        boxes = _boxes(self._eyes.detectMultiScale(upper, 1.05, 3, minSize=(least, least), maxSize=(most, most)))
         eyes = []
         for first in (0, self._WIDTH / 2):
-            side = [eye for eye in found if first <= eye[0] + eye[2] / 2 < first + self._WIDTH / 2]
+            side = [eye for eye in boxes if first <= eye[0] + eye[2] / 2 < first + self._WIDTH / 2]
             if not side:
                 return None
             x, y, w, h = max(side, key=lambda eye: eye[2])
@@ -71,7 +74,12 @@ class CascadeDetector:
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(cv2.data.haarcascades + name)
+    return cv2.CascadeClassifier(haarcascades + name)
+
+
+def _boxes(detected: Sequence[Sequence[int]]) -> np.ndarray:
+    """(N, 4) left, top, width, height, of what OpenCV returns: an array, or an empty tuple."""
+    return np.asarray(detected, np.int32).reshape(-1, 4)
 
 
 def _from_eyes(eyes: np.ndarray) -> np.ndarray:

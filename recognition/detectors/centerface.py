@@ -46,7 +46,8 @@ class CenterFaceDetector:
 
     def _search(self, picture: np.ndarray) -> list[Face]:
         height, width = (-(-side // _MULTIPLE) * _MULTIPLE for side in picture.shape[:2])
-        return decode(*self._run(pad(picture, height, width)), self._threshold)
+        heat, scale, offset, landmarks = self._run(pad(picture, height, width))
+        return decode(heat, scale, offset, landmarks, self._threshold)
 
 
 def decode(

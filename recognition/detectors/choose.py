@@ -60,7 +60,7 @@ def load_detector(choice: str = DEFAULT, threshold: float | None = None, threads
     if kind == "yunet":
         _try_first(model, path)
         return YuNetDetector(path, **settings)
-    make: Callable[..., Detector] = {"scrfd": ScrfdDetector, "centerface": CenterFaceDetector}[kind]
+    make: Callable[..., Detector] = ScrfdDetector if kind == "scrfd" else CenterFaceDetector
     try:
         detector = make(model, threads=threads, **settings)
         detector(np.zeros(_TRIED, np.uint8))

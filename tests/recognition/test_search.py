@@ -30,9 +30,9 @@ def test_as_by_definition(monkeypatch, rows, entries, people):
     sources = [f"{n}.jpg" for n in range(entries)]
     gallery = Gallery.build(embeddings, names, sources, {})
     for count in (1, 2, 5):
-        found = nearest(gallery, queries, count)
-        assert len(found) == 8
-        for query, matches in zip(queries, found, strict=True):
+        matches_of_all = nearest(gallery, queries, count)
+        assert len(matches_of_all) == 8
+        for query, matches in zip(queries, matches_of_all, strict=True):
             expected = by_definition(embeddings, names, sources, query, count)
             assert len(matches) == len(expected) == min(count, people)
             assert [(match.name, match.source) for match in matches] == [wanted[1:] for wanted in expected]

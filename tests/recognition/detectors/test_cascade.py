@@ -62,9 +62,9 @@ def test_large_pictures_are_searched_small_and_answered_large(cascade):
     picture = read_image(ASTRONAUT)
     (small,) = cascade(picture)
     large = cv2.resize(picture, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    (found,) = cascade(large)
-    np.testing.assert_allclose(found.landmarks, 4 * small.landmarks, atol=20)
-    np.testing.assert_allclose(found.box, 4 * small.box, atol=60)
+    (enlarged,) = cascade(large)
+    np.testing.assert_allclose(enlarged.landmarks, 4 * small.landmarks, atol=20)
+    np.testing.assert_allclose(enlarged.box, 4 * small.box, atol=60)
 
 
 @pytest.mark.parametrize("size", [(300, 400), (10, 10), (1, 3000)])

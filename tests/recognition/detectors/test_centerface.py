@@ -54,9 +54,9 @@ def test_landmarks_follow_a_turned_picture(detect, angle):
     picture = read_image(ASTRONAUT)
     (upright,) = detect(picture)
     turn = cv2.getRotationMatrix2D((224.0, 120.0), angle, 1.0)
-    found = detect(cv2.warpAffine(picture, turn, (512, 512)))
-    assert len(found) == 1
-    np.testing.assert_allclose(found[0].landmarks, upright.landmarks @ turn[:, :2].T + turn[:, 2], atol=9)
+    turned = detect(cv2.warpAffine(picture, turn, (512, 512)))
+    assert len(turned) == 1
+    np.testing.assert_allclose(turned[0].landmarks, upright.landmarks @ turn[:, :2].T + turn[:, 2], atol=9)
 
 
 @pytest.mark.parametrize("side", [96, 320, 640, 1280, 2400])
@@ -79,11 +79,11 @@ def test_small_faces_and_the_threshold(detect):
 def test_decoding_is_the_papers():
     rng = np.random.default_rng(0)
     heat, scale, offset, marks = (rng.normal(size=(1, planes, 5, 7)).astype(np.float32) for planes in (1, 2, 2, 10))
-    found = {face.score: face for face in decode(heat, scale, offset, marks, 0.5)}
+    by_score = {face.score: face for face in decode(heat, scale, offset, marks, 0.5)}
     cells = [(y, x) for y in range(5) for x in range(7) if heat[0, 0, y, x] >= 0.5]
-    assert len(found) == len(cells) > 5
+    assert len(by_score) == len(cells) > 5
     for y, x in cells:
-        face = found[float(heat[0, 0, y, x])]
+        face = by_score[float(heat[0, 0, y, x])]
         high, wide = (4 * np.exp(float(scale[0, axis, y, x])) for axis in (0, 1))
         top = 4 * (y + 0.5 + float(offset[0, 0, y, x])) - high / 2
         left = 4 * (x + 0.5 + float(offset[0, 1, y, x])) - wide / 2

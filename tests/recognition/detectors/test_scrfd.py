@@ -17,9 +17,9 @@ def test_where_faces_are(tmp_path, side, times):
     picture = np.zeros((500, side or 1280, 3), np.uint8)
     picture[64:96, 128:160] = 255
     picture[320:352, 320:352] = 240
-    found = detect(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST))
-    assert len(found) == 2
-    order = sorted(found, key=lambda face: -face.score)
+    faces = detect(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST))
+    assert len(faces) == 2
+    order = sorted(faces, key=lambda face: -face.score)
     for face, corner, light in zip(order, ((128, 64), (320, 320)), (255, 240), strict=True):
         corner = np.array(corner, np.float64)
         box = [*(corner - 32 * SIDES[:2]), *(32 * (SIDES[:2] + SIDES[2:]))]

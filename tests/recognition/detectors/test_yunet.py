@@ -23,9 +23,9 @@ def test_yunet_says_where_landmarks_are(yunet, times):
     picture[320:352, 320:352] = 240
     detect = load_detector(str(yunet))
     assert isinstance(detect, YuNetDetector)
-    found = detect(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST))
-    assert [face.landmarks_from for face in found] == ["detector"] * 2
-    for face, (x, y), light in zip(sorted(found, key=lambda face: face.box[0]), ((128, 64), (320, 320)), (255, 240)):  # noqa: B905
+    faces = detect(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST))
+    assert [face.landmarks_from for face in faces] == ["detector"] * 2
+    for face, (x, y), light in zip(sorted(faces, key=lambda face: face.box[0]), ((128, 64), (320, 320)), (255, 240)):  # noqa: B905
         corner = np.array([x, y])
         middle = corner + np.multiply(32, CENTER)
         np.testing.assert_allclose(face.box, times * np.array([*(middle - 16 * SIDE), 32 * SIDE, 32 * SIDE]), rtol=1e-5)
