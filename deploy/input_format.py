@@ -12,7 +12,7 @@ order in which the network takes them.
 import ast
 import operator
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,8 @@ _COLORS, _LAYOUTS, _TYPES = ("RGB", "BGR", "gray"), ("NCHW", "NHWC"), ("float32"
 _TERMS = re.compile(r",(?![^\[(]*[\])])")  # commas outside brackets
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST = 200  # characters of an expression
+
+_Numbers = np.ndarray | np.float64  # one for each channel, or one for all
 
 
 @dataclass(frozen=True)
@@ -85,26 +87,35 @@ def own_format(shape: ImageShape) -> InputFormat:
 
 def parse_input(text: str, default: InputFormat = OWN) -> InputFormat:
     """What `text` says, and `default` for the rest. Raises UserError naming what cannot be read or does not fit."""
-    said: dict[str, object] = {}
+    said: dict[str, str] = {}
     for term in filter(None, map(str.strip, _TERMS.split(text))):
         for key, value in _read(term):
             if said.setdefault(key, value) != value:
                 raise UserError(f"input {text!r} says {said[key]} and {value}")
-    said.pop("type", None)
-    found = replace(default, **said)
-    _affine(found.expression)  # raises if it is none
-    return found
+    stated = InputFormat(
+        said.get("color", default.color),
+        said.get("layout", default.layout),
+        said.get("expression", default.expression),
+        _size(said["size"]) if "size" in said else default.size,
+    )
+    _affine(stated.expression)  # raises if it is none
+    return stated
 
 
-def _read(term: str) -> list[tuple[str, object]]:
+def _read(term: str) -> list[tuple[str, str]]:
+    """(what is said, the word for it): of a term of words several."""
     words = term.split()
     kinds = {**dict.fromkeys(_COLORS, "color"), **dict.fromkeys(_LAYOUTS, "layout"), **dict.fromkeys(_TYPES, "type")}
     if all(word in kinds for word in words):
         return [(kinds[word], word) for word in words]
     if re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}", term):
-        height, _, width = term.partition("x")
-        return [("size", (int(height), int(width)))]
+        return [("size", term)]
     return [("expression", term)]
+
+
+def _size(words: str) -> tuple[int, int]:
+    height, _, width = words.partition("x")
+    return int(height), int(width)
 
 
 def _affine(expression: str) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +133,7 @@ def _affine(expression: str) -> tuple[np.ndarray, np.ndarray]:
     return scale, shift
 
 
-def _evaluate(node: ast.expr) -> tuple[np.ndarray, np.ndarray]:
+def _evaluate(node: ast.expr) -> tuple[_Numbers, _Numbers]:
     """(scale, shift) of an expression. Raises ValueError if it is not linear."""
     if isinstance(node, ast.Name) and node.id == "x":
         return np.float64(1), np.float64(0)
@@ -137,7 +148,9 @@ def _evaluate(node: ast.expr) -> tuple[np.ndarray, np.ndarray]:
     return np.float64(0), np.asarray(value, np.float64)
 
 
-def _combine(node: ast.BinOp, left: tuple, right: tuple) -> tuple[np.ndarray, np.ndarray]:
+def _combine(
+    node: ast.BinOp, left: tuple[_Numbers, _Numbers], right: tuple[_Numbers, _Numbers]
+) -> tuple[_Numbers, _Numbers]:
     apply = _OPERATORS[type(node.op)]
     if isinstance(node.op, (ast.Add, ast.Sub)):
         return apply(left[0], right[0]), apply(left[1], right[1])

@@ -80,8 +80,8 @@ def write_card(
     run = _facts_of(weights)
     folder = weights if weights.is_dir() else weights.parent
     name = run["name"] if run else show_name(folder.resolve())
-    found = (_read(path, weights_digest) for path in sorted(model.parent.glob("*.onnx")))
-    exported = [each for each in found if each]
+    paths = sorted(model.parent.glob("*.onnx"))
+    exported = [each for path in paths if (each := _read(path, weights_digest))]
     known = measured_thresholds(weights, weights_digest)
     of = next(each for each in exported if each.file == model)
     files = [[_span(show_name(each.file)), _text(each.precision), each.size, _span(each.digest)] for each in exported]

@@ -11,7 +11,10 @@ from utils.files import show_size
 def model_facts(path: Path, embedder: Embedder | OnnxEmbedder) -> dict[str, str]:
     """path: a file or folder that `load_embedder` takes, from which the embedder was loaded."""
     file = path / WEIGHTS if path.is_dir() else path
-    network = embedder.metadata.get("network", "") if file.suffix == ".onnx" else load_backbone(path)[1]["network"]
+    if isinstance(embedder, OnnxEmbedder) and file.suffix == ".onnx":
+        network = embedder.metadata.get("network", "")
+    else:
+        network = load_backbone(path)[1]["network"]
     return {
         "network": str(network),
         "takes": str(embedder.input),

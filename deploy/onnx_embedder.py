@@ -69,14 +69,14 @@ class OnnxEmbedder:
     def _run(self, session: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
         pixels = self.input.apply(images).astype(self._dtype, copy=False)
         try:
-            found = session.run([self.output], {self.input_name: pixels})[0]
+            output = session.run([self.output], {self.input_name: pixels})[0]
         except Exception as error:
             raise UserError(f"{self._name} cannot embed {len(images)} face(s): {_first_line(error)}") from None
-        if found.ndim < 2 or len(found) != len(images) or found[0].size != max(found.shape[1:]):
+        if output.ndim < 2 or len(output) != len(images) or output[0].size != max(output.shape[1:]):
             raise UserError(
-                f"{self._name} gives {found.shape} as {self.output} for {len(images)} face(s), not an embedding each"
+                f"{self._name} gives {output.shape} as {self.output} for {len(images)} face(s), not an embedding each"
             )
-        return found.reshape(len(found), -1).astype(np.float32, copy=False)
+        return output.reshape(len(output), -1).astype(np.float32, copy=False)
 
     def _found_batch(self) -> int | None:
         """1 for a model that says it takes any batch, but reshapes to one image inside; None: any."""
@@ -113,8 +113,8 @@ class OnnxEmbedder:
         return exact
 
 
-def _close(found: np.ndarray, wanted: np.ndarray) -> bool:
-    return bool((np.linalg.norm(found - wanted, axis=1) <= _ROUNDING * np.linalg.norm(wanted, axis=1)).all())
+def _close(embeddings: np.ndarray, wanted: np.ndarray) -> bool:
+    return bool((np.linalg.norm(embeddings - wanted, axis=1) <= _ROUNDING * np.linalg.norm(wanted, axis=1)).all())
 
 
 def _first_line(error: Exception) -> str:

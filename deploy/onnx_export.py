@@ -46,6 +46,7 @@ def export_onnx(
     if options.precision == "fp16":
         model = to_fp16(model)
     elif options.precision == "int8":
+        assert options.calibration is not None, "int8 is calibrated on images"
         model = to_int8(model, embedder.input.apply(options.calibration))
     pixels = embedder.input
     normalization = OUTSIDE if pixels.is_pixels(own_format(pixels.shape)) else pixels.expression
@@ -69,12 +70,12 @@ def export_onnx(
 
 
 def _judge(differences: list[Difference], precision: str) -> None:
-    least, found = LEAST_COSINE[precision], worst(differences)
-    if not found.cosine >= least:  # a NaN is refused too
+    least, difference = LEAST_COSINE[precision], worst(differences)
+    if not difference.cosine >= least:  # a NaN is refused too
         hint = "; calibrate on more and better images, or take --fp16" if precision == "int8" else ""
         raise UserError(
-            f"the {precision} model is not written, for its embeddings are not OneFlow's: {found}, and a cosine of at "
-            f"least {least} is asked for{hint}"
+            f"the {precision} model is not written, for its embeddings are not OneFlow's: {difference}, and a cosine "
+            f"of at least {least} is asked for{hint}"
         )
 
 
@@ -90,6 +91,7 @@ def _embed_normalization(model: onnx.ModelProto, pixels: InputFormat) -> None:
                 node.input[place] = "normalized"
     mean, std = (numbers.reshape(-1, 1, 1) if len(numbers) > 1 else numbers[0] for numbers in pixels.mean_and_std)
     numbers = {"mean": mean, "scale": 1 / std}
-    graph.initializer.extend(onnx.numpy_helper.from_array(np.float32(v), name) for name, v in numbers.items())
+    initial = {name: np.asarray(number, np.float32) for name, number in numbers.items()}
+    graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in initial.items())
     graph.node.insert(0, onnx.helper.make_node("Mul", ["centered", "scale"], ["normalized"], "Mul_0"))
     graph.node.insert(0, onnx.helper.make_node("Sub", [INPUT, "mean"], ["centered"], "Sub_0"))

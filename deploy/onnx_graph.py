@@ -19,7 +19,8 @@ def constants_of(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
 
 def first_arithmetic(graph: onnx.GraphProto, value: str) -> list[tuple[onnx.NodeProto, np.ndarray]]:
     """The (step, its constant) that are done with the input `value` before all else: a normalization inside."""
-    constants, steps = constants_of(graph), []
+    constants = constants_of(graph)
+    steps: list[tuple[onnx.NodeProto, np.ndarray]] = []
     while True:
         users = [node for node in graph.node if value in node.input]
         if len(users) != 1 or users[0].op_type not in (ARITHMETIC | MOVING):

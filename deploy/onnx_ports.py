@@ -23,7 +23,11 @@ INPUT, OUTPUT = "input", "output"  # the metadata's keys
 BYTES = "x"  # pixels as they are
 ASSUMED = "assumed"
 _SMALLEST = 16  # pixels of a side; fewer are channels or something else
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ImagePort:
     name: str
     format: InputFormat
     source: str
-    dtype: type
+    dtype: type[np.generic]
     batch: int | None
 
 
@@ -52,14 +56,14 @@ def image_input(
         raise UserError(f"{model} takes {only.type} as {only.name}, but pixels are {', '.join(_TYPES)}")
     shape = [size if isinstance(size, int) and size > 0 else None for size in only.shape]
     dtype = _TYPES[only.type]
-    found, source = _format(graph, only.name, dtype, metadata, option)
-    readings = {reading.layout: reading for reading in _readings(found, shape)}
+    pixels, source = _format(graph, only.name, dtype, metadata, option)
+    readings = {reading.layout: reading for reading in _readings(pixels, shape)}
     if not readings:
         raise UserError(f"{model} takes {only.shape} as {only.name}, not faces (batch, 3, 112, 112) or NHWC")
-    if found.layout not in readings and found.layout in (option or metadata.get(INPUT, "")):
-        raise UserError(f"{model} takes {only.shape} as {only.name}, which is not {found.layout}")
-    found = readings.get(found.layout) or next(iter(readings.values()))
-    return ImagePort(only.name, found, source, dtype, shape[0])
+    if pixels.layout not in readings and pixels.layout in (option or metadata.get(INPUT, "")):
+        raise UserError(f"{model} takes {only.shape} as {only.name}, which is not {pixels.layout}")
+    pixels = readings.get(pixels.layout) or next(iter(readings.values()))
+    return ImagePort(only.name, pixels, source, dtype, shape[0])
 
 
 def embedding_output(session: onnxruntime.InferenceSession, metadata: dict, option: str | None, model: str) -> str:
@@ -74,15 +78,15 @@ def embedding_output(session: onnxruntime.InferenceSession, metadata: dict, opti
     return wanted or names[0]
 
 
-def _readings(found: InputFormat, shape: list[int | None]) -> Iterator[InputFormat]:
+def _readings(pixels: InputFormat, shape: list[int | None]) -> Iterator[InputFormat]:
     """The format in each layout that a model's shape allows, with the size and the channels that it states."""
     if len(shape) != 4:
         return
     _, *sides = shape
     for layout, (channels, height, width) in (("NCHW", sides), ("NHWC", sides[-1:] + sides[:2])):
         if channels in (None, 1, 3) and all(side is None or side >= _SMALLEST for side in (height, width)):
-            color = "gray" if channels == 1 else found.color
-            yield replace(found, layout=layout, color=color, size=(height or found.size[0], width or found.size[1]))
+            color = "gray" if channels == 1 else pixels.color
+            yield replace(pixels, layout=layout, color=color, size=(height or pixels.size[0], width or pixels.size[1]))
 
 
 def _format(

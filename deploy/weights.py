@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def trained_steps(path: Path) -> int | None:
     return int(step) if re.fullmatch("[0-9]{1,18}", step) else None
 
 
-def _is_size(value: object) -> bool:
+def _is_size(value: Any) -> bool:
     return is_positive(value) and value <= _LARGEST_EMBEDDING
 
 
@@ -103,10 +104,10 @@ _RULES = {"network": is_text, "embedding_size": _is_size}
 
 def input_of(about: Mapping, path: Path) -> InputFormat:
     """What a model with this description takes. Raises UserError if that is not what networks here can take."""
-    found = parse_input(str(about.get("input", "")))
-    if found.layout != OWN.layout:
-        raise UserError(f"the {DESCRIPTION} of {path} says {found.layout}, but networks here take {OWN.layout}")
-    return found
+    taken = parse_input(str(about.get("input", "")))
+    if taken.layout != OWN.layout:
+        raise UserError(f"the {DESCRIPTION} of {path} says {taken.layout}, but networks here take {OWN.layout}")
+    return taken
 
 
 def check_training_input(about: Mapping, source: str, shape: ImageShape) -> None:

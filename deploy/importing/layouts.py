@@ -38,15 +38,15 @@ def by_our_names(
     Raises UserError if the layout is unknown, or there are several networks.
     """
     signatures = {ir.SIGNATURE, mxnet_names.SIGNATURE, *map(_ends, candidates(network))}
-    found = {(each, where) for each in signatures for where in _prefixes(tensors, each) if prefix in (None, where)}
-    prefixes = sorted({where for _, where in found})
-    if not found:
+    matches = {(each, where) for each in signatures for where in _prefixes(tensors, each) if prefix in (None, where)}
+    prefixes = sorted({where for _, where in matches})
+    if not matches:
         some = ", ".join(f"{name} {list(array.shape)}" for name, array in list(tensors.items())[:3])
         under = f" under the prefix {prefix!r}" if prefix is not None else ""
         raise UserError(f"its tensors are in none of the layouts that are known{under}; the first are {some}")
     if len(prefixes) > 1:
         raise UserError(f"it holds several networks; choose one with --prefix, of {', '.join(map(repr, prefixes))}")
-    ((where,), names) = prefixes, {each for each, _ in found}
+    ((where,), names) = prefixes, {each for each, _ in matches}
     heads = tuple(where + head for head in _HEADS) if names & {ir.SIGNATURE, mxnet_names.SIGNATURE} else ()
     taken = [name for name in tensors if name.startswith(where) and not name.startswith(heads)]
     backbone = {name.removeprefix(where): tensors[name] for name in taken}

@@ -47,10 +47,10 @@ class _Reader:
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def count(self) -> int:
-        found = self.number("<Q")
-        if found > _MOST:
-            raise ValueError(f"it speaks of {found} arrays")
-        return found
+        count = self.number("<Q")
+        if count > _MOST:
+            raise ValueError(f"it speaks of {count} arrays")
+        return count
 
     def array(self) -> np.ndarray:
         magic = self.number("<I")

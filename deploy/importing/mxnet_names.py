@@ -38,8 +38,8 @@ def from_mxnet(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     state, unknown = {}, []
     for name, array in tensors.items():
         match = _NAME.fullmatch(name)
-        layer = match and (_BLOCK if match[1] else _LAYERS).get(match[3])
-        if not layer:
+        layer = (_BLOCK if match[1] else _LAYERS).get(match[3]) if match else None
+        if match is None or layer is None:
             unknown.append(name)
         elif match[1]:
             state[f"layer{match[1]}.{int(match[2]) - 1}.{layer}.{_PARTS[match[4]]}"] = array

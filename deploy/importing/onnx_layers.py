@@ -6,7 +6,7 @@ known by what they are, in the order of the graph: along the longer way to each 
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -21,14 +21,14 @@ _SUMS = {"Add", "Sum"}
 
 @dataclass(frozen=True)
 class Layer:
-    """kind: one of the above; weight: (O, I, H, W), (O, I), or slopes; bias (O,) or None.
+    """kind: one of the above; weight: (O, I, H, W), (O, I), or slopes, empty of a BatchNorm; bias (O,) or None.
 
     norm: gamma, beta, mean and variance of a BatchNorm with our epsilon; attached: it alone follows a convolution or a
     linear layer.
     """
 
     kind: str
-    weight: np.ndarray | None = None
+    weight: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     bias: np.ndarray | None = None
     norm: tuple[np.ndarray, ...] = ()
     attached: bool = False
@@ -131,4 +131,5 @@ def scaling_inside(graph: onnx.GraphProto, name: str) -> tuple[np.ndarray, np.nd
             scale, shift = scale * factor, shift * factor
         else:
             shift = shift + (number if node.op_type == "Add" else -number)
-    return np.broadcast_arrays(scale, shift)
+    scale, shift = np.broadcast_arrays(scale, shift)
+    return scale, shift

@@ -25,7 +25,7 @@ def network_of(layers: Sequence[Layer], network: str | None = None) -> tuple[str
     size = there[-1][0] if there else 0
     nearest, most = "", -1
     for name in candidates(network):
-        wanted = [shape for _, kind, shape, _ in _leaves(name, size or 512) or () if kind in _WEIGHTS]
+        wanted = [shape for _, kind, shape, _ in _leaves(name, size or 512) if kind in _WEIGHTS]
         if wanted and wanted == there:
             return name, size
         alike = next((i for i, (a, b) in enumerate(zip(wanted, there, strict=False)) if a != b), len(there))
@@ -42,7 +42,9 @@ def from_layers(layers: Sequence[Layer], network: str, size: int) -> tuple[dict[
 
     Raises UserError naming a layer that is not there.
     """
-    state, folded, left = {}, [], list(layers)
+    state: dict[str, np.ndarray] = {}
+    folded: list[str] = []
+    left = list(layers)
     before, pending = "", None  # the kind of the last layer; its bias, if it has none here
     for name, kind, shape, has_bias in _leaves(network, size):
         follows = before in _WEIGHTS
@@ -70,13 +72,13 @@ def from_layers(layers: Sequence[Layer], network: str, size: int) -> tuple[dict[
 
 
 @cache
-def _leaves(network: str, size: int) -> tuple[tuple[str, str, tuple[int, ...], bool], ...] | None:
-    """(name, kind, shape of the weight, whether it has a bias) of the layers; None if one is of another kind."""
+def _leaves(network: str, size: int) -> tuple[tuple[str, str, tuple[int, ...], bool], ...]:
+    """(name, kind, shape of the weight, whether it has a bias) of the layers; none if one is of another kind."""
     leaves = []
     for name, module in skeleton(network, size).named_modules():
         own = [parameter for parameter in module._parameters.values() if parameter is not None]
         if own and type(module) not in _KINDS:
-            return None
+            return ()
         if own:
             has_bias = getattr(module, "bias", None) is not None
             leaves.append((name, _KINDS[type(module)], tuple(module.weight.shape), has_bias))

@@ -120,8 +120,8 @@ def _checked(imported: Imported) -> Imported:
 def _compared(imported: Imported, theirs: OnnxEmbedder) -> Imported:
     """`imported`, if it computes what the model computes. Raises UserError if not: strides, say, may differ."""
     faces = drawn_faces(4)
-    wanted, found = theirs(faces), imported.embedder()(faces)
-    difference = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    wanted, ours = theirs(faces), imported.embedder()(faces)
+    difference = float(np.abs(ours - wanted).max() / np.abs(wanted).max())
     if not difference < _AGREEMENT:
         raise UserError(
             f"it has the layers of {imported.network} but is another network: embeddings of four faces differ by "

@@ -20,10 +20,10 @@ def test_both_backends_give_the_same_embeddings(tmp_path, network):
     assert oneflow.embedding_size == onnx_.embedding_size == 64
     faces = drawn_faces(5)
     for batch in (faces, faces[:1]):
-        found, wanted = onnx_(batch), oneflow(batch)
-        assert found.dtype == np.float32
-        assert np.linalg.norm(found - wanted, axis=1).max() < 1e-4 * np.linalg.norm(wanted, axis=1).min()
-        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+        embeddings, wanted = onnx_(batch), oneflow(batch)
+        assert embeddings.dtype == np.float32
+        assert np.linalg.norm(embeddings - wanted, axis=1).max() < 1e-4 * np.linalg.norm(wanted, axis=1).min()
+        assert np.abs(embeddings - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
 def test_auto_takes_onnx_runtime_on_the_cpu(tmp_path):

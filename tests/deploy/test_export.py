@@ -49,12 +49,12 @@ def run(model: Path, *options: str, out: Path | None = None) -> Path:
 @pytest.mark.parametrize("network", ["r18", "mbf", "mbf_tiny"])
 def test_embeddings_are_oneflows_at_every_batch_size(tmp_path, network):
     folder = make_model(tmp_path, network)
-    found, wanted = load_embedder(run(folder)), load_backbone_embedder(folder)
+    exported, wanted = load_embedder(run(folder)), load_backbone_embedder(folder)
     faces = drawn_faces(7)
     reference = wanted(faces)
     for size in (1, 2, 3, 7):
-        assert np.abs(found(faces[:size]) - reference[:size]).max() < 2e-5 * np.abs(reference).max()
-    assert found.embedding_size == wanted.embedding_size == 64
+        assert np.abs(exported(faces[:size]) - reference[:size]).max() < 2e-5 * np.abs(reference).max()
+    assert exported.embedding_size == wanted.embedding_size == 64
 
 
 @pytest.mark.parametrize("network", ["r100", "mbf_large"])
@@ -112,9 +112,9 @@ def test_the_insightface_package_gives_the_same_embeddings(tiny, tmp_path, embed
     model = get_model(str(path), providers=["CPUExecutionProvider"])
     faces = drawn_faces(5)
     wanted = load_backbone_embedder(tiny)(faces)
-    found = model.get_feat([cv2.cvtColor(face, cv2.COLOR_RGB2BGR) for face in faces])
+    features = model.get_feat([cv2.cvtColor(face, cv2.COLOR_RGB2BGR) for face in faces])
     assert model.taskname == "recognition" and model.input_size == (112, 112)
-    assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+    assert np.abs(features - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
 def test_a_model_that_differs_is_refused_and_leaves_nothing(tiny, tmp_path, faces, monkeypatch):
@@ -209,5 +209,5 @@ def test_a_cpu_whose_integer_kernels_are_wrong_runs_the_model_in_float32(tiny, t
     with pytest.warns(UserWarning, match="integer kernels are wrong"):
         embed = load_embedder(path)
     images = drawn_faces(2)
-    found, wanted = embed(images), load_backbone_embedder(tiny)(images)
-    assert ((found * wanted).sum(1) > 0.98 * np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)).all()
+    ours, wanted = embed(images), load_backbone_embedder(tiny)(images)
+    assert ((ours * wanted).sum(1) > 0.98 * np.linalg.norm(ours, axis=1) * np.linalg.norm(wanted, axis=1)).all()

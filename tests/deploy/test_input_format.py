@@ -26,11 +26,11 @@ MEAN = np.array([103.9, 116.8, 123.7])
     ],
 )
 def test_pixels_are_what_it_says(text, wanted):
-    found = parse_input(text)
-    pixels = found.apply(IMAGES)
+    stated = parse_input(text)
+    pixels = stated.apply(IMAGES)
     assert pixels.dtype == np.float32 and pixels.flags["C_CONTIGUOUS"]
     np.testing.assert_allclose(pixels, wanted(IMAGES.astype(np.float64)), rtol=1e-5, atol=1e-5)
-    assert parse_input(str(found)) == found
+    assert parse_input(str(stated)) == stated
 
 
 def test_what_is_left_out_is_the_defaults():
@@ -52,14 +52,14 @@ def test_what_is_not_linear_is_refused(text):
 
 
 def test_other_shapes_are_height_by_width_and_channels():
-    found = parse_input("gray, 96x80, NHWC")
-    assert found.shape == ImageShape(96, 80, 1) and parse_input(str(found)) == found
-    assert found.apply(IMAGES).shape == (len(IMAGES), 96, 80, 1)
+    gray = parse_input("gray, 96x80, NHWC")
+    assert gray.shape == ImageShape(96, 80, 1) and parse_input(str(gray)) == gray
+    assert gray.apply(IMAGES).shape == (len(IMAGES), 96, 80, 1)
     assert own_format(ImageShape(96, 80, 1)) == parse_input("gray, 96x80")
 
 
 def test_contradictions_are_refused():
     with pytest.raises(UserError, match="says RGB and BGR"):
         parse_input("RGB, BGR")
-    with pytest.raises(UserError, match=r"says \(112, 112\) and \(160, 160\)"):
+    with pytest.raises(UserError, match=r"says 112x112 and 160x160"):
         parse_input("112x112, 160x160")

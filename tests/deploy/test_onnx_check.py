@@ -15,17 +15,17 @@ def differences(spoil):
     """Of a model whose embeddings are the reference's but for what `spoil` does to those of a batch."""
 
     def embed(images):
-        found = REFERENCE[: len(images)].copy()
-        spoil(found)
-        return found
+        embeddings = REFERENCE[: len(images)].copy()
+        spoil(embeddings)
+        return embeddings
 
     return compare(embed, lambda images: REFERENCE, FACES)
 
 
 def test_equal_embeddings():
-    found = differences(lambda batch: None)
-    assert [one.batch_size for one in found] == list(BATCH_SIZES)
-    assert all(one.largest == 0 and one.cosine == pytest.approx(1) for one in found)
+    by_batch = differences(lambda batch: None)
+    assert [one.batch_size for one in by_batch] == list(BATCH_SIZES)
+    assert all(one.largest == 0 and one.cosine == pytest.approx(1) for one in by_batch)
 
 
 def test_one_image_of_the_largest_batch_counts_in_full():
@@ -33,10 +33,10 @@ def test_one_image_of_the_largest_batch_counts_in_full():
         if len(batch) == IMAGES:
             batch[3] *= -1
 
-    found = differences(spoil)
-    assert worst(found) is found[-1] and worst(found).cosine == pytest.approx(-1)
-    assert found[-1].largest == pytest.approx(2 * np.abs(REFERENCE[3]).max())
-    assert found[0].cosine == pytest.approx(1)
+    by_batch = differences(spoil)
+    assert worst(by_batch) is by_batch[-1] and worst(by_batch).cosine == pytest.approx(-1)
+    assert by_batch[-1].largest == pytest.approx(2 * np.abs(REFERENCE[3]).max())
+    assert by_batch[0].cosine == pytest.approx(1)
 
 
 def test_no_number_is_the_worst_of_all():

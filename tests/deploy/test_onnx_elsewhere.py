@@ -62,9 +62,9 @@ def embedded(path, **said):
     ],
 )
 def test_the_layout_and_the_batch_are_the_shapes(tmp_path, layout, shape):
-    found = embedded(write(tmp_path / "m.onnx", shape, layout=layout))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, USUAL, atol=1e-5)
+    embeddings = embedded(write(tmp_path / "m.onnx", shape, layout=layout))
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(embeddings, USUAL, atol=1e-5)
 
 
 def test_a_layout_that_the_shape_leaves_open_is_said(tmp_path):

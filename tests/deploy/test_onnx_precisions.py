@@ -64,10 +64,10 @@ def test_it_agrees_with_oneflow_whatever_the_batch(exported, pixels, precision):
     model = onnx.load_from_string(content)
     small = to_fp16(model) if precision == "fp16" else to_int8(model, pixels[:CALIBRATION])
     onnx.checker.check_model(small, full_check=True)
-    found = run(small, pixels[CALIBRATION:])
-    assert least_cosine(found, wanted) > BOUNDS[name][precision == "int8"]
+    embeddings = run(small, pixels[CALIBRATION:])
+    assert least_cosine(embeddings, wanted) > BOUNDS[name][precision == "int8"]
     alone = run(small, pixels[CALIBRATION : CALIBRATION + 1])
-    assert least_cosine(alone, found[:1]) > 0.9999
+    assert least_cosine(alone, embeddings[:1]) > 0.9999
     assert len(small.SerializeToString()) < len(content) * 0.8
 
 
@@ -86,5 +86,5 @@ def test_a_large_channel_costs_the_others_no_precision(pixels):
         scale, zero = tensors[f"{name}_scale"], tensors[f"{name}_zero_point"]
         np.testing.assert_allclose(scale, 2 * np.abs(wanted).max(1) / 254, rtol=1e-5)
         assert (zero == zero[0]).all()
-        found = np.moveaxis(tensors[f"{name}_quantized"], axis, 0).reshape(wanted.shape).astype(np.float64) - zero[0]
-        assert (np.abs(found * scale[:, None] - wanted) <= scale[:, None] * 0.501).all()
+        quantized = np.moveaxis(tensors[f"{name}_quantized"], axis, 0).reshape(wanted.shape).astype(np.float64)
+        assert (np.abs((quantized - zero[0]) * scale[:, None] - wanted) <= scale[:, None] * 0.501).all()

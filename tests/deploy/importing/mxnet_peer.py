@@ -72,7 +72,7 @@ def write(path: Path, images: np.ndarray, size: int) -> np.ndarray:
         for name, shape in zip(network.list_auxiliary_states(), aux_shapes, strict=True)
     }
     executor = network.bind(mx.cpu(), {**args, "data": mx.nd.array(data)}, aux_states=aux, grad_req="null")
-    found = executor.forward(is_train=False)[0].asnumpy()
+    output = executor.forward(is_train=False)[0].asnumpy()
     arrays = {**{f"arg:{name}": each for name, each in args.items()}, **{f"aux:{k}": each for k, each in aux.items()}}
     mx.nd.save(str(path), arrays)
-    return found
+    return output

@@ -31,14 +31,14 @@ def refusal(path, **choices) -> str:
 def test_models_of_others_become_weights(state, tmp_path, folded):
     """Embeddings are compared by the import itself, on drawn faces."""
     onnx.save(Export(state, folded).model(), tmp_path / "m.onnx")
-    found = import_weights(tmp_path / "m.onnx", Choices(), "python")
-    assert (found.network, found.embedding_size, found.input) == ("r18", 16, OWN)
-    assert "first steps" in found.said[0] and "compared on four faces" in found.said[-1]
+    imported = import_weights(tmp_path / "m.onnx", Choices(), "python")
+    assert (imported.network, imported.embedding_size, imported.input) == ("r18", 16, OWN)
+    assert "first steps" in imported.said[0] and "compared on four faces" in imported.said[-1]
     convolutions = [name for name, array in state.items() if array.ndim == 4]
-    assert len(found.made_up) == (len(convolutions) if folded else 0)
+    assert len(imported.made_up) == (len(convolutions) if folded else 0)
     if not folded:
-        assert found.state.keys() == state.keys()
-        same = [name for name in state if np.array_equal(found.state[name], state[name])]
+        assert imported.state.keys() == state.keys()
+        same = [name for name in state if np.array_equal(imported.state[name], state[name])]
         assert {name for name in state if name.endswith((".bias", "conv2.weight", "prelu.weight"))} <= set(same)
 
 
@@ -46,8 +46,8 @@ def test_our_own_exports_come_back(tmp_path):
     """With BatchNorms folded into convolutions and the linear layer, which has no bias in a MobileFaceNet."""
     embedder = load_backbone_embedder(make_model(tmp_path / "mbf", "mbf", 16))
     (tmp_path / "mbf.onnx").write_bytes(to_onnx(embedder.network).SerializeToString())
-    found = import_weights(tmp_path / "mbf.onnx", Choices(), "python")
-    assert found.network == "mbf" and "features.layers.3" in found.made_up
+    imported = import_weights(tmp_path / "mbf.onnx", Choices(), "python")
+    assert imported.network == "mbf" and "features.layers.3" in imported.made_up
 
 
 def test_the_same_layers_in_another_network_are_refused(state, tmp_path):

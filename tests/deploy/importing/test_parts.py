@@ -60,8 +60,8 @@ def test_colors_and_scales_go_into_the_convolution_exactly(tiny, text):
     theirs = parse_input(text)
     adapted = take_our_pixels(tiny, theirs)
     assert adapted.input == OWN and len(adapted.said) >= 1
-    wanted, found = embeddings(tiny, theirs), embeddings(adapted.state)
-    assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+    wanted, ours = embeddings(tiny, theirs), embeddings(adapted.state)
+    assert np.abs(ours - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
 def test_an_offset_stays_unless_it_is_folded(tiny):
@@ -72,8 +72,8 @@ def test_an_offset_stays_unless_it_is_folded(tiny):
     np.testing.assert_allclose(embeddings(adapted.state, adapted.input), wanted, rtol=1e-4, atol=1e-5)
     folded = take_our_pixels(tiny, theirs, fold_offset=True)
     assert folded.input == OWN and any("inexact at the border" in line for line in folded.said)
-    found = embeddings(folded.state)
-    assert 1e-6 < np.abs(found - wanted).max() / np.abs(wanted).max() < 0.1
+    ours = embeddings(folded.state)
+    assert 1e-6 < np.abs(ours - wanted).max() / np.abs(wanted).max() < 0.1
 
 
 def test_a_greater_epsilon_is_in_the_variances():
@@ -92,8 +92,8 @@ def test_measured_statistics_change_nothing_at_inference_and_little_in_training(
     wanted = embedder(FACES)
     measured = measure(embedder, [name], FACES)
     assert set(measured) == {f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")}
-    found = embeddings(tiny | measured)
-    assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+    ours = embeddings(tiny | measured)
+    assert np.abs(ours - wanted).max() < 1e-4 * np.abs(wanted).max()
 
     def in_training(state):
         """(what goes into the BatchNorm, what comes out)."""
@@ -113,9 +113,9 @@ def test_names_with_several_prefixes_are_ambiguous(tiny):
     both = {f"{prefix}.{name}": array for prefix in ("model", "ema") for name, array in tiny.items()}
     with pytest.raises(UserError, match=r"several networks; choose one with --prefix, of 'ema\.', 'model\.'"):
         by_our_names(both)
-    found = by_our_names(both, prefix="ema.")
-    assert (found.layout, found.prefix, len(found.left_out)) == ("arcface_torch", "ema.", len(tiny))
-    assert found.state.keys() == tiny.keys()
+    named = by_our_names(both, prefix="ema.")
+    assert (named.layout, named.prefix, len(named.left_out)) == ("arcface_torch", "ema.", len(tiny))
+    assert named.state.keys() == tiny.keys()
 
 
 def test_names_of_nobody_are_listed():
