@@ -1,7 +1,10 @@
 """The head that a config asks for."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import oneflow as flow
@@ -9,6 +12,7 @@ import oneflow as flow
 from heads.class_parallel import ClassParallelHead
 from heads.sampling import ClassSampler
 from heads.shards import shard_range
+from heads.softmax import ClassSoftmax
 from heads.stores.device import DeviceRows
 from heads.stores.host import HostRows
 from heads.stores.mapped import MappedRows
@@ -18,23 +22,26 @@ from optim import Optimizer, configured_head_optimizer
 from utils.errors import UserError
 from utils.runtime import Runtime
 
+_Softmax = TypeVar("_Softmax", bound=ClassSoftmax)
+
 
 def build_head(cfg, num_classes: int, global_batch: int, runtime: Runtime, store: RowStore) -> ClassParallelHead:
     """The head of `cfg` over this rank's class centers."""
     ranks, rank = (runtime.ranks, runtime.rank) if cfg.model_parallel else (1, 0)
     sampler = ClassSampler(num_classes, ranks, rank, cfg.sample_rate, global_batch, cfg.seed)
-    return configured_head(cfg, store, sampler, runtime.placement, runtime.device)
+    return _configured(partial(ClassParallelHead, store), cfg, sampler, runtime.placement, runtime.device)
 
 
-def configured_head(
-    cfg, store: RowStore | None, sampler: ClassSampler, placement: flow.placement, device: str
-) -> ClassParallelHead:
-    """The head of `cfg` over a store, or over none for those who only look at its step. device: "cuda" or "cpu", where
-    it is to run.
-    """
+def configured_softmax(cfg, sampler: ClassSampler, placement: flow.placement, device: str) -> ClassSoftmax:
+    """The step of the head of `cfg`, without centers. device: "cuda" or "cpu", where it is to run."""
+    return _configured(ClassSoftmax, cfg, sampler, placement, device)
+
+
+def _configured(
+    make: Callable[..., _Softmax], cfg, sampler: ClassSampler, placement: flow.placement, device: str
+) -> _Softmax:
     loss = configured_loss(cfg)
-    return ClassParallelHead(
-        store,
+    return make(
         sampler,
         cfg.embedding_size,
         placement,

@@ -72,7 +72,7 @@ class Columns:
         """By `rows`, of a batch split over the ranks: slopes (B, slots) and target_slopes (B, 1), for the targets'
         places, S(0) -> (slots, centers * width), a partial sum.
         """
-        if number is None:
+        if number is None or nearest is None:
             return flow.matmul(flow.where(is_target, target_slopes, slopes), directions, transpose_a=True)
         parts = []
         for k, slopes_k in enumerate(self._split(slopes, number)):

@@ -48,14 +48,14 @@ def factored_gradient(
     """``weight * slopes.T @ directions`` with the targets' slopes in their slots, of a model-parallel head; and at the
     end of centers the gradients of each row's parameters, summed over rows and averaged over `micro`.
 
-    shape: of a class in the store, on_host: where that is. The tensors are `ClassParallelHead.forward`'s results, of
+    shape: of a class in the store, on_host: where that is. The tensors are `ClassSoftmax.forward`'s results, of
     `micro` micro-batches one below the other.
     """
     slopes, directions, targets = slopes.to_local(), directions.to_local(), target_slopes.to_local()[:, 0]
     labels = by_micro_batch(sample.labels, len(sampler.counts), micro) - sampler.first_slot
     own = np.flatnonzero((labels >= 0) & (labels < sampler.count))
     columns, chosen = labels[own], None
-    if number is not None:
+    if number is not None and nearest is not None:
         number, chosen = number.to_local(), nearest.to_local().numpy()[own].argmax(axis=1)
     if on_host and not slopes.is_cuda:
         slopes, directions = slopes.numpy(), directions.numpy() * np.float32(weight)

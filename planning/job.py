@@ -22,7 +22,7 @@ from engine.job_graph import ordered
 from engine.model import Classifier, freeze
 from engine.network import build_teacher, configured_segments, image_shape
 from engine.projection import build_projection
-from heads.build import configured_head
+from heads.build import configured_softmax
 from heads.sampling import ClassSampler
 from losses import TotalLoss, configured_loss
 from native.library import built_library
@@ -142,7 +142,7 @@ def _build(cfg, ranks: int, device: str, native: bool):
         use_one_operator(backbone)
     backbone.to_global(placement=placement, sbp=flow.sbp.broadcast)
     shared = ranks if cfg.model_parallel else 1
-    head = configured_head(cfg, None, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)
+    head = configured_softmax(cfg, ClassSampler(_COLUMNS, 1, 0, 1.0, 1, 0), placement, device)
     optimizer = configured_optimizer(cfg)
     rules = ParameterRules.from_config(cfg, optimizer.weight_decay)
     freeze(backbone, rules)

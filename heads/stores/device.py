@@ -47,7 +47,12 @@ class DeviceRows(RowStore):
         return self._tensors
 
     def _allocate(self) -> dict[str, flow.Tensor]:
-        types = {np.float32: flow.float32, np.float16: flow.float16, np.uint16: flow.bfloat16, np.int32: flow.int32}
+        types: dict[type[np.generic], flow.dtype] = {
+            np.float32: flow.float32,
+            np.float16: flow.float16,
+            np.uint16: flow.bfloat16,
+            np.int32: flow.int32,
+        }
         tensors = {
             name: flow.zeros(shape, dtype=types[dtype], device=self.device)
             for name, (dtype, shape) in self.kinds(self.stop - self.start).items()
@@ -153,6 +158,7 @@ class DeviceRows(RowStore):
             w, v = values
             last = tensors["last_step"][index].numpy()
             m = self._optimizer.catch_up(step - 1 - last, lr)
+            assert m is not None, "an optimizer that cannot catch up corrects nothing"
             m = flow.tensor(m.reshape(*m.shape, *[1] * len(self.row.shape))).to(self.device)
             values = [m[:, 0, 0] * w + m[:, 0, 1] * v, m[:, 1, 0] * w + m[:, 1, 1] * v]
         return values

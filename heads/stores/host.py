@@ -42,7 +42,9 @@ class HostRows(RowStore):
 
     def _allocate(self) -> dict[str, np.ndarray]:
         # zeros take no memory until they are written
-        arrays = {name: np.zeros(shape, dtype) for name, (dtype, shape) in self.kinds(self.stop - self.start).items()}
+        arrays: dict[str, np.ndarray] = {
+            name: np.zeros(shape, dtype) for name, (dtype, shape) in self.kinds(self.stop - self.start).items()
+        }
         if "last_step" in arrays:
             arrays["last_step"][:] = -1
         return arrays
@@ -139,6 +141,7 @@ class HostRows(RowStore):
         if self._correct_skipped:
             w, v = values
             m = self._optimizer.catch_up(step - 1 - arrays["last_step"][rows], lr)
+            assert m is not None, "an optimizer that cannot catch up corrects nothing"
             m = m.reshape(*m.shape, *[1] * len(self.row.shape))
             values = [m[:, 0, 0] * w + m[:, 0, 1] * v, m[:, 1, 0] * w + m[:, 1, 1] * v]
         return values

@@ -162,13 +162,13 @@ class MappedRows(HostRows):
         return same
 
     def _allocate(self) -> dict[str, np.ndarray]:
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, (dtype, shape) in self.kinds(self._num_classes).items():
             path = self.folder / f"{name}.npy"
             if name == "last_step" and not path.exists():
                 raise UserError(f"the centers in {self.folder} were trained with correct_skipped=False; go on with it")
             try:
-                whole = map_array(path, "holds no class centers that can be used", mode="r+")
+                whole = _map(path, "holds no class centers that can be used")
             except FileNotFoundError:
                 raise UserError(f"the class centers in {path} cannot be used: the file is gone") from None
             if (whole.dtype, whole.shape) != (dtype, shape):
@@ -176,7 +176,7 @@ class MappedRows(HostRows):
                 raise UserError(f"{path} holds {held}; resume with the head_dtype and embedding_size it was made with")
             self._whole[name] = whole
             arrays[name] = whole[self.start : self.stop]
-        self._state = map_array(self.folder / _STATE, "is damaged", mode="r+")
+        self._state = _map(self.folder / _STATE, "is damaged")
         return arrays
 
     def _take_over(self, name: str, rows: np.ndarray) -> None:
@@ -205,14 +205,16 @@ class MappedRows(HostRows):
             return
         whole = self._whole[name]
         # Else each fault would read as much as the disk reads ahead, up to megabytes for a row of 2 KB.
-        whole._mmap.madvise(mmap.MADV_RANDOM)
+        mapping = whole.base
+        assert isinstance(mapping, mmap.mmap), "only part of a file is here"
+        mapping.madvise(mmap.MADV_RANDOM)
         row_bytes = whole.nbytes // len(whole)
         begin = whole.offset + (np.sort(rows) + self.start) * row_bytes
         first, last = begin // mmap.PAGESIZE, (begin + row_bytes - 1) // mmap.PAGESIZE
         gaps = np.flatnonzero(first[1:] > last[:-1] + 1) + 1  # between runs of adjoining pages
         starts, ends = first[np.r_[:1, gaps]], last[np.r_[gaps - 1, -1]] + 1
         for page, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            whole._mmap.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, (end - page) * mmap.PAGESIZE)
+            mapping.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, (end - page) * mmap.PAGESIZE)
 
     def update(self, *args, **kwargs) -> None:
         self.arrays()
@@ -226,8 +228,9 @@ class MappedRows(HostRows):
         return Saving({}, about, partial(self._flush, step))
 
     def _flush(self, step: int) -> None:
-        for array in self.arrays().values():
-            array.flush()
+        self.arrays()
+        for whole in self._whole.values():
+            whole.flush()
         self._state[1:] = step, False
         self._state.flush()
 
@@ -235,7 +238,15 @@ class MappedRows(HostRows):
         """Nothing: what is mapped is the disk's."""
 
 
-def _make(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+def _map(path: Path, fault: str) -> np.memmap:
+    """As `map_array`, to write into, and raises UserError for an array of no numbers."""
+    array = map_array(path, fault, mode="r+")
+    if not isinstance(array, np.memmap):
+        raise UserError(f"{path} {fault}: it has no numbers; copy it back, or begin anew with resume=False")
+    return array
+
+
+def _make(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.memmap:
     made = np.lib.format.open_memmap(path, "w+", dtype, shape)
     # A disk that is full is an error here, and not the end of the process at some later write.
     with open(path, "rb+") as file:

@@ -12,7 +12,12 @@ from optim.optimizer import Optimizer
 from utils.errors import UserError
 from utils.runtime import Runtime
 
-DTYPES = {"float32": (np.float32, np.float32), "float16": (np.float16, np.uint16)}  # weight, slot (bfloat16 bits)
+# Of weights, and of the optimizer's slots: with float16 they are bits of bfloat16.
+DTYPES: dict[str, tuple[type[np.generic], type[np.generic]]] = {
+    "float32": (np.float32, np.float32),
+    "float16": (np.float16, np.uint16),
+}
+Kind = tuple[type[np.generic], tuple[int, ...]]  # of an array: its type and shape
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,14 @@ class Share(NamedTuple):
     bytes: int
 
 
-def array_kinds(
-    rows: int, row: RowShape, optimizer: Optimizer, dtype: str, correct_skipped: bool
-) -> dict[str, tuple[type, tuple[int, ...]]]:
+def array_kinds(rows: int, row: RowShape, optimizer: Optimizer, dtype: str, correct_skipped: bool) -> dict[str, Kind]:
     """Type and shape of each array of a store with so many rows, by name."""
     weight, slot = DTYPES[dtype]
     shape = (rows, *row.shape)
-    kinds = {"weight": (weight, shape)} | dict.fromkeys(optimizer.slots, (slot, shape))
-    return kinds | ({"last_step": (np.int32, (rows,))} if correct_skipped else {})
+    kinds: dict[str, Kind] = {"weight": (weight, shape), **dict.fromkeys(optimizer.slots, (slot, shape))}
+    if correct_skipped:
+        kinds["last_step"] = np.int32, (rows,)
+    return kinds
 
 
 class RowStore:
@@ -126,7 +131,7 @@ class RowStore:
         self._surroundings = surroundings
         self._initial = initial or (lambda first, last: row.initial(first, last, seed))
 
-    def kinds(self, rows: int) -> dict[str, tuple[type, tuple[int, ...]]]:
+    def kinds(self, rows: int) -> dict[str, Kind]:
         """Type and shape of each array, with that many rows: "weight", the optimizer's slots, "last_step"."""
         return array_kinds(rows, self.row, self._optimizer, self.dtype, self._correct_skipped)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import oneflow as flow
 
-from heads.class_parallel import ClassParallelHead
+from heads.softmax import ClassSoftmax
 from tests.layout.cases import CPU_CASES, EMBEDDING, on_ranks
 from utils.runtime import start_runtime
 
@@ -37,7 +37,7 @@ if __name__ == "__main__":
     for name, case in on_ranks(CPU_CASES, runtime.ranks).items():
         margin = case.margin()
         more = {"filtering": case.filtering, "smoothing": case.smoothing, "model_parallel": case.model_parallel}
-        head = ClassParallelHead(None, case.sampler(runtime.rank), EMBEDDING, runtime.placement, margin, **more)
+        head = ClassSoftmax(case.sampler(runtime.rank), EMBEDDING, runtime.placement, margin, **more)
         whole, split = ({"placement": runtime.placement, "sbp": sbp} for sbp in (flow.sbp.broadcast, flow.sbp.split(0)))
         embedding = flow.randn(case.micro_batch, EMBEDDING, **split).requires_grad_(True)
         labels = flow.zeros(case.micro_batch, dtype=flow.int64, **split)

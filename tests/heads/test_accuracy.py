@@ -34,13 +34,13 @@ def over_ranks(directions, centers, labels, ranks, dtype=flow.float32):
             sent.append(numbers)
             return np.stack(sent[:ranks])
 
-        found = {
+        by_rank = {
             batch_accuracy(
                 flow.tensor(directions), flow.tensor(centers[start:stop]).to(dtype), labels - start, exchange
             )
             for start, stop in shares
         }
-    (value,) = found
+    (value,) = by_rank
     return value
 
 

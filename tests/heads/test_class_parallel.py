@@ -66,9 +66,9 @@ def test_equals_numpy(loss, margins, scale, model_parallel):
     embedding, centers = rng.normal(size=(9, 6)).astype("f"), rng.normal(size=(21, 6)).astype("f")
     labels = rng.integers(0, 21, 9)
     parameters = {**margins, "s": scale}
-    found = run_head(embedding, labels, centers, loss, parameters, model_parallel=model_parallel)
+    results = run_head(embedding, labels, centers, loss, parameters, model_parallel=model_parallel)
     *expected, _ = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, loss, parameters)
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(results, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
 
 
@@ -79,8 +79,8 @@ def test_of_several_centers_the_nearest_counts_alone(kind):
     labels = rng.integers(0, 21, 9)
     three = np.stack([-2 * centers, centers, -centers], axis=1)  # against all embeddings but for the second
     *expected, by_one = run_head(embedding, labels, centers, kind=kind)
-    *found, by_three = run_head(embedding, labels, three, kind=kind)
-    for a, b in zip(found, expected, strict=True):
+    *results, by_three = run_head(embedding, labels, three, kind=kind)
+    for a, b in zip(results, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
     np.testing.assert_allclose(by_three[:, 1], by_one, rtol=1e-5, atol=1e-6 * np.abs(by_one).max())
     assert not by_three[:, [0, 2]].any() and np.abs(by_one).max() > 1e-3
@@ -106,9 +106,9 @@ def test_a_target_far_above_all_others_overflows_nothing(scale, model_parallel):
     """exp of more than 88 is infinite in float32: the largest logit may be the target's own."""
     centers = np.array([[1, 0, 0], [-1, 0.1, 0], [-1, 0, 0.1]], "f")
     embedding, labels = np.array([[2, 0.1, 0], [1, 0, 0.2]], "f"), np.array([0, 0])
-    found = run_head(embedding, labels, centers, "arcface", {"s": scale}, model_parallel=model_parallel)
+    results = run_head(embedding, labels, centers, "arcface", {"s": scale}, model_parallel=model_parallel)
     *expected, _ = reference.head_loss(embedding.astype("d"), centers.astype("d"), labels, "arcface", {"s": scale})
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(results, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 

@@ -25,7 +25,7 @@ def test_every_set_is_as_likely(n, count):
     sets = {2: 15, 3: 20, 5: 6}[count]
     assert len(seen) == sets
     expected = rounds / sets
-    chi_square = sum((found - expected) ** 2 / expected for found in seen.values())
+    chi_square = sum((times - expected) ** 2 / expected for times in seen.values())
     assert chi_square < sets - 1 + 5 * np.sqrt(2 * (sets - 1))  # five standard deviations
 
 

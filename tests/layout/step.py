@@ -8,7 +8,7 @@ from oneflow import nn
 from backbones.synchronized import synchronize_batch_norm
 from engine.graph import TrainGraph
 from engine.model import Classifier
-from heads.class_parallel import ClassParallelHead
+from heads.softmax import ClassSoftmax
 from losses import TotalLoss, make_embedding_loss
 from losses.total import Term
 from optim import make_optimizer
@@ -37,8 +37,7 @@ def build_step(case: LayoutCase, runtime: Runtime) -> TrainGraph:
         synchronize_batch_norm(backbone)
     backbone.to_global(placement=runtime.placement, sbp=flow.sbp.broadcast)
     # Without a store: the step knows nothing of where the class centers are kept.
-    head = ClassParallelHead(
-        None,
+    head = ClassSoftmax(
         case.sampler(runtime.rank),
         EMBEDDING,
         runtime.placement,

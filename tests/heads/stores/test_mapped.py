@@ -147,6 +147,9 @@ def test_files_of_another_head_are_refused(tmp_path):
         make_store("mmap", ROWS, (E,), sgd, folder, correct_skipped=True)._open(0)
     with pytest.raises(UserError, match=r"m\.npy cannot be used"):
         make_store("mmap", ROWS, (E,), make_optimizer("adamw"), folder)._open(0)
+    np.save(tmp_path / "rows" / "weight.npy", np.zeros((0, E), np.float32))
+    with pytest.raises(UserError, match=r"weight\.npy .* has no numbers"):
+        make_store("mmap", ROWS, (E,), sgd, folder)._open(0)
     (tmp_path / "rows" / "weight.npy").unlink()
     with pytest.raises(UserError, match=r"weight\.npy cannot be used"):
         make_store("mmap", ROWS, (E,), sgd, folder)._open(0)

@@ -70,11 +70,11 @@ def test_50_steps_equal_numpy(kind, optimizer, shape, tmp_path):
         w[rows], held = OPTIMIZERS[optimizer](w[rows], held, gradient, lr(step), decay, step + 1)
         for slot, values in held.items():
             kept.setdefault(slot, np.zeros_like(w))[rows] = values
-    found = store.arrays()
-    assert (np.abs(found["weight"] - start).max(axis=tuple(range(found["weight"].ndim - 1))) > 1e-3).all()
-    assert set(kept) == set(found) - {"weight"}
+    arrays = store.arrays()
+    assert (np.abs(arrays["weight"] - start).max(axis=tuple(range(arrays["weight"].ndim - 1))) > 1e-3).all()
+    assert set(kept) == set(arrays) - {"weight"}
     for name, expected in {"weight": w, **kept}.items():
-        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max(), err_msg=name)
+        np.testing.assert_allclose(arrays[name], expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max(), err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["host", "device"])
@@ -88,10 +88,10 @@ def test_corrected_rows_go_as_in_dense_sgd_whose_gradient_is_zero_meanwhile(kind
         unit, gradient[rows] = through_norm(part.astype("d"), w[rows])
         np.testing.assert_allclose(taken, unit, rtol=1e-4, atol=1e-5)
         w, kept = OPTIMIZERS[optimizer](w, kept, gradient, 0.1, 5e-2, step + 1)
-    found = store.arrays()
-    last = found["last_step"] == 49  # these have caught up
+    arrays = store.arrays()
+    last = arrays["last_step"] == 49  # these have caught up
     assert 0 < last.sum() < ROWS
-    np.testing.assert_allclose(found["weight"][last], w[last], rtol=1e-4, atol=1e-5 * np.abs(w).max())
+    np.testing.assert_allclose(arrays["weight"][last], w[last], rtol=1e-4, atol=1e-5 * np.abs(w).max())
 
 
 def test_an_optimizer_without_a_closed_form_says_so():
