@@ -12,6 +12,7 @@ from utils.cli import image_size
 from utils.pixels import USUAL_SIZE, size_words
 
 _SENT = 128  # more than most clusters have cores, few enough to wait for
+LABEL_HELP = "what says who it is beside an image of a WebDataset: cls, txt or json:FIELD (found out; json:label)"
 STOPPED = "Stopped; the same command goes on where it stopped."
 
 

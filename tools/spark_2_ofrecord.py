@@ -28,17 +28,18 @@ from data.storage import find_path, is_local, store_failures
 from preparation.convert.spark import spark_context, spark_pool
 from preparation.convert.to_ofrecord import Settings
 from preparation.sources.formats import FORMATS, find_format
-from tools.conversion import STOPPED, add_options, run_conversion
+from tools.conversion import LABEL_HELP, STOPPED, add_options, run_conversion
 from utils.cli import run_cli
 from utils.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", metavar="SOURCE", help="a folder, a file that lists images, or a URL")
+    parser.add_argument("source", metavar="SOURCE", help="a folder, an archive, a file that lists images, or a URL")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL to write the parts into")
     parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out)")
     parser.add_argument("--root", type=Path, help="where the relative names of a list begin (the list's folder)")
+    parser.add_argument("--label", help=LABEL_HELP)
     parser.add_argument("--master", help="Spark's (default: what spark-submit says, else all cores of this machine)")
     parser.add_argument(
         "--conf", action="append", default=[], metavar="KEY=VALUE", help="a setting of Spark; any number"

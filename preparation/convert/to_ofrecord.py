@@ -49,6 +49,7 @@ class Settings:
         verify: decode every image fully.
         format: one of `sources.formats.FORMATS`.
         root: where the relative names of a list begin; None: in the list's folder.
+        label: which member of a WebDataset's sample says who it is; None: found out.
         image_size: height and width of the images; None: as `sources.formats.open_source` says.
         scratch: where the list of a folder's images is kept meanwhile, for all workers to see; None: where temporary
             files go.
@@ -67,6 +68,7 @@ class Settings:
     root: Path | None = None
     scratch: Path | None = None
     image_size: tuple[int, int] | None = None
+    label: str | None = None
 
 
 def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Executor]] = worker_pool) -> Manifest:
@@ -89,7 +91,12 @@ def convert(settings: Settings, pool: Callable[[int], AbstractContextManager[Exe
         with (
             store_failures(settings.source, settings.output),
             open_source(
-                settings.source, settings.format, settings.root, settings.scratch, settings.image_size
+                settings.source,
+                settings.format,
+                settings.root,
+                settings.scratch,
+                settings.image_size,
+                settings.label,
             ) as source,
         ):
             return _Conversion(settings, source).run(pool)

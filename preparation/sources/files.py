@@ -60,8 +60,12 @@ class FileSource(ABC):
                 ends.append(ends[-1] + len(name))
                 labels.append(label)
         np.save(scratch / _ENDS, np.array(ends))
-        np.save(scratch / _LABELS, np.array(labels))
+        np.save(scratch / _LABELS, self.final_labels(np.array(labels)))
         return len(labels)
+
+    def final_labels(self, labels: np.ndarray) -> np.ndarray:
+        """What the labels of all that is listed, (N,) int64, become once the last one is known."""
+        return labels
 
     def records(self) -> range:
         return range(self._count)

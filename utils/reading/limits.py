@@ -26,7 +26,7 @@ class Limits:
     header_bytes: int = 1 << 20  # of each header in an archive
     index_bytes: int = 1 << 30  # of a zip's list of its members
     json_bytes: int = 256 << 20  # a manifest of a million parts has 100 MB
-    line_bytes: int = 1 << 20  # of a line in a list or a table; a path has 4096 at most
+    line_bytes: int = 1 << 20  # of a line in a list or a table (a path has 4096), or a label in a shard
 
 
 _in_force = Limits()
