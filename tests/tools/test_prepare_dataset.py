@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.mxnet_sets import jpegs
-from tests.preparation.sources.people import COUNTS, as_folder, as_list, as_recordio
+from tests.preparation.sources.people import COUNTS, as_folder, as_list, as_recordio, as_shards
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_dataset.py"
 
@@ -29,7 +29,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("make", [as_recordio, as_folder, as_list])
+@pytest.mark.parametrize("make", [as_recordio, as_folder, as_list, as_shards])
 def test_finds_out_what_the_source_is(tmp_path, make):
     make(tmp_path / "in")
     done = run("in", "out", cwd=tmp_path, check=True)
@@ -57,6 +57,7 @@ FAULTS = {
     "nothing there": (lambda _: None, [], "in is neither a file nor a folder."),
     "two formats": (two_formats, [], "in holds train.rec and label.txt; say with --format which is meant"),
     "a root of a folder": (as_folder, ["--root", "."], "--root says where the names of a list begin, but"),
+    "a label of a folder": (as_folder, ["--label", "cls"], "--label says where the labels of a WebDataset are, but"),
     "another format": (as_folder, ["--format", "recordio"], "in/property cannot be read"),
     "parts alone": (lambda f: (f.mkdir(), (f / "part-00000").touch()), [], "holds OFRecord parts but no dataset.json"),
     "a compressed archive": (lambda f: f.write_bytes(b"\x1f\x8b"), ["--format", "archive"], "(gzip), so that no image"),

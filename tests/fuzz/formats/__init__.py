@@ -7,7 +7,7 @@ from tests.fuzz.format import Format
 
 _MODULES = {
     "sets": ("ofrecord", "ofrecord_whole", "ofrecord_source", "recordio", "bin"),
-    "archives": ("tar", "zip", "folder"),
+    "archives": ("tar", "zip", "webdataset", "folder"),
     "images": ("images",),
     "lists": ("lists", "ijb"),
     "results": ("embeddings", "embeddings_about", "gallery", "result", "thresholds"),

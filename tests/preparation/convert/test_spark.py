@@ -12,7 +12,7 @@ import pytest
 from preparation.convert.spark import spark_context, spark_pool
 from preparation.convert.to_ofrecord import Settings, convert
 from tests.data.ofrecord_sets import contents
-from tests.preparation.sources.people import as_folder, as_recordio
+from tests.preparation.sources.people import as_folder, as_recordio, as_shards
 from utils.errors import UserError
 
 pytest.importorskip("pyspark", reason="./setup.sh spark installs PySpark")
@@ -34,7 +34,9 @@ def pool(context):
         yield pool
 
 
-@pytest.mark.parametrize(("make", "format"), [(as_recordio, "recordio"), (as_folder, "folder")])
+@pytest.mark.parametrize(
+    ("make", "format"), [(as_recordio, "recordio"), (as_folder, "folder"), (as_shards, "webdataset")]
+)
 def test_gives_the_bytes_that_one_machine_gives(context, tmp_path, make, format):
     source = make(tmp_path / "faces")
     convert(Settings(source, tmp_path / "alone", num_part=3, seed=7, format=format))

@@ -4,7 +4,17 @@ import pytest
 
 from preparation.convert.to_ofrecord import Settings, convert
 from preparation.sources.formats import find_format
-from tests.preparation.sources.people import COUNTS, SORTED, as_folder, as_list, as_recordio, digest, faces, records
+from tests.preparation.sources.people import (
+    COUNTS,
+    SORTED,
+    as_folder,
+    as_list,
+    as_recordio,
+    as_shards,
+    digest,
+    faces,
+    records,
+)
 
 MAGFACE, TAB = "{name} 0 {label} 0\n", "{name}\t{label}\n"
 SOURCES = {
@@ -13,8 +23,14 @@ SOURCES = {
     "PLSC's folder": (as_list, "list"),
     "MagFace's list": (lambda folder: as_list(folder, MAGFACE) / "label.txt", "list"),
     "a list of names": (lambda folder: as_list(folder, "{name}\t{person}\n"), "list"),
+    "shards": (as_shards, "webdataset"),
+    "shards of names": (lambda folder: as_shards(folder, "txt", "{person}\n"), "webdataset"),
+    "shards with JSON": (lambda folder: as_shards(folder, "json", '{"url": "", "label": {label}}'), "webdataset"),
+    "shards with names in JSON": (lambda folder: as_shards(folder, "json", '{"label": "{person}"}'), "webdataset"),
+    "a pattern of shards": (lambda folder: as_shards(folder) / "faces-{0000..0002}.tar", "webdataset"),
     "a list from Windows": (lambda folder: as_list(folder, "{name}\t{label}\r\n\n"), "list"),
 }
+NAMED = ("folder", "a list of names", "shards of names", "shards with names in JSON")
 
 
 def parts(folder):
@@ -34,7 +50,7 @@ def test_every_source_gives_the_same_set(tmp_path, name, shuffle):
     assert (manifest.num_records, manifest.num_classes, manifest.skipped) == (sum(COUNTS), len(COUNTS), 0)
     convert(Settings(as_recordio(tmp_path / "recordio"), tmp_path / "straight", num_part=3, shuffle=shuffle))
     assert parts(output) == parts(tmp_path / "straight")  # whatever the source, the very same bytes
-    named = "".join(name + "\n" for name in SORTED) if name in ("folder", "a list of names") else None
+    named = "".join(name + "\n" for name in SORTED) if name in NAMED else None
     names = (output / "classes.txt").read_text() if (output / "classes.txt").exists() else None
     assert names == named
 
