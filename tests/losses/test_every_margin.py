@@ -47,7 +47,7 @@ BESIDE = 1e-4
 ANGLES = np.concatenate(
     [np.linspace(0.05, 3.09, 60), [2e-3, 1e-2, np.pi - 1e-2, np.pi - 2e-3]] + [[e - BESIDE, e + BESIDE] for e in ENDS]
 )
-NORMS = np.array([0.01, 9.99, 10.01, 60.0, 99.9, 100.1, 109.9, 110.1, 500.0])
+NORMS = np.array([4e-4, 0.01, 9.99, 10.01, 60.0, 99.9, 100.1, 109.9, 110.1, 500.0])
 AT_ENDS = np.array([10.0, 110.0])  # MagFace's limits: the values, for there is no slope
 
 
@@ -198,3 +198,14 @@ def test_parallel_and_opposite_vectors_give_numbers(name, parameters, state):
     values += margin.next_state(rows).values()
     for value in values:
         assert value is None or np.isfinite(value.numpy()).all()
+
+
+@pytest.mark.parametrize("classes", [2, 15, 1000])
+def test_adacos_begins_with_the_scale_of_the_paper(classes):
+    """sqrt(2) log(C - 1), whatever the cosines are."""
+    margin = margin_of("adacos")
+    rng = np.random.default_rng(0)
+    cosine, others = rng.uniform(-1, 1, (7, 1)), rng.uniform(-1, 1, (7, classes - 1))
+    sums = statistics("adacos", cosine, others, margin.state)
+    first = margin.next_state(tensors(cosine, 0 * cosine + 20, margin.state, sums))["s"]
+    np.testing.assert_allclose(first.numpy(), [[np.sqrt(2) * np.log(classes - 1)]], rtol=1e-12, atol=1e-12)
