@@ -10,7 +10,7 @@ _LINE = re.compile(r"<title>(\S+) imports (\S+): (\d+)</title>")
 def test_the_picture_shows_the_rooms_that_import_each_other_today():
     """How wide a line is may lag behind."""
     drawn = {pair[:2] for pair in _LINE.findall(PICTURE.read_text())}
-    assert drawn == count_imports().keys(), "python -m tests.docs.rooms draws it anew"
+    assert drawn == count_imports().keys(), "python -m tests.docs.rooms draws it again"
 
 
 def test_every_line_goes_down_and_every_room_has_its_box():
