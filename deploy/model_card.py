@@ -232,11 +232,12 @@ def _read(path: Path, weights_digest: str) -> Exported | None:
         about = {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
     except (DecodeError, OSError, ValueError):  # a file that is something else, or gone
         return None
-    if about.get(WEIGHTS_KEY) != weights_digest:
+    network, size, precision, taken = (about.get(key) for key in ("network", "embedding_size", "precision", INPUT_KEY))
+    if about.get(WEIGHTS_KEY) != weights_digest or not (network and size and precision and taken):
         return None
     with path.open("rb") as file:
         digest = digest_of(iter(lambda: file.read(_PIECE), b""))
-    return Exported(path, about["network"], about["embedding_size"], about["precision"], about[INPUT_KEY], digest)
+    return Exported(path, network, size, precision, taken, digest)
 
 
 def _facts_of(weights: Path) -> dict[str, Any] | None:

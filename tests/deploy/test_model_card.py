@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import export
@@ -135,3 +136,12 @@ def test_models_of_other_weights_are_not_on_the_card(model, tmp_path):
     (tmp_path / "hub/broken.onnx").write_bytes(b"nothing")
     run(other, tmp_path / "hub/other.onnx")
     assert "other.onnx" not in run(model, tmp_path / "hub/model.onnx")
+
+
+def test_a_model_whose_metadata_lost_a_fact_is_not_on_the_card(model, tmp_path):
+    run(model, tmp_path / "other.onnx")
+    damaged = onnx.load(tmp_path / "other.onnx")
+    damaged.metadata_props.remove(next(each for each in damaged.metadata_props if each.key == "network"))
+    onnx.save(damaged, tmp_path / "damaged.onnx")
+    text = run(model, tmp_path / "model.onnx")
+    assert "other.onnx" in text and "damaged.onnx" not in text
