@@ -9,7 +9,7 @@ from tests.cuda.compiling import compile_libraries
 # What a file has in it whose tests start processes, or have something compiled: ranks, programs, Spark, a shim.
 _SLOW = (
     *("run_ranks", "subprocess", "two_nodes", "written_jobs", "kernel_registry", "spark", "planner("),
-    *("measure(", "make_model", "pool"),
+    *("measure(", "make_model", "pool", "own_process", "native.results"),
 )
 # Folders whose tests train, draw, detect and convert, which takes its time.
 _WORKSHOP = ("deploy", "end_to_end", "evaluation", "planning", "preparation", "recognition", "tools")

@@ -3,6 +3,7 @@
 import logging
 import resource
 import signal
+import sys
 
 import pytest
 
@@ -11,7 +12,9 @@ from utils.config import load_config
 from utils.errors import UserError
 
 
-def test_a_disk_that_is_full_leaves_the_config_of_before(tmp_path):
+def test_a_disk_that_is_full_leaves_the_config_of_before(tmp_path, monkeypatch):
+    # Modules that are imported meanwhile would be compiled into files cut off at the limit.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     config = tmp_path / "config.py"
     config.write_text("config = 'of before'")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
