@@ -11,7 +11,7 @@ from pathlib import Path
 from data.manifest import MANIFEST_NAME
 from data.storage import is_local
 from preparation.sources.archive import SUFFIXES, ArchiveSource
-from preparation.sources.folder import FolderSource
+from preparation.sources.folder import FolderSource, is_image
 from preparation.sources.lists import ListSource
 from preparation.sources.ofrecord import OFRecordSource
 from preparation.sources.recordio import RecordioSource
@@ -59,15 +59,25 @@ def _file_format(path: Path) -> str:
 
 def _folder_format(path: Path) -> str:
     """Of a folder without any mark: shards lie in it, or people's folders."""
-    if not is_local(path) or not shards_in(path):
-        return "folder"
-    people = next((entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")), None)
+    try:
+        if not is_local(path) or not shards_in(path):
+            return "folder"
+        people = next(filter(_holds_images, path.iterdir()), None)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     if people:
         raise UserError(
             f"{path} holds archives, and folders such as {people.name}; say with --format which are meant "
             "(webdataset or folder)."
         )
     return "webdataset"
+
+
+def _holds_images(folder: Path) -> bool:
+    """As somebody's folder does, and neither a converted set nor half of one."""
+    if folder.name.startswith(".") or not folder.is_dir():
+        return False
+    return any(is_image(os.fsencode(path.name)) for path in folder.iterdir())
 
 
 @contextmanager

@@ -115,7 +115,8 @@ class SampleLabels:
         if not is_number:
             said = shown(identity.decode(errors="replace"))
             raise sample_fault(shard, key, f"has the label {said}, which is no integer as the first label is")
-        label = int(identity[:_MAX_DIGITS])
+        digits = identity.lstrip(b"-").lstrip(b"0")[:_MAX_DIGITS] or b"0"
+        label = -int(digits) if identity.startswith(b"-") else int(digits)
         if abs(label) > _MAX_LABEL:
             raise sample_fault(shard, key, f"has a label beyond {_MAX_LABEL}, where labels end; number them from 0")
         self.highest = max(self.highest, label)

@@ -45,9 +45,9 @@ def shard_paths(path: Path) -> list[Path]:
         return found
     if path.exists():
         return [path]
+    if not is_pattern(path):
+        raise UserError(f"{path} is neither a file nor a folder.")
     named = list(islice(_expand(str(path)), _MOST + 1))
-    if not named:
-        raise UserError(f"{path} names no shard; a range counts up, such as {{0000..0099}}.")
     if len(named) > _MOST:
         raise UserError(f"{path} names more than {_MOST:,} shards; give the folder in which they lie.")
     shards = [Path(name) for name in dict.fromkeys(named)]
@@ -77,5 +77,7 @@ def _words(inside: str) -> Iterator[str]:
     padded = any(len(end) > 1 and end.startswith("0") for end in ends.groups())
     width = max(map(len, ends.groups())) if padded else 1
     first, last = map(int, ends.groups())
+    if first > last:
+        raise UserError(f"{{{inside}}} names no shard; a range counts up, such as {{0000..0099}}.")
     for number in range(first, last + 1):
         yield f"{number:0{width}d}"

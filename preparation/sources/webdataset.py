@@ -81,7 +81,12 @@ class WebDatasetSource(FileSource):
         return [] if self.path.is_file() else super().beside()
 
     def is_changed_by(self, output: Path) -> bool:
-        return False
+        """Writing a set replaces all that is called part-..., shards too."""
+        return any(shard.name.startswith("part-") and _same_folder(shard.parent, output) for shard in self._shards)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 @dataclass(frozen=True)

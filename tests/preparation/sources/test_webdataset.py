@@ -166,6 +166,7 @@ def test_which_folders_hold_shards(tmp_path):
     (folder / "README.md").touch()
     assert find_format(folder) == "webdataset"
     (folder / "anna").mkdir()
+    (folder / "anna/1.jpg").write_bytes(IMAGES[0])
     with pytest.raises(UserError, match="holds archives, and folders such as anna; say with --format"):
         find_format(folder)
     assert prepare(folder, tmp_path / "out", format="webdataset").num_records == len(faces()[1])
@@ -195,7 +196,9 @@ def test_patterns_count_as_a_shell_does(tmp_path):
         ("a-{08..12}.tar", r"a-12.tar, a shard of .*a-\{08..12\}.tar, is missing"),
         ("a-{11..08}.tar", "names no shard; a range counts up"),
         ("a-{0..99999999999}.tar", "names more than 100,000 shards"),
+        ("a-{0..99999999999}-{9..0}.tar", r"\{9\.\.0\} names no shard; a range counts up"),
         ("a-{x}.tar", r"a-\{x\}.tar, a shard of"),
+        ("a-7.tar", "is neither a file nor a folder"),
     ):
         with pytest.raises(UserError, match=expected):
             names(pattern)
@@ -224,3 +227,34 @@ def test_what_lies_with_the_shards_comes_along(tmp_path):
     shutil.rmtree(tmp_path / "out")
     prepare(folder / "faces-0000.tar", tmp_path / "out")
     assert not (tmp_path / "out" / "lfw.bin").exists()
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_shards_that_are_called_as_parts_are_not_written_over(tmp_path, force):
+    shards = as_shards(tmp_path / "in")
+    for number, shard in enumerate(sorted(shards.glob("*.tar"))):
+        shard.rename(shards / f"part-{number:05d}.tar")
+    before = {path.name: path.read_bytes() for path in shards.iterdir()}
+    with pytest.raises(UserError, match=r"cannot be written while .* is read; write elsewhere"):
+        prepare(shards, shards, format="webdataset", force=force)
+    assert {path.name: path.read_bytes() for path in shards.iterdir()} == before
+
+
+def test_a_set_beside_its_shards_does_not_make_their_folder_one_of_people(tmp_path):
+    shards = as_shards(tmp_path / "in")
+    prepare(shards, shards / "ofrecord")
+    assert find_format(shards) == "webdataset"
+    (shards / "somebody").mkdir()
+    (shards / "somebody/1.jpg").write_bytes(IMAGES[0])
+    with pytest.raises(UserError, match="holds archives, and folders such as somebody"):
+        find_format(shards)
+
+
+def test_zeros_before_a_number_change_nothing(tmp_path):
+    members = [
+        (f"{n}.{kind}", content)
+        for n in range(2)
+        for kind, content in (("jpg", IMAGES[n]), ("cls", b"0" * 30 + b"%d" % n))
+    ]
+    prepare(pack(tmp_path / "a.tar", *members), tmp_path / "out", num_part=1)
+    assert [label for label, _ in records(tmp_path / "out")] == [0, 1]
