@@ -242,7 +242,7 @@ def _map(path: Path, fault: str) -> np.memmap:
     """As `map_array`, to write into, and raises UserError for an array of no numbers."""
     array = map_array(path, fault, mode="r+")
     if not isinstance(array, np.memmap):
-        raise UserError(f"{path} {fault}: it has no numbers; copy it back, or begin anew with resume=False")
+        raise UserError(f"{path} {fault}: it has no numbers; copy it back, or start again with resume=False")
     return array
 
 

@@ -9,20 +9,9 @@ from data.images import Verdict
 from preparation.convert.to_ofrecord import Settings, convert
 from preparation.sources.recordio import RecordioSource
 from preparation.sources.recordio_file import ENTRY_DTYPE, LABELS_ONLY
-from tests.data.mxnet_sets import jpegs, write_set
+from tests.data.mxnet_sets import write_set
+from tests.preparation.convert.faces import IMAGES
 from utils.errors import UserError
-
-IMAGES = jpegs(23)
-LABELS = [float(i % 10) for i in range(23)]
-
-
-@pytest.fixture
-def source(tmp_path):
-    return write_set(tmp_path / "faces", IMAGES, LABELS)
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def faulty_header(first, end):

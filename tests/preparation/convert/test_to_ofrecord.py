@@ -9,23 +9,12 @@ import pytest
 from data.ofrecord import index_path
 from data.storage import find_path
 from preparation.convert.to_ofrecord import Settings, convert, part_bounds
-from tests.data.mxnet_sets import MAGIC_BYTES, encode, jpegs, picture, with_comment, write_set
+from tests.data.mxnet_sets import MAGIC_BYTES, encode, picture, with_comment, write_set
 from tests.data.native_reader import read_natively
+from tests.preparation.convert.faces import IMAGES, LABELS, contents
 from tests.preparation.inline import InlineExecutor
 from tests.preparation.sources.people import records
 from utils.errors import UserError
-
-IMAGES = jpegs(23)
-LABELS = [float(i % 10) for i in range(23)]
-
-
-@pytest.fixture
-def source(tmp_path):
-    return write_set(tmp_path / "faces", IMAGES, LABELS)
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("header", [True, False])
