@@ -62,7 +62,8 @@ def test_a_run_leaves_all_it_promises(run, ranks, mode):
     assert "weight_decay:" in log and "weight_decay" not in printed  # the whole config is in the log alone
     assert f"Model, log and checkpoints are in {output}" in log
     assert load_config(output / "config.py").batch_size == 8 // ranks
-    assert list((output / "tensorboard").glob("events*"))
+    assert "could not be written" not in log and "left behind" not in log, log
+    assert list((output / "tensorboard").glob("events*")), sorted(output.iterdir())
     history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
     page = Page((output / "report.html").read_text())
     losses = [(record["step"], short(record["train/loss"])) for record in history if "train/loss" in record]
