@@ -12,7 +12,10 @@ from utils.cli import image_size
 from utils.pixels import USUAL_SIZE, size_words
 
 _SENT = 128  # more than most clusters have cores, few enough to wait for
-LABEL_HELP = "what says who it is beside an image of a WebDataset: cls, txt or json:FIELD (found out; json:label)"
+LABEL_HELP = (
+    "which member of a WebDataset's sample holds the label: cls, txt or json:FIELD "
+    "(default: the one that is there, of a .json the field label)"
+)
 STOPPED = "Stopped; the same command goes on where it stopped."
 
 

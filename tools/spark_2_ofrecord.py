@@ -35,7 +35,11 @@ from utils.errors import UserError
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", metavar="SOURCE", help="a folder, an archive, a file that lists images, or a URL")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder, a .tar or .zip, a pattern of shards, a file that lists images, or a URL",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL to write the parts into")
     parser.add_argument("--format", choices=FORMATS, help="what SOURCE is (default: found out)")
     parser.add_argument("--root", type=Path, help="where the relative names of a list begin (the list's folder)")

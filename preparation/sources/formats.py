@@ -16,7 +16,7 @@ from preparation.sources.lists import ListSource
 from preparation.sources.ofrecord import OFRecordSource
 from preparation.sources.recordio import RecordioSource
 from preparation.sources.samples import holds_samples
-from preparation.sources.shards import is_pattern, shards_in
+from preparation.sources.shards import names_shards, shards_in
 from preparation.sources.source import Source
 from preparation.sources.webdataset import WebDatasetSource
 from utils.errors import UserError
@@ -34,10 +34,10 @@ def find_format(path: Path) -> str:
     """
     if path.suffix in (".rec", ".idx"):
         raise UserError(f"{path} is one file of a set of recordio; give the folder, {path.parent}.")
+    if names_shards(path):
+        return "webdataset"
     if path.is_file():
         return _file_format(path)
-    if not path.exists() and is_pattern(path):
-        return "webdataset"
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder.")
     marks = {"recordio": "train.rec", "ofrecord": MANIFEST_NAME, "list": LIST_NAME}

@@ -82,9 +82,8 @@ class SampleLabels:
             said = shown(identity.decode(errors="replace")) if identity else "nothing"
             raise sample_fault(shard, key, f"has a .cls that holds {said}, not an integer")
         if not identity or b"\0" in identity or len(identity.splitlines()) > 1:
-            raise sample_fault(
-                shard, key, f"has a .{_text(self._kind)} that is empty, or more than the name of a person"
-            )
+            where = f".json whose {self._field}" if self._kind == b"json" else f".{_text(self._kind)} that"
+            raise sample_fault(shard, key, f"has a {where} is empty, or more than the name of a person")
         return identity
 
     def _from_json(self, shard: Path, key: bytes, content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,7 @@ def read_samples(shard: Path, labels: SampleLabels) -> Iterator[Sample]:
         UserError: a sample has no image, several, no label or a faulty one; a key comes twice; and as `read_members`.
     """
     keys = array("q")  # hashes: a single shard may have millions
-    with open(shard, "rb", buffering=0) as file:
+    with _opened(shard) as file:
         for key, members in _grouped(shard, read_members(shard)):
             keys.append(hash(key))
             images = [extension for extension in members if _is_picture(extension)]
@@ -53,6 +54,13 @@ def read_samples(shard: Path, labels: SampleLabels) -> Iterator[Sample]:
     same = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(same):
         _refuse_same_key(shard, set(same.tolist()))
+
+
+def _opened(shard: Path) -> FileIO:
+    try:
+        return open(shard, "rb", buffering=0)
+    except OSError as error:
+        raise UserError(f"{shard} cannot be read: {error.strerror}.") from None
 
 
 def holds_samples(archive: Path) -> bool:

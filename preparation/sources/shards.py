@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -15,9 +16,9 @@ _RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 _MOST = 100_000
 
 
-def is_pattern(path: Path) -> bool:
-    """Whether a path that is not there may stand for several: it has braces."""
-    return bool(_BRACES.search(str(path)))
+def names_shards(path: Path) -> bool:
+    """Whether a path is a pattern: it has braces, and nothing of that name is there."""
+    return bool(_BRACES.search(str(path))) and not os.path.exists(path)  # Path.exists raises for a name too long
 
 
 def shards_in(folder: Path) -> list[Path]:
@@ -35,6 +36,8 @@ def shard_paths(path: Path) -> list[Path]:
     Raises:
         UserError: there is none, or one that the pattern names is missing.
     """
+    if names_shards(path):
+        return _named_by(path)
     if path.is_dir():
         try:
             found = shards_in(path)
@@ -43,15 +46,19 @@ def shard_paths(path: Path) -> list[Path]:
         if not found:
             raise UserError(f"{path} holds no .tar; give the folder in which the shards lie, or a pattern of them.")
         return found
-    if path.exists():
-        return [path]
-    if not is_pattern(path):
+    if not path.exists():
         raise UserError(f"{path} is neither a file nor a folder.")
+    return [path]
+
+
+def _named_by(path: Path) -> list[Path]:
     named = list(islice(_expand(str(path)), _MOST + 1))
     if len(named) > _MOST:
         raise UserError(f"{path} names more than {_MOST:,} shards; give the folder in which they lie.")
     shards = [Path(name) for name in dict.fromkeys(named)]
-    missing = next((shard for shard in shards if not shard.is_file()), None)
+    if any(shard.is_absolute() for shard in shards):
+        shards = [shard.absolute() for shard in shards]  # a choice may have both kinds
+    missing = next((shard for shard in shards if not os.path.isfile(shard)), None)
     if missing:
         raise UserError(f"{missing}, a shard of {path}, is missing; name those that are there, or get it.")
     return shards

@@ -6,6 +6,7 @@ The shards here are written by `tarfile` in the layout that the format documents
 import json
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,7 @@ FAULTS = {
     "too high in JSON": (one(b'{"label": %s}' % (b"9" * 30), "json"), {}, "has a label beyond 2147483647"),
     "no field": (one(b'{"a": 1, "b": 2}', "json"), {}, r"without the field label \(it has a, b\); --label json:FIELD"),
     "a strange field": (one(b'{"label": true}', "json"), {}, "whose label is neither an integer nor a name"),
+    "an empty field": (one(b'{"label": ""}', "json"), {}, "has a .json whose label is empty, or more than the name"),
     "no JSON": (one(b"{", "json"), {}, "key 1 has a damaged .json: it is not JSON"),
     "no image": ([*one(b"1"), ("2.cls", b"1")], {}, r"key 2 has no image \(only .cls;"),
     "a dot in names": (
@@ -199,9 +201,29 @@ def test_patterns_count_as_a_shell_does(tmp_path):
         ("a-{0..99999999999}-{9..0}.tar", r"\{9\.\.0\} names no shard; a range counts up"),
         ("a-{x}.tar", r"a-\{x\}.tar, a shard of"),
         ("a-7.tar", "is neither a file nor a folder"),
+        ("x" * 300 + "-{0..1}.tar", "x-0.tar, a shard of"),
     ):
         with pytest.raises(UserError, match=expected):
             names(pattern)
+
+
+def test_a_pattern_may_choose_between_relative_and_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shards = as_shards(tmp_path / "in")
+    prepare(shards, tmp_path / "straight")
+    prepare(Path(f"{{in,{shards}}}/faces-{{0000..0002}}.tar"), tmp_path / "out")
+    assert records(tmp_path / "out") == 2 * records(tmp_path / "straight")
+
+
+def test_a_shard_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    shard = pack(tmp_path / "f.tar", *one(b"1"))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("preparation.sources.samples.open", refuse, raising=False)
+    with pytest.raises(UserError, match=r"f.tar cannot be read: Permission denied\.$"):
+        prepare(shard, tmp_path / "out")
 
 
 def test_shards_that_change_meanwhile(tmp_path, monkeypatch):
