@@ -14,6 +14,7 @@ from utils.config import read_config
 from utils.config.arguments import add_config, settle_config, show_notice
 from utils.cpu import choose_blas_kernels
 from utils.errors import UserError
+from utils.files import refuse_unwritable
 
 _PURPOSE = "Export a trained model as ONNX, compared with the original on faces before it is left to you."
 _EXAMPLES = """
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> None:
     out = args.out_path or folder / ("model.onnx" if precision == "fp32" else f"model_{precision}.onnx")
     if out.suffix != ".onnx":
         raise UserError(f"--out_path {out} must end in .onnx")
+    refuse_unwritable(out.parent, str(out))
 
     choose_blas_kernels(os.environ)
     # OneFlow takes seconds to import, so a mistake in the command is reported before.

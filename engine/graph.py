@@ -176,7 +176,7 @@ class GraphStep:
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Goes on with a state as `state()` gave it; only before the first call."""
+        """Goes on with a state as `state()` gave it; only before the first call. Its arrays may be trained in place."""
         # nn.Graph keeps its step and loss scale on the first rank's host, also on CUDA (auto_train_step.cpp and
         # dynamic_loss_scale_schedule_pass.cpp of OneFlow).
         host = {"placement": flow.placement("cpu", ranks=[0]), "sbp": flow.sbp.broadcast}

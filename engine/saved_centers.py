@@ -73,6 +73,8 @@ class SavedCenters:
         """
         if self._files:
             path = _mapped(self._find(self._files), name)
+            if not path.exists():
+                raise UserError(f"the class centers of {self._checkpoint} are not whole: {path} is missing")
             rows = map_array(path, "is damaged", mode="c")
             if len(rows) < stop:
                 raise UserError(f"{path} is damaged: it holds {len(rows)} rows, and {stop} are needed")

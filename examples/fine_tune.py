@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("people", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value")
     parser.add_argument("--out", type=Path, default=REPO / "work_dirs/fine_tuned", metavar="DIR")
     args = parser.parse_intermixed_args()
     dataset, run = args.out.resolve() / "dataset", args.out.resolve() / "run"

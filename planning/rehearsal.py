@@ -1,6 +1,5 @@
 """What a run would do, without doing it: its phases, and with --dry_run all it needs, its memory and its time."""
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from utils.config.phases import distills
 from utils.config.rules import check_device
 from utils.durations import duration
 from utils.errors import UserError
+from utils.files import refuse_unwritable
 
 _STEPS = 3  # timed
 
@@ -102,10 +102,7 @@ def _check_paths(cfg) -> None:
     for key in ("pretrained", "pretrained_head", "resume"):
         if isinstance(cfg[key], str) and not Path(cfg[key]).exists():
             raise UserError(f"{key}={cfg[key]} is not there")
-    output = Path(cfg.output).absolute()
-    there = next(folder for folder in (output, *output.parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UserError(f"output={cfg.output} cannot be written: {there} is no folder that takes files")
+    refuse_unwritable(Path(cfg.output), f"output={cfg.output}")
 
 
 def _say(name: str, words: str) -> None:

@@ -34,7 +34,9 @@ from utils.progress import Bar, write_above
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a file or its bare name, such as speed_head")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for all points")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="keys of the config, set for all points"
+    )
     parser.add_argument("--classes", default="10000,100000,1000000", help="numbers of identities (%(default)s)")
     parser.add_argument("--sample_rates", default="1.0,0.1", help="shares of the centers in a step (%(default)s)")
     parser.add_argument("--ranks", default="1,2", help="numbers of processes (%(default)s)")

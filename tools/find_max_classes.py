@@ -26,7 +26,9 @@ from utils.errors import UserError
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a file or its bare name, such as speed_head")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for these runs")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="keys of the config, set for these runs"
+    )
     parser.add_argument(
         "--memory", metavar="SIZE", help="host memory of each rank; default: nine tenths of what is free, shared"
     )

@@ -23,7 +23,9 @@ from utils.errors import UserError
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a file or its bare name, such as speed_head")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the config, set for this plan")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="keys of the config, set for this plan"
+    )
     parser.add_argument("--gpu_memory", metavar="SIZE", help="memory of one card, such as 32GiB; plans for cards")
     parser.add_argument(
         "--host_memory", metavar="SIZE", help="memory of the machine all ranks share; default: this one's"

@@ -32,7 +32,9 @@ _USUAL = 0.2  # of each operation, where the config has none
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="*", metavar="CONFIG | key=value", help="as for training; default: base")
+    parser.add_argument(
+        "config", nargs="*", default=[], metavar="CONFIG | key=value", help="as for training; default: base"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     parser.add_argument(
         "--images", type=Path, help="a converted dataset, a .bin set or a folder; default: the config's, or drawn faces"

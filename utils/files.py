@@ -42,6 +42,14 @@ def make_folder(path: Path) -> None:
         sync(path.parent)
 
 
+def refuse_unwritable(folder: Path, said: str) -> None:
+    """Raises UserError if no file can be made in `folder`, there or still to be made; said: what the user asked for."""
+    folder = folder.absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"{said} cannot be written: {there} is no folder that takes files")
+
+
 def publish(unfinished: Path, path: Path) -> None:
     """Gives a file that is written its name, on the disk too: after a power cut there is the new one or the one before.
 

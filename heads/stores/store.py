@@ -175,7 +175,7 @@ class RowStore:
         """
         self.begin()
         for name in self.kinds(0):
-            if saved.has(name):
+            if name == "weight" or saved.has(name):  # without weights it is no checkpoint
                 self.load(name, self._read_saved(saved, name))
             elif name == "last_step":  # a run that corrects from here on: nothing to catch up with
                 self.load(name, np.full(self.stop - self.start, saved.step - 1, np.int32))

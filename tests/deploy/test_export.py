@@ -156,6 +156,7 @@ def test_an_unknown_operation_is_refused(monkeypatch):
         (["--int8", "--calibration", "/nowhere"], "neither a folder nor a file at /nowhere"),
         (["--opset", "13"], "is not one of 11, 12"),
         (["--out_path", "model.bin"], "must end in .onnx"),
+        (["--out_path", "/dev/null/m.onnx"], "cannot be written: /dev/null is no folder that takes files"),
         (["--model_path", "/nowhere"], "there is no model at /nowhere"),
     ],
 )

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from engine.saved_centers import SavedCenters, read_shards
+from optim import make_optimizer
+from tests.heads.stores.made import make_store
 from utils.errors import UserError
 from utils.tensor_file import write_tensors
 
@@ -40,4 +42,17 @@ def test_a_checkpoint_without_the_centers_that_are_read_is_damaged(tmp_path):
     saved = SavedCenters(tmp_path, shards(tmp_path, np.ones((3, 2), np.float32)), {"step": 1})
     assert not saved.has("weight")
     with pytest.raises(UserError, match="is damaged: none of its files holds the weight of class centers"):
+        saved.read("weight", 0, 3)
+    store = make_store("host", 3, (2,), make_optimizer("sgd"))
+    with pytest.raises(UserError, match="none of its files holds the weight of class centers"):
+        store.restore(saved)
+
+
+def test_a_file_of_centers_that_is_gone_is_named(tmp_path):
+    store = make_store("mmap", 3, (2,), make_optimizer("sgd"), tmp_path / "rows")
+    store.begin()
+    about = {"step": 1, "head_files": store.saving(1).about}
+    (tmp_path / "rows/weight.npy").unlink()
+    saved = SavedCenters(tmp_path / "checkpoints/step-00000001", [], about)
+    with pytest.raises(UserError, match=r"step-00000001 are not whole: .*rows/weight.npy is missing"):
         saved.read("weight", 0, 3)
