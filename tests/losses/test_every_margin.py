@@ -6,7 +6,7 @@ import numpy as np
 import oneflow as flow
 import pytest
 
-from losses import Penalty, Rows
+from losses import Penalty, Rows, list_losses
 from tests.losses.extra_margins import NAMES, margin_of
 from tests.losses.formulas import (
     FORMULAS,
@@ -38,6 +38,7 @@ MORE = {
     "magface": [({"easy_margin": False}, {})],
     "hard_others": [({"m1": 0.4}, {"hardness": 0.3})],
 }
+UNBOUNDED = ("adacos", "softmax")
 CASES = [(name, *more) for name in NAMES for more in [({}, {}), *MORE.get(name, [])]]
 EACH_CASE = pytest.mark.parametrize(("name", "parameters", "state"), CASES)
 
@@ -102,6 +103,20 @@ def test_values_are_the_formula(name, parameters, state):
     actual = margin.penalty(rows)
     np.testing.assert_allclose(actual.value.numpy() if actual else 0 * norm, penalty, rtol=1e-12)
     assert max(target.max(), reshaped.max()) * margin.scale <= margin.bound
+
+
+@pytest.mark.parametrize("name", list_losses())
+def test_the_bound_is_the_largest_logit(name):
+    """Lower, and exp may overflow; higher, and a maximum is taken for nothing."""
+    margin, state = made(name, {}, {"t": 1.0} if name == "curricularface" else {})
+    cosine, norm, others = rows_of(np.append(ANGLES, [1e-6, np.pi - 1e-6]), NORMS)
+    others = np.append(others, np.ones_like(cosine), axis=1)
+    more = more_of(name, {}, state, cosine, others)
+    target, reshaped, _ = FORMULAS[name](cosine, norm, others, {**state, **more})
+    if name in UNBOUNDED:
+        assert margin.bound == np.inf
+    else:
+        np.testing.assert_allclose(max(target.max(), reshaped.max()) * margin.scale, margin.bound, rtol=1e-3)
 
 
 @EACH_CASE
