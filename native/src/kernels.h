@@ -83,5 +83,6 @@ void RegisterMatmul();
 void RegisterBroadcast();
 void RegisterPooling();
 void RegisterConcatenation();
+void RegisterFlat();
 
 }  // namespace native

@@ -24,6 +24,7 @@ struct Registration {
     RegisterBroadcast();
     RegisterPooling();
     RegisterConcatenation();
+    RegisterFlat();
   }
 } registration;
 

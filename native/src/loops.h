@@ -95,6 +95,32 @@ struct PoolingLoops {
   void (*average_gradient)(const Windows&, const float* scale, const float* dy, float* dx);
 };
 
+// What updates of parameters have in common: g = gradient * scale + l1 * sign(w) + l2 * w is what a step is made of, and
+// w also loses rate * decay * w.
+struct Update {
+  float rate, scale, l1, l2, decay;
+};
+
+struct AdamNumbers {
+  float beta1, beta2, epsilon, correction1, correction2;
+};
+
+// Of tensors of `size` numbers. A result may be one of what it is made of.
+struct FlatLoops {
+  void (*sum)(int64_t size, int count, const float* const* terms, float* sum);  // of at least two; only the first may
+                                                                                // be `sum`
+  void (*clip)(int64_t size, float low, float high, const float* x, float* y);
+  void (*clip_gradient)(int64_t size, float low, float high, const float* x, const float* dy, float* dx);
+  // Rows of so many bytes, a step from each other.
+  void (*copy)(int64_t rows, int64_t bytes, const char* x, int64_t x_step, char* y, int64_t y_step);
+  // momentum = beta * momentum + share * g; w loses rate * momentum, or rate * (g + beta * momentum).
+  void (*momentum)(const Update&, float beta, float share, bool nesterov, int64_t size, const float* gradient,
+                   float* weight, float* momentum);
+  // m and v are running means of g and g^2; w loses rate * (m / correction1) / (sqrt(v / correction2) + epsilon).
+  void (*adam)(const Update&, const AdamNumbers&, int64_t size, const float* gradient, float* weight, float* m,
+               float* v);
+};
+
 // Class centers, a row (vectors, width) for each class. Steps see the first `unit` numbers of each vector at length 1,
 // and the others as they are. Known to native/centers.py.
 struct Centers {
@@ -126,12 +152,14 @@ extern const Loops kLoopsAvx2, kLoopsAvx512;
 extern const RowLoops kRowLoopsAvx2, kRowLoopsAvx512;
 extern const BroadcastLoops kBroadcastLoopsAvx2, kBroadcastLoopsAvx512;
 extern const PoolingLoops kPoolingLoopsAvx2, kPoolingLoopsAvx512;
+extern const FlatLoops kFlatLoopsAvx2, kFlatLoopsAvx512;
 extern const CenterLoops kCenterLoopsAvx2, kCenterLoopsAvx512;
 
 inline const Loops& loops() { return OfThisCpu(kLoopsAvx2, kLoopsAvx512); }
 inline const RowLoops& row_loops() { return OfThisCpu(kRowLoopsAvx2, kRowLoopsAvx512); }
 inline const BroadcastLoops& broadcast_loops() { return OfThisCpu(kBroadcastLoopsAvx2, kBroadcastLoopsAvx512); }
 inline const PoolingLoops& pooling_loops() { return OfThisCpu(kPoolingLoopsAvx2, kPoolingLoopsAvx512); }
+inline const FlatLoops& flat_loops() { return OfThisCpu(kFlatLoopsAvx2, kFlatLoopsAvx512); }
 inline const CenterLoops& center_loops() { return OfThisCpu(kCenterLoopsAvx2, kCenterLoopsAvx512); }
 
 }  // namespace native

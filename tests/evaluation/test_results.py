@@ -56,6 +56,12 @@ def test_the_whole_result(pairs, embeddings, tmp_path):
     assert measures(result)["TAR@FAR=1e-03"] == "n/a (needs 1,000 different pairs)"
     markdown = (out / "set.md").read_text()
     assert "| TAR@FAR=1e-02 | n/a (needs 100 different pairs) |" in markdown and "| 10 | " in markdown
+    for pair in result["hardest"]:
+        kind = "same" if pair["same"] else "different"
+        assert (
+            f"| {kind} | {pair['score']:.4f} | {2 - 2 * pair['score']:.4f} | {' and '.join(pair['images'])} |"
+            in markdown
+        )
     (row,) = csv.DictReader((out / "set.csv").open())
     assert float(row["accuracy"]) == measured.accuracy and row["tar_at_far_1e-06"] == "" and row["model"] == "a model"
     assert sorted(path.name for path in out.iterdir()) == ["set-hardest", "set.csv", "set.json", "set.md"]

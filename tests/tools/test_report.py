@@ -86,12 +86,14 @@ def test_curves_are_those_of_the_results(results, tmp_path):
     assert list(page.charts) == [
         "set-1-roc", "set-1-folds", "set-1-scores-1", "set-1-scores-2", "set-2-roc", "set-2-scores-1"
     ]  # fmt: skip
-    for result in (lfw, other):
+    assert page.text.count("30 pairs, 20 of them of one person.") == 1
+    for shift, result in ((-0.06, lfw), (0.06, other)):
         far, tar = page.curves("set-1-roc")[result["model"]]
         at = {round(each, 6): share for each, share in zip(result["roc"]["far"], result["roc"]["tar"], strict=True)}
         assert far[0] == 0.1 and far[-1] == 1 and sorted(tar) == tar
         assert all(share == pytest.approx(at[each], abs=1e-5) for each, share in zip(far[1:], tar[1:], strict=True))
         folds = page.curves("set-1-folds")
+        assert folds[result["model"]][0] == pytest.approx([fold + shift for fold in range(1, 11)])
         assert folds[result["model"]][1] == pytest.approx([fold["accuracy"] for fold in result["folds"]], abs=1e-5)
         assert folds[f"{result['model']}, mean"][1] == pytest.approx([result["accuracy"]] * 2, abs=1e-5)
     for name, counts in (("same", ijb["histogram"]["same"]), ("different", ijb["histogram"]["different"])):

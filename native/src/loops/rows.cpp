@@ -96,30 +96,41 @@ void LayerNormParameters(int64_t rows, int64_t size, const float* x, const float
   std::copy_n(totals.data() + size, size, betas);
 }
 
+// The largest of some numbers, in lanes of their own: a maximum of floats is no reduction that compilers vectorize.
+inline float Largest(int64_t size, const float* x) {
+  constexpr int kLanes = 16;
+  float lanes[kLanes], largest = x[0];
+  std::fill_n(lanes, kLanes, x[0]);
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) { lanes[lane] = lanes[lane] < x[i + lane] ? x[i + lane] : lanes[lane]; }
+  }
+  for (; i < size; ++i) { largest = std::max(largest, x[i]); }
+  return std::max(largest, *std::max_element(lanes, lanes + kLanes));
+}
+
 void Softmax(int64_t rows, int64_t size, const float* x, float* y) {
   Rows(rows, size, [&](int64_t, int64_t at) {
-    float highest = x[at], sum = 0;
-#pragma omp simd reduction(max : highest)
-    for (int64_t i = 0; i < size; ++i) { highest = std::max(highest, x[at + i]); }
+    const float *in = x + at, highest = Largest(size, in);
+    float *out = y + at, sum = 0;
+#pragma omp simd
+    for (int64_t i = 0; i < size; ++i) { out[i] = Exp(in[i] - highest); }
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < size; ++i) {
-      const float e = Exp(x[at + i] - highest);
-      y[at + i] = e;
-      sum += e;
-    }
+    for (int64_t i = 0; i < size; ++i) { sum += out[i]; }
     const float scale = 1.0f / sum;
 #pragma omp simd
-    for (int64_t i = 0; i < size; ++i) { y[at + i] *= scale; }
+    for (int64_t i = 0; i < size; ++i) { out[i] *= scale; }
   });
 }
 
 void SoftmaxGradient(int64_t rows, int64_t size, const float* y, const float* dy, float* dx) {
   Rows(rows, size, [&](int64_t, int64_t at) {
-    float sum = 0;
+    const float *values = y + at, *gradient = dy + at;
+    float *to = dx + at, sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < size; ++i) { sum += y[at + i] * dy[at + i]; }
+    for (int64_t i = 0; i < size; ++i) { sum += values[i] * gradient[i]; }
 #pragma omp simd
-    for (int64_t i = 0; i < size; ++i) { dx[at + i] = (dy[at + i] - sum) * y[at + i]; }
+    for (int64_t i = 0; i < size; ++i) { to[i] = (gradient[i] - sum) * values[i]; }
   });
 }
 
