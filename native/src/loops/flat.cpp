@@ -45,7 +45,7 @@ void Clip(int64_t size, float low, float high, const float* x, float* y) {
 void ClipGradient(int64_t size, float low, float high, const float* x, const float* dy, float* dx) {
   Shares(size, [=](int64_t begin, int64_t end) {
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) { dx[i] = x[i] < low || x[i] > high ? 0.0f : dy[i]; }
+    for (int64_t i = begin; i < end; ++i) { dx[i] = (x[i] < low) | (x[i] > high) ? 0.0f : dy[i]; }  // || would branch
   });
 }
 
