@@ -63,7 +63,7 @@ def test_a_run_leaves_all_it_promises(run, ranks, mode):
     assert f"Model, log and checkpoints are in {output}" in log
     assert load_config(output / "config.py").batch_size == 8 // ranks
     assert "could not be written" not in log and "left behind" not in log, log
-    assert list((output / "tensorboard").glob("events*")), sorted(output.iterdir())
+    assert list((output / "tensorboard").glob("events*")), f"{sorted(output.rglob('tensorboard*'))}\n{printed[-6000:]}"
     history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
     page = Page((output / "report.html").read_text())
     losses = [(record["step"], short(record["train/loss"])) for record in history if "train/loss" in record]
