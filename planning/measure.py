@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planning.memory import available, held
+from planning.memory import available, held, own_bytes
 from utils.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -33,9 +33,9 @@ class Measured:
     device: str
     step_seconds: float  # the median of the steps
     head_share: float | None  # of the step: what it takes longer than the backbone alone
-    peak: int  # resident memory on the host: VmHWM, or for centers in files without these
+    peak: int  # memory of its own on the host; not the pages of files, which libraries and centers in files are
     card: int | None  # memory of the card, as nvidia-smi says
-    base: int  # resident before the trainer was built: Python, OneFlow, its libraries
+    base: int  # the same before the trainer was built: Python and OneFlow
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def measure(
         orders.write_text(json.dumps(described | {"steps": steps, "warmup": warmup}))
         mapped = any(argument == "head_store=mmap" for argument in overrides)
         with Path(folder, "output.txt").open("w+b") as output:
-            status, stopped, peak = _watch(ranks, orders, output, limit, mapped, timeout)
+            status, stopped, peak = _watch(ranks, orders, output, limit, timeout)
             output.seek(0)
             said = output.read().decode(errors="replace")
         if stopped:
@@ -102,7 +102,7 @@ def memory_shortage(status: int, said: str) -> str | None:
     return "it was killed" if status == 128 + signal.SIGKILL or "was ended by SIGKILL" in said else None
 
 
-def _watch(ranks: int, orders: Path, output, limit: int | None, mapped: bool, timeout: float):
+def _watch(ranks: int, orders: Path, output, limit: int | None, timeout: float):
     """Runs the launcher to its end; (exit status, why it was stopped or None, the most a rank held)."""
     command = [sys.executable, "-m", "launch", "--nproc", str(ranks), "planning/rank.py", str(orders)]
     environ = {"GLOG_minloglevel": "2", **os.environ}
@@ -110,7 +110,7 @@ def _watch(ranks: int, orders: Path, output, limit: int | None, mapped: bool, ti
     peak, stopped, start = 0, None, time.monotonic()
     try:
         while launcher.poll() is None:
-            peak = max([peak, *(_counted(pid, mapped) for pid in _children(launcher.pid))])
+            peak = max([peak, *(_counted(pid) for pid in _children(launcher.pid))])
             if limit and peak > limit:
                 stopped = "it held more than its limit"
             elif available() < _RESERVE:
@@ -134,12 +134,11 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _counted(pid: int, mapped: bool) -> int:
+def _counted(pid: int) -> int:
     try:
-        status = held(pid)
+        return own_bytes(held(pid))
     except OSError:
         return 0
-    return status.get("RssAnon", 0) + status.get("RssShmem", 0) if mapped else status.get("VmRSS", 0)
 
 
 def _summary(figures: list[dict], mapped: bool) -> Measured:
@@ -148,7 +147,8 @@ def _summary(figures: list[dict], mapped: bool) -> Measured:
     if "backbone_seconds" in figures[0]:
         alone = zip(*(rank["backbone_seconds"] for rank in figures), strict=True)
         share = max(0.0, 1 - statistics.median(max(times) for times in alone) / step)
-    peaks = [max(r["resident"]) + r["libraries"] if mapped else r["peak"] for r in figures]
+    # The kernel's peak counts pages of files too: libraries' stay, those of centers in files come and go.
+    peaks = [max(r["resident"]) if mapped else r["peak"] - r["files"] for r in figures]
     cards = [rank["card"] for rank in figures if rank["card"]]
     return Measured(
         figures[0]["device"], step, share, max(peaks), max(cards, default=None), max(rank["base"] for rank in figures)

@@ -19,8 +19,8 @@ from planning.job import Blob, Job
 
 _MB = 10**6
 
-_PROCESS = 320 * _MB  # Python, OneFlow and its libraries, after start_runtime
-_KERNELS = 31 * _MB  # what the kernels of native/ add to it, with their first forty convolutions
+_PROCESS = 73 * _MB  # Python and OneFlow, after start_runtime
+_KERNELS = 6 * _MB  # what the kernels of native/ add to it, with their first forty convolutions
 _RUNTIME = 24 * _MB  # what the first compiled step adds, whatever its size: threads, actors, heaps
 _OPERATOR = 145_000  # per operator of the job, built and compiled (chains of 10 to 1216 operators: 139 to 148 kB)
 _INITIALIZED = 0.23  # of the weights: heap that their random initial values leave behind (r18, r50, mbf_tiny)
@@ -54,7 +54,7 @@ def predict(cfg, num_classes: int, ranks: int, device: str, job: Job) -> Predict
     host: dict[str, float] = defaultdict(float)
     card: dict[str, float] = defaultdict(float)
     device_parts = card if device == "cuda" else host
-    host["Python, OneFlow, libraries"] = _PROCESS + (_KERNELS if job.native else 0)
+    host["Python and OneFlow"] = _PROCESS + (_KERNELS if job.native else 0)
     host["operators of the step"] = _RUNTIME + _OPERATOR * job.operators
     batches = _SYNTHETIC_BATCHES if cfg.synthetic else cfg.prefetch + cfg.num_workers
     images = cfg.batch_size * cfg.gradient_acc * math.prod(image_shape(cfg))

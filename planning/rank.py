@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.upcoming import with_upcoming
 from launch.rendezvous import wait_for_first_rank
-from planning.memory import held
+from planning.memory import held, own_bytes
 from utils.cli import run_cli
 from utils.config import load_config
 from utils.config.rules import teacher_in_step, uses_teacher
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     runtime = start_runtime(cfg.device, bool(usable))
     if cfg.cpu_kernels and runtime.device == "cpu":  # as train.py does
         runtime, _ = with_kernels(runtime)
-    figures = {"device": runtime.device, "base": held()["VmRSS"], "libraries": held()["RssFile"], "resident": []}
+    figures = {"device": runtime.device, "base": own_bytes(held()), "resident": []}
     batch = cfg.batch_size * cfg.gradient_acc
     teacher = cfg.embedding_size if uses_teacher(cfg) and not teacher_in_step(cfg) else None
     loader = SyntheticLoader(
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     trainer.store.make_resident()
     steps = list(loader.batches(0, orders["warmup"] + orders["steps"]))
     figures["seconds"] = _run(trainer.train_step, steps, figures)[orders["warmup"] :]
-    figures["peak"] = held()["VmHWM"]
+    figures["peak"], figures["files"] = held()["VmHWM"], held()["RssFile"]
     figures["card"] = _card_memory() if runtime.device == "cuda" else None
     if orders["backbone"]:
         alone = _backbone_alone(trainer, cfg, runtime)
@@ -72,7 +72,7 @@ def _run(train_step, steps: list, figures: dict) -> list[float]:
         start = time.perf_counter()
         train_step(batch, upcoming)["loss"].to_local().numpy()
         seconds.append(time.perf_counter() - start)
-        figures["resident"].append(held()["RssAnon"] + held().get("RssShmem", 0))
+        figures["resident"].append(own_bytes(held()))
     return seconds
 
 

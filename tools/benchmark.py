@@ -3,9 +3,9 @@
 python -m tools.benchmark speed_head --classes 10000,1000000 --sample_rates 1.0,0.1 --ranks 2 --out work_dirs/speed.json
 
 Each point is a run in fresh processes: some steps to warm up, then the median step, of the slowest rank. Memory is the
-peak of resident memory (VmHWM), or on cards what nvidia-smi says. The head's share is what the step takes longer than
-one of the backbone alone (same images and optimizer, the squared embeddings as loss), timed in the same processes
-right afterwards. Beside FILE.json comes FILE.svg, a plot.
+most that a process had of its own, without the pages of libraries, or on cards what nvidia-smi says. The head's share
+is what the step takes longer than one of the backbone alone (same images and optimizer, the squared embeddings as
+loss), timed in the same processes right afterwards. Beside FILE.json comes FILE.svg, a plot.
 """
 
 import argparse
